@@ -1,0 +1,1 @@
+"""Data sets to manifests, decoded audio, mixtures and the built-in sounds."""

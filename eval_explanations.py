@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Score explanations: metrics.csv (a row per clip and method), summary.csv, table.md, samples/.
+
+    python eval_explanations.py hparams/evaluation.yaml --data_folder=/path/to/ESC-50 \
+        --classifier_checkpoint=results/classifier/1234/best \
+        --lmac_checkpoint=results/lmac/stft/1234/best
+
+Goes on from the rows that are there; a method added later is the only one computed.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import speechbrain as sb
+
+from data_prep.dataset import prepare
+from data_prep.manifest import select_folds
+from data_prep.scenarios import scenario_dataset, scenario_manifest
+from interpreters.base import get_interpreters
+from lmac.brains.evaluation import EvaluationBrain, Rows, weights_digest
+from lmac.build import explained_classifier
+from lmac.config import load_experiment, run
+from lmac.report import write_report
+
+
+def main(argv):
+    hparams, run_opts = load_experiment(argv)
+    manifest, labels = prepare(hparams)
+    duration_s, sample_rate = hparams["signal_length_s"], hparams["sample_rate"]
+    scenario = scenario_manifest(
+        hparams["scenario_manifest"],
+        hparams["scenario"],
+        select_folds(manifest, hparams["target_folds"], "target_folds"),
+        select_folds(manifest, hparams["contaminant_folds"], "contaminant_folds"),
+        seed=hparams["seed"],
+        duration_s=duration_s,
+        sample_rate=sample_rate,
+    )
+    dataset = scenario_dataset(
+        scenario,
+        hparams["data_folder"],
+        labels,
+        round(duration_s * sample_rate),
+        hparams["cache_folder"],
+        sample_rate,
+    )
+
+    explained = explained_classifier(hparams).to(run_opts.device or "cpu")
+    interpreters = get_interpreters(hparams["interpreters"], hparams["methods"], explained)
+    folder = Path(hparams["output_folder"])
+    setting = {
+        "scenario": hparams["scenario"],
+        "domain": hparams["domain"],
+        "manifest": hashlib.sha256(Path(hparams["scenario_manifest"]).read_bytes()).hexdigest()[
+            :12
+        ],
+        "classifier": weights_digest(explained.classifier),
+        "signal_length_s": duration_s,
+    }
+    rows = Rows(folder, setting, {name: i.description for name, i in interpreters.items()})
+    every = max(1, len(scenario) // max(1, hparams["listen"]))
+    brain = EvaluationBrain(
+        explained,
+        interpreters,
+        rows,
+        labels,
+        hparams["scenario"],
+        set(scenario["ID"][::every][: hparams["listen"]]),
+        folder / "samples",
+        hparams["seed"],
+        hparams=hparams,
+        run_opts=run_opts,
+    )
+    brain.evaluate(
+        dataset,
+        test_loader_kwargs={
+            "batch_size": hparams["batch_size"],
+            "num_workers": hparams["num_workers"],
+        },
+    )
+    if sb.utils.distributed.if_main_process():
+        info = Path(hparams["classifier_checkpoint"]) / "info.json"
+        known = json.loads(info.read_text()) if info.exists() else {}
+        print(write_report(rows.table(hparams["interpreters"]), hparams, known, brain.device))
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

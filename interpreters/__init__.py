@@ -1,0 +1,1 @@
+"""Interpreters: one file a method, all behind ``interpreters.base.Interpreter``."""

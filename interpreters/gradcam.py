@@ -1,0 +1,40 @@
+"""GradCAM (Selvaraju et al., 2017)."""
+
+import torch
+import torch.nn.functional as F
+
+from interpreters.base import Interpreter, normalise
+
+
+class GradCAM(Interpreter):
+    """Gradient-weighted activation of one representation, upsampled to X.
+
+    The map has the resolution of that representation; it is upsampled bilinearly to what the
+    classifier reads, spread from mel bands to STFT bins where X is the STFT, and divided by its
+    maximum.
+
+    Arguments
+    ---------
+    explained : ExplainedClassifier
+    layer : int
+        Index of the representation, finest first; -1 is the last.
+    """
+
+    def __init__(self, explained, layer=-1):
+        super().__init__(explained, layer=layer)
+        self.layer = layer
+
+    def explain(self, X, target):
+        with torch.enable_grad():
+            logits, representations = self.explained(X.detach().requires_grad_())
+            if not representations:
+                raise ValueError("GradCAM needs a classifier with spatial representations.")
+            activation = representations[self.layer]
+            score = logits.gather(1, target.unsqueeze(1)).sum()
+            (gradient,) = torch.autograd.grad(score, activation)
+        weight = gradient.mean((2, 3), keepdim=True)
+        cam = F.relu((weight * activation).sum(1, keepdim=True)).detach()
+        domain = self.explained.domain
+        size = (X.shape[1], domain.n_features)
+        cam = F.interpolate(cam, size=size, mode="bilinear", align_corners=False)
+        return normalise(domain.spread(cam.squeeze(1)))

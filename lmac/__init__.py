@@ -1,0 +1,1 @@
+"""L-MAC: Listenable Maps for Audio Classifiers (Paissan, Ravanelli, Subakan, ICML 2024)."""

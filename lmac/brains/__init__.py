@@ -1,0 +1,1 @@
+"""SpeechBrain Brains: training a classifier, training L-MAC, evaluating explanations."""

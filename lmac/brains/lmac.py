@@ -1,0 +1,85 @@
+"""Training the L-MAC decoder on a frozen classifier."""
+
+import json
+from pathlib import Path
+
+import speechbrain as sb
+import torch
+
+from lmac.brains.classifier import set_learning_rate
+from metrics import Outcome, compute
+
+DECODER_FILE = "decoder.ckpt"
+
+
+class LMACBrain(sb.Brain):
+    """Trains ``modules.decoder``; the classifier is no module of the Brain and stays frozen.
+
+    Arguments
+    ---------
+    explained : lmac.explained.ExplainedClassifier
+    **kwargs
+        Of ``speechbrain.Brain``. ``hparams`` beside SpeechBrain's: ``augment`` (waveforms),
+        ``lmac_loss`` and ``lr_schedule`` (progress).
+    """
+
+    def __init__(self, explained, **kwargs):
+        super().__init__(**kwargs)
+        self.explained = explained.to(self.device)
+
+    def compute_forward(self, batch, stage):
+        """Batch to (logits of X, masked-in, masked-out [B, K]; decision [B]; mask [B, T, F])."""
+        wav = batch.sig.data.to(self.device)
+        if stage == sb.Stage.TRAIN and self.hparams.augment is not None:
+            wav = self.hparams.augment(wav)
+        domain = self.explained.domain
+        with torch.no_grad():
+            X, _ = domain.analyse(wav)
+            logits, representations = self.explained(X)
+        mask = self.modules.decoder(representations, X, domain).sigmoid()
+        # Both parts in one pass of the classifier.
+        both = self.explained.logits(torch.cat([mask * X, (1 - mask) * X]))
+        return logits, *both.float().chunk(2), logits.argmax(1), mask.float()
+
+    def compute_objectives(self, predictions, batch, stage):
+        """The L-MAC loss; in evaluation also the metrics of every clip."""
+        logits, logits_in, logits_out, target, mask = predictions
+        parts = self.hparams.lmac_loss(logits_in, logits_out, target, mask)
+        if stage != sb.Stage.TRAIN:
+            probs = [x.double().softmax(1) for x in (logits, logits_in, logits_out)]
+            self.scores.append(compute(Outcome(*probs, target, mask)))
+        self.parts.append({k: float(v.detach()) for k, v in parts.items()})
+        return parts["loss"]
+
+    def on_fit_batch_start(self, batch, should_step):
+        set_learning_rate(self)
+
+    def on_stage_start(self, stage, epoch=None):
+        self.parts, self.scores = [], []
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        stats = {k: sum(p[k] for p in self.parts) / len(self.parts) for k in self.parts[0]}
+        stats["loss"] = stage_loss
+        if self.scores:
+            for name in self.scores[0]:
+                stats[name] = float(torch.cat([s[name] for s in self.scores]).nanmean())
+        if stage == sb.Stage.TRAIN:
+            self.train_stats = stats
+        elif stage == sb.Stage.VALID:
+            self.hparams.train_logger.log_stats(
+                {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
+                train_stats=self.train_stats,
+                valid_stats=stats,
+            )
+            self.checkpointer.save_and_keep_only(
+                meta={"loss": stage_loss, "epoch": epoch}, min_keys=["loss"]
+            )
+        else:
+            self.test_stats = stats
+
+    def export(self, folder, info):
+        """Write the decoder's weights and what is known of them."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save(self.modules.decoder.state_dict(), folder / DECODER_FILE)
+        (folder / "info.json").write_text(json.dumps(info, indent=2) + "\n")

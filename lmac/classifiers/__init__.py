@@ -1,0 +1,7 @@
+"""Classifiers: embedding model, head, and the wrapper the rest of the project sees."""
+
+from lmac.classifiers.base import AudioClassifier, LinearHead, load_weights
+from lmac.classifiers.cnn14 import Cnn14
+from lmac.classifiers.conv2d import Conv2dEncoder
+
+__all__ = ["AudioClassifier", "Cnn14", "Conv2dEncoder", "LinearHead", "load_weights"]

@@ -1,0 +1,61 @@
+"""Conv2d classifier of the published recipe (SpeechBrain's ``PIQ.Conv2dEncoder_v2``).
+
+Reads log1p(|STFT|), no mel. Parameter names are SpeechBrain's, so published checkpoints load
+unchanged; every ReLU is a module of its own, for hook-based methods.
+"""
+
+from torch import nn
+
+
+class ResBlock(nn.Module):
+    """Residual block: [B, dim, T, F] to the same shape."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.Conv2d(dim, dim, 3, padding=1),
+            nn.BatchNorm2d(dim),
+            nn.ReLU(),
+            nn.Conv2d(dim, dim, 1),
+            nn.BatchNorm2d(dim),
+        )
+
+    def forward(self, x):
+        return x + self.block(x)
+
+
+class Conv2dEncoder(nn.Module):
+    """Four strided convolutions and a residual block; the embedding is the global mean.
+
+    Arguments
+    ---------
+    dim : int
+        Channels of every layer; 256 in the published checkpoints.
+    """
+
+    reads = "stft"
+
+    def __init__(self, dim=256):
+        super().__init__()
+        self.emb_dim = dim
+        for i in range(1, 5):
+            self.add_module(f"conv{i}", nn.Conv2d(1 if i == 1 else dim, dim, 4, 2, 1))
+            self.add_module(f"bn{i}", nn.BatchNorm2d(dim))
+            self.add_module(f"relu{i}", nn.ReLU())
+        self.resblock = ResBlock(dim)
+
+    def forward(self, features):
+        """log1p(|S|) [B, T, F] to (embedding [B, 1, dim], five maps, finest first)."""
+        if features.shape[1] < 16:
+            raise ValueError(
+                f"Conv2d needs at least 16 frames, got {features.shape[1]}: use longer clips."
+            )
+        x = features.unsqueeze(1)
+        representations = []
+        for i in range(1, 5):
+            x = getattr(self, f"conv{i}")(x)
+            x = getattr(self, f"relu{i}")(getattr(self, f"bn{i}")(x))
+            representations.append(x)
+        x = self.resblock(x)
+        representations.append(x)
+        return x.mean((2, 3)).unsqueeze(1), representations

@@ -1,0 +1,130 @@
+"""Experiments: HyperPyYAML files that merge others, overridden from the command line.
+
+Every top-level key that ends in ``_yaml`` names a file that is merged in; the keys of the
+naming file win over those of the files it names, and the command line wins over all. Merged
+keys are flat, so each of them is an override away, and so is another file::
+
+    python train_lmac.py hparams/lmac.yaml --classifier_yaml=hparams/classifiers/conv2d.yaml
+
+(HyperPyYAML's own ``!include:`` nests what it includes, out of reach of ``--key=value``.)
+"""
+
+import difflib
+import io
+import os
+import sys
+from pathlib import Path
+
+import ruamel.yaml
+import speechbrain as sb
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+
+
+class ConfigError(ValueError):
+    """A YAML file or an override that is not as expected; the message names it."""
+
+
+def parse(argv):
+    """Command line to (hyperparameter file, SpeechBrain run options, overrides as a dict)."""
+    if not argv or argv[0].startswith("-"):
+        raise ConfigError("The first argument must be a YAML file, such as hparams/lmac.yaml.")
+    path, run_opts, overrides = sb.parse_arguments(argv)
+    overrides = ruamel.yaml.YAML(typ="safe").load(overrides) if overrides else {}
+    return path, run_opts, dict(overrides or {})
+
+
+def merge(path, overrides=None):
+    """The flat, merged tree of ``path`` and the files it names, before references.
+
+    Raises ConfigError for a file that does not exist or is not a YAML mapping, and for an
+    override that matches no key.
+    """
+    overrides = dict(overrides or {})
+    tree = _merge(Path(path), {k: v for k, v in overrides.items() if k.endswith("_yaml")}, ())
+    for key, value in overrides.items():
+        if key not in tree:
+            close = difflib.get_close_matches(key, tree, n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else "it has no such key."
+            raise ConfigError(f"Unknown override --{key}: {path} and the files it names: {hint}")
+        tree[key] = value
+    return tree
+
+
+def _merge(path, chosen, parents):
+    if not path.is_file():
+        named = f", named by {parents[-1]}" if parents else ""
+        raise ConfigError(f"There is no YAML file {path}{named}.")
+    if path.resolve() in [p.resolve() for p in parents]:
+        raise ConfigError(f"{path} names itself through {' → '.join(map(str, parents))}.")
+    try:
+        own = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
+    except ruamel.yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(own, dict):
+        raise ConfigError(f"{path} must hold key: value pairs at its top level.")
+    files = {k: _resolve(v, path.parent) for k, v in own.items() if k.endswith("_yaml")}
+    files |= {k: v if v is None else Path(v) for k, v in chosen.items()}
+    tree = ruamel.yaml.comments.CommentedMap()
+    for key in [k for k in own if k.endswith("_yaml")]:
+        if files[key] is not None:
+            tree.update(_merge(files[key], files, (*parents, path)))
+    tree.update(own)
+    tree.update({k: str(v) if v else None for k, v in files.items() if k in tree})
+    return tree
+
+
+def _resolve(value, folder):
+    """A file named in a YAML is relative to that YAML."""
+    return None if value is None else Path(os.path.relpath(folder / str(value)))
+
+
+def load(path, overrides=None):
+    """Merged, resolved and constructed hyperparameters, and their resolved text."""
+    text = io.StringIO()
+    ruamel.yaml.YAML().dump(merge(path, overrides), text)
+    try:
+        resolved = resolve_references(text.getvalue()).read()
+        return load_hyperpyyaml(text.getvalue()), resolved
+    except ValueError as error:
+        if "PLACEHOLDER" in str(error):
+            key = str(error).split("'")[1]
+            raise ConfigError(f"{path} needs a value for {key}: add --{key}=…") from error
+        raise
+
+
+def load_experiment(argv):
+    """Everything a script needs from its command line.
+
+    Returns
+    -------
+    hparams : dict
+    run_opts : speechbrain RunOptions
+
+    Makes ``output_folder`` with SpeechBrain's log and the resolved ``hyperparams.yaml``, which
+    can itself be given as the first argument to repeat the run.
+    """
+    path, run_opts, overrides = parse(argv)
+    sb.utils.distributed.ddp_init_group(run_opts)
+    hparams, resolved = load(path, overrides)
+    sb.create_experiment_directory(hparams["output_folder"], save_env_desc=False)
+    if sb.utils.distributed.if_main_process():
+        target = Path(hparams["output_folder"]) / "hyperparams.yaml"
+        target.write_text(
+            f"# Resolved from {path}; the command line was:\n# {' '.join(argv)}\n{resolved}",
+            encoding="utf-8",
+        )
+    return hparams, run_opts
+
+
+def run(main, usage):
+    """Run a script's ``main(argv)``; errors of the user's input end it with one sentence."""
+    argv = sys.argv[1:]
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage.strip())
+        sys.exit(0 if argv else 2)
+    try:
+        main(argv)
+    except (ValueError, FileNotFoundError) as error:
+        if os.environ.get("LMAC_TRACEBACK"):
+            raise
+        sys.exit(f"error: {error}")

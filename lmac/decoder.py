@@ -1,0 +1,133 @@
+"""Decoders: from the classifier's representations to a mask.
+
+Every decoder is called as ``decoder(representations, X, domain)`` with representations
+[B, C, T', F'], finest first, and answers mask logits with the shape of ``X``.
+"""
+
+import torch
+import torch.nn.functional as F
+from speechbrain.lobes.models.Cnn14 import CNN14PSI, CNN14PSI_stft
+from torch import nn
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution, batch norm and ReLU that keep the map's size."""
+
+    def __init__(self, n_in, n_out, kernel=3):
+        super().__init__(
+            nn.Conv2d(n_in, n_out, kernel, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(n_out),
+            nn.ReLU(),
+        )
+
+
+class TopDownDecoder(nn.Module):
+    """Our decoder: a feature pyramid, then a mask that follows the detail of X.
+
+    Coarse to fine, each representation is projected to ``hidden`` channels, added to the
+    upsampled coarser level and smoothed. At the classifier's own resolution a few channels
+    see the features once more and yield two numbers per cell: how much to keep of it, and
+    how much more of what stands out inside it. The latter makes the mask as fine as the STFT
+    while every convolution stays at the coarser resolution:
+
+        logit(t, f) = a(t, band of f) + b(t, band of f) * (X(t, f) - mean of X in that band)
+
+    Any number and shape of representations, any clip length; every frame and bin is covered.
+
+    Arguments
+    ---------
+    channels : list of int
+        Channels of the representations, finest first.
+    hidden : int
+        Channels of the pyramid.
+    detail : int
+        Channels at the classifier's resolution.
+    bias : float
+        Initial mask logit.
+    """
+
+    def __init__(self, channels, hidden=32, detail=12, bias=0.0):
+        super().__init__()
+        self.laterals = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, hidden, 1, bias=False), nn.BatchNorm2d(hidden))
+            for c in channels
+        )
+        self.smooth = nn.ModuleList(ConvNorm(hidden, hidden) for _ in channels)
+        self.reduce = nn.Conv2d(hidden, detail, 1)
+        self.feature_norm = nn.BatchNorm2d(1)
+        self.detail = ConvNorm(detail + 1, detail)
+        self.head = nn.Conv2d(detail, 2, 3, padding=1)
+        nn.init.zeros_(self.head.bias)
+        with torch.no_grad():
+            self.head.weight.mul_(0.1)
+            self.head.bias[0] = bias
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, representations, X, domain):
+        """Mask logits [B, T, F], the shape of ``X``."""
+        if len(representations) != len(self.laterals):
+            raise ValueError(
+                f"The decoder was built for {len(self.laterals)} representations, the "
+                f"classifier gives {len(representations)}: is this decoder of another classifier?"
+            )
+        level = None
+        for h, lateral, smooth in reversed(
+            list(zip(representations, self.laterals, self.smooth, strict=True))
+        ):
+            h = lateral(h)
+            level = smooth(h if level is None else h + F.interpolate(level, size=h.shape[2:]))
+        features = domain.to_features(X).unsqueeze(1)
+        level = F.interpolate(
+            self.reduce(level), size=features.shape[2:], mode="bilinear", align_corners=False
+        )
+        level = self.detail(torch.cat([level, self.feature_norm(features)], dim=1))
+        keep, contrast = domain.spread(self.head(level)).unbind(1)
+        return keep + contrast * (X - domain.spread(domain.gather(X)))
+
+
+class PSIDecoder(nn.Module):
+    """The published decoder (SpeechBrain's ``CNN14PSI_stft`` and ``CNN14PSI``) for CNN14.
+
+    Its state dict is SpeechBrain's. It reads the four coarsest representations; its output is
+    cropped to X, or padded with its last frame and bin, since it covers neither all lengths
+    nor all frames. 237 M parameters at CNN14's standard width.
+
+    Arguments
+    ---------
+    channels : list of int
+        Channels of the representations, finest first; the last must be CNN14's embedding.
+    domain : str
+        ``"stft"`` or ``"mel"``.
+    """
+
+    def __init__(self, channels, domain="stft"):
+        super().__init__()
+        dim = channels[-1]
+        wanted = [dim, dim // 2, dim // 4, dim // 8]
+        if list(channels[:-5:-1]) != wanted:
+            raise ValueError(
+                "PSIDecoder follows CNN14: its four coarsest representations must have "
+                f"{wanted} channels, got {list(channels[:-5:-1])}. Use TopDownDecoder."
+            )
+        self.psi = CNN14PSI_stft(dim, 1) if domain == "stft" else CNN14PSI(dim)
+
+    def forward(self, representations, X, domain):
+        """Mask logits [B, T, F]; ValueError for a clip length that it cannot take."""
+        try:
+            logits = self.psi(representations[:-5:-1]).squeeze(1)
+        except RuntimeError as error:
+            raise ValueError(
+                f"The published decoder cannot take clips of {X.shape[1]} frames (its branches "
+                "differ in length): use another length or TopDownDecoder."
+            ) from error
+        logits = logits[:, : X.shape[1], : X.shape[2]]
+        missing = (X.shape[2] - logits.shape[2], X.shape[1] - logits.shape[1])
+        return F.pad(logits, (0, missing[0], 0, missing[1]), mode="replicate")
+
+    def state_dict(self, *args, **kwargs):
+        """SpeechBrain's own keys, so that published ``psi_model.ckpt`` files load unchanged."""
+        return self.psi.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict, strict=True):
+        """Load SpeechBrain's keys."""
+        return self.psi.load_state_dict(state_dict, strict)

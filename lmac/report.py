@@ -1,0 +1,105 @@
+"""summary.csv and table.md of an evaluation, with what a reader must know to judge them."""
+
+import datetime
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+from lmac.brains.evaluation import HEARD
+from metrics import METRICS
+from metrics.summary import summarise
+from metrics.tables import to_markdown, write_csv, write_text
+
+
+def write_report(rows, hparams, classifier_info, device):
+    """Write ``summary.csv`` and ``table.md`` to the output folder; returns the Markdown.
+
+    Arguments
+    ---------
+    rows : DataFrame
+        Of ``metrics.csv``.
+    hparams : dict
+        Of ``hparams/evaluation.yaml``.
+    classifier_info : dict
+        ``info.json`` beside the classifier's weights, empty when there is none.
+    device : str
+        What it ran on.
+    """
+    folder = Path(hparams["output_folder"])
+    measured = [*METRICS, *([HEARD] if rows[HEARD].notna().any() else []), "s/clip"]
+    summary = summarise(rows, metric_names=measured, n_boot=hparams["n_boot"])
+    summary = summary.drop(columns=[c for c in summary if c.startswith("s/clip ")])
+    write_csv(summary, folder / "summary.csv")
+    text = to_markdown(
+        summary,
+        caption=caption(rows, hparams, classifier_info, device),
+        extra_columns=[HEARD, "s/clip"],
+    )
+    write_text(text, folder / "table.md")
+    return text
+
+
+def caption(rows, hparams, classifier_info, device):
+    """Paragraphs that state data, classifier, protocol, convention and provenance."""
+    one = rows.drop_duplicates("ID")
+    folds = f"targets from fold {hparams['target_folds']}"
+    if hparams["scenario"] != "plain":
+        folds += f", contaminants from fold {hparams['contaminant_folds']}"
+    selected = hparams["target_folds"] == hparams["valid_folds"]
+    folds += (
+        " (the fold that also selected the checkpoints, as published)"
+        if selected
+        else " (not used to select any checkpoint)"
+    )
+    trained = ", ".join(
+        f"{k} {classifier_info[k]}"
+        for k in ("loss", "number_of_epochs", "seed")
+        if k in classifier_info
+    )
+    accuracies = "; ".join(
+        f"{100 * classifier_info[s]['accuracy']:.1f} % on folds {classifier_info[s]['folds']}"
+        for s in ("valid", "test")
+        if s in classifier_info
+    )
+    return [
+        f"# {hparams['dataset']}, scenario {hparams['scenario']}, domain {hparams['domain']}",
+        f"Data: {hparams['dataset']}, {len(one)} clips of {hparams['signal_length_s']} s from "
+        f"{one['target_id'].nunique()} targets, {folds}; manifest seed {hparams['seed']}.",
+        f"Classifier: {hparams['classifier_name']}"
+        + (f" ({trained}; accuracy {accuracies})" if classifier_info else "")
+        + f". On these clips: accuracy {100 * one['correct'].mean():.1f} %, mean confidence "
+        f"{one['p'].mean():.3f}.",
+        'Convention: metrics by definition; "AD (published)" applies softmax twice, as the '
+        "published numbers do. Probabilities in float64. Attributions are taken for the "
+        "classifier's own decision with respect to X, and made masks by absolute value and "
+        f'division by each clip\'s maximum. "{HEARD}": share of clips whose explanation, turned '
+        "into sound and analysed again, keeps the decision.",
+        f"Run: {datetime.date.today()}, commit {commit()}, {hardware(device)}.",
+    ]
+
+
+def commit():
+    """Short hash of the checkout, with ``+`` when it has changes; "unknown" outside git."""
+
+    def git(*words):
+        return subprocess.run(
+            ["git", *words], capture_output=True, text=True, check=True,
+            cwd=Path(__file__).parent,
+        ).stdout.strip()  # fmt: skip
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + (
+            "+" if git("status", "--porcelain", "-uno") else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def hardware(device):
+    """What it ran on, in a few words."""
+    if str(device).startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{os.cpu_count()} CPU cores ({platform.machine()})"

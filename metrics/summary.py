@@ -1,0 +1,124 @@
+"""From one row per clip to one row per method: means, bootstrap intervals, undefined counts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from metrics import METRICS
+
+# Draws held in memory at a time; 4 million are 64 MB.
+CHUNK = 4_000_000
+
+
+def bootstrap_interval(
+    values: Sequence[float] | np.ndarray,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    groups: Sequence | np.ndarray | None = None,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean; does not depend on the order of the values.
+
+    Args:
+        values: one per clip [N]; NaN (undefined) is left out.
+        n_boot: number of resamples.
+        level: coverage, between 0 and 1.
+        seed: of the resampling.
+        groups: what each value belongs to [N]. Values that share, say, a target clip are not
+            independent, so whole groups are resampled (cluster bootstrap) and not values.
+
+    Returns:
+        (low, high); both NaN with fewer than two independent values, which have no spread.
+
+    Raises:
+        ValueError: for a level or n_boot out of range, groups that are missing or do not fit.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or n_boot < 1 or not 0 < level < 1:
+        raise ValueError("Expected values [N], n_boot of 1 or more and a level between 0 and 1.")
+    defined = ~np.isnan(values)
+    if groups is None:
+        # Sorted, so that rows written in another order (several processes) give the same.
+        sums = np.sort(values[defined])
+        counts = np.ones(len(sums))
+    else:
+        groups = pd.Series(groups).to_numpy()
+        if len(groups) != len(values) or pd.isna(groups).any():
+            raise ValueError(f"Expected a group for each of the {len(values)} values.")
+        codes, _ = pd.factorize(groups[defined], sort=True)
+        sums = np.bincount(codes, weights=values[defined])
+        counts = np.bincount(codes)
+    if len(sums) < 2:
+        return np.nan, np.nan
+
+    rng = np.random.default_rng(seed)
+    means = []
+    rows = max(1, CHUNK // len(sums))
+    for start in range(0, n_boot, rows):
+        size = (min(rows, n_boot - start), len(sums))
+        drawn = rng.integers(len(sums), size=size)
+        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
+    tail = (1 - level) / 2
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def summarise(
+    rows: pd.DataFrame,
+    by: str | Sequence[str] = ("scenario", "domain", "method"),
+    metric_names: Sequence[str] | None = None,
+    group_column: str | None = "target_id",
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Average the rows of each method.
+
+    Args:
+        rows: one per explained clip, with the columns named by the other arguments.
+        by: the columns that tell the rows of the result apart.
+        metric_names: columns to average, metrics or any other number (such as seconds per
+            clip); by default all metrics that ``rows`` has.
+        group_column: the clips that share a value here are not independent, as the mixtures
+            made from one target clip (see ``bootstrap_interval``); None if all clips are.
+        n_boot: number of resamples for the 95 % intervals.
+        seed: of the resampling; all methods get the same.
+
+    Returns:
+        One row per combination of ``by``, in order of first appearance, with the columns
+        ``by``, ``n`` (clips), and for each metric ``m``: ``m`` (mean of the defined values, NaN
+        if none is), ``m lo``, ``m hi`` (95 % interval) and ``m undefined`` (number of NaN).
+
+    Raises:
+        ValueError: if there are no rows, or columns are missing.
+    """
+    if rows.empty:
+        raise ValueError("There are no rows to summarise.")
+    by = [by] if isinstance(by, str) else list(by)
+    if metric_names is None:
+        metric_names = [name for name in METRICS if name in rows]
+        if not metric_names:
+            raise ValueError(f"The rows have none of the metrics {', '.join(METRICS)}.")
+    grouped = [] if group_column is None else [group_column]
+    missing = [name for name in (*by, *metric_names, *grouped) if name not in rows]
+    if missing:
+        raise ValueError(
+            f"The rows lack the columns {', '.join(map(repr, missing))}; "
+            f"they have {', '.join(map(str, rows.columns))}."
+        )
+
+    summary = []
+    # dropna=False: rows with an empty key are kept, not silently lost.
+    for key, part in rows.groupby(by, sort=False, dropna=False):
+        line = dict(zip(by, key, strict=True), n=len(part))
+        groups = None if group_column is None else part[group_column]
+        for name in metric_names:
+            values = pd.to_numeric(part[name]).to_numpy(dtype=float, na_value=np.nan)
+            defined = values[~np.isnan(values)]
+            line[name] = defined.mean() if len(defined) else np.nan
+            line[f"{name} lo"], line[f"{name} hi"] = bootstrap_interval(
+                values, n_boot=n_boot, seed=seed, groups=groups
+            )
+            line[f"{name} undefined"] = len(values) - len(defined)
+        summary.append(line)
+    return pd.DataFrame(summary)

@@ -1,0 +1,192 @@
+"""Summaries (see ``metrics.summary.summarise``) as CSV files and Markdown tables."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from metrics import Metric, get_metrics
+
+ARROWS = {"up": " ↑", "down": " ↓", None: ""}
+# Sparsity says nothing about a mask that is constant by construction.
+NOT_APPLICABLE = {"All-ones": ("SPS", "COMP")}
+# Bounds and controls rather than explanation methods: never set in bold.
+NOT_RANKED = ("All-ones", "Random", "Oracle")
+PUBLISHED = "published (ESC-50, other classifier)"
+# The authors' AD takes the softmax twice, so that theirs belongs to this column, not to AD.
+PUBLISHED_COLUMN = {"AD (published)": "AD", "AD": None}
+# What a summary has for each metric: its name with these endings.
+_PARTS = ("", " lo", " hi", " undefined")
+
+
+def write_csv(summary: pd.DataFrame, path: str | Path) -> None:
+    """Write a summary as CSV: undefined means are empty cells; a reader never sees half a file."""
+    # 10 digits hide the rounding that differs with the order of the rows.
+    _replace(path, lambda file: summary.to_csv(file, index=False, float_format="%.10g"))
+
+
+def write_text(text: str, path: str | Path) -> None:
+    """Write a text, such as that of ``to_markdown``; a reader never sees half a file."""
+    _replace(path, lambda file: file.write(text))
+
+
+def to_markdown(
+    summary: pd.DataFrame,
+    metric_names: Sequence[str] | None = None,
+    caption: str | Sequence[str] = (),
+    not_applicable: Mapping[str, Sequence[str]] = NOT_APPLICABLE,
+    not_ranked: Sequence[str] = NOT_RANKED,
+    reference: pd.DataFrame | None = None,
+    reference_label: str = PUBLISHED,
+    extra_columns: Sequence[str] = ("s/clip",),
+) -> str:
+    """Print a summary in Markdown, one row per method and one table per scenario and domain.
+
+    Cells are ``mean [95 % interval]``, empty if the metric is undefined for all clips. The best
+    mean of a column, as printed, is bold, and so are those that tie with it.
+
+    Args:
+        summary: from ``summarise``; ``method`` must be one of the columns before ``n``, of
+            which the others tell the tables apart.
+        metric_names: the columns to print; by default all metrics that the summary has.
+        caption: lines printed first, a paragraph each.
+        not_applicable: method -> metrics that do not apply to it, printed as "n/a".
+        not_ranked: methods that are never bold.
+        reference: published cells, a row per method, with columns named as in the summary. Those
+            that agree with a table in scenario and domain follow its own rows as printed, labelled
+            and never bold. Published AD appears under "AD (published)" only.
+        reference_label: what is said about them.
+        extra_columns: further columns, printed if the summary has them.
+
+    Raises:
+        ValueError: for an unknown metric, a missing column, or a reference that fits no table.
+    """
+    if metric_names is None:
+        metric_names = [name for name in get_metrics() if name in summary]
+    metrics = list(get_metrics(metric_names).values())
+    needed = ["method", "n", *(m.name + end for m in metrics for end in _PARTS)]
+    missing = [name for name in needed if name not in summary]
+    if missing:
+        raise ValueError(f"The summary lacks the columns {', '.join(map(repr, missing))}.")
+    extra = [name for name in extra_columns if name in summary]
+    keys = [name for name in summary.columns[: summary.columns.get_loc("n")] if name != "method"]
+    tables = list(summary.groupby(keys, sort=False, dropna=False)) if keys else [((), summary)]
+
+    caption = [caption] if isinstance(caption, str) else caption
+    lines = [line for text in caption for line in (text, "")]
+    matched = 0
+    for key, table in tables:
+        if keys:
+            lines += [f"**{', '.join(map(str, key))}**", ""]
+        heads = ["method", "n", *(m.name + ARROWS[m.better] for m in metrics), *extra]
+        lines += [_row(heads), _row(["---"] + ["---:"] * (len(heads) - 1))]
+        best = {m.name: _best(table, m, not_applicable, not_ranked) for m in metrics}
+        for _, row in table.iterrows():
+            cells = [_cell(row, m, best[m.name], not_applicable, not_ranked) for m in metrics]
+            more = ["" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in extra]
+            lines.append(_row([row["method"], row["n"], *cells, *more]))
+        if reference is not None:
+            published = _matching(reference, dict(zip(keys, key, strict=True)))
+            matched += len(published)
+            for _, row in published.iterrows():
+                cells = [_published_cell(row, m, not_applicable) for m in metrics]
+                label = f"{row['method']}, {reference_label}"
+                lines.append(_row([label, "", *cells, *[""] * len(extra)]))
+        lines += ["", *_undefined(table, metrics, not_applicable)]
+    if reference is not None and not matched:
+        raise ValueError(
+            f"No published row agrees with the summary in {' and '.join(keys)}: expected "
+            f"{[key for key, _ in tables]}."
+        )
+
+    legend = "Mean [95 % bootstrap interval of the mean]; ↑ higher is better, ↓ lower is better."
+    unranked = [name for name in not_ranked if name in set(summary["method"])]
+    lines.append(legend + (f" Not ranked: {', '.join(unranked)}." if unranked else ""))
+    if reference is not None:
+        lines[-1] += (
+            f' Rows that say "{reference_label}" are copied from the publication; its AD applies '
+            'softmax twice and compares with "AD (published)" only.'
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _rounded(value: float, metric: Metric) -> float:
+    """As printed; adding 0 turns -0.00 into 0.00."""
+    return float(f"{value:.{metric.decimals}f}") + 0.0
+
+
+def _applies(method: str, metric: Metric, not_applicable: Mapping[str, Sequence[str]]) -> bool:
+    return metric.name not in not_applicable.get(method, ())
+
+
+def _best(table: pd.DataFrame, metric: Metric, not_applicable, not_ranked) -> float | None:
+    """The best mean as printed, None where there is nothing to compare."""
+    means = [
+        _rounded(row[metric.name], metric)
+        for _, row in table.iterrows()
+        if row["method"] not in not_ranked
+        and _applies(row["method"], metric, not_applicable)
+        and pd.notna(row[metric.name])
+    ]
+    if metric.better is None or len(means) < 2:
+        return None
+    return max(means) if metric.better == "up" else min(means)
+
+
+def _cell(row: pd.Series, metric: Metric, best: float | None, not_applicable, not_ranked) -> str:
+    if not _applies(row["method"], metric, not_applicable):
+        return "n/a"
+    if pd.isna(row[metric.name]):
+        return ""
+    mean, low, high = (_rounded(row[metric.name + end], metric) for end in _PARTS[:3])
+    text = f"{mean:.{metric.decimals}f}"
+    if mean == best and row["method"] not in not_ranked:
+        text = f"**{text}**"
+    interval = f" [{low:.{metric.decimals}f}, {high:.{metric.decimals}f}]"
+    return text if pd.isna(row[f"{metric.name} lo"]) else text + interval
+
+
+def _published_cell(row: pd.Series, metric: Metric, not_applicable) -> str:
+    if not _applies(row["method"], metric, not_applicable):
+        return "n/a"
+    value = row.get(PUBLISHED_COLUMN.get(metric.name, metric.name))
+    if pd.isna(value):
+        return ""
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _matching(reference: pd.DataFrame, key: Mapping) -> pd.DataFrame:
+    for name, value in key.items():
+        if name in reference:
+            reference = reference[reference[name] == value]
+    return reference
+
+
+def _undefined(table: pd.DataFrame, metrics: Sequence[Metric], not_applicable) -> list[str]:
+    """A footnote that counts what the means leave out."""
+    notes = []
+    for metric in metrics:
+        counts = [
+            f"{row['method']} {row[metric.name + ' undefined']} of {row['n']}"
+            for _, row in table.iterrows()
+            if row[metric.name + " undefined"] and _applies(row["method"], metric, not_applicable)
+        ]
+        notes += [f"{metric.name}: {', '.join(counts)}"] if counts else []
+    return [f"Undefined, and left out of the mean: {'; '.join(notes)}.", ""] if notes else []
+
+
+def _replace(path: str | Path, write: Callable) -> None:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            write(file)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,185 @@
+"""Bootstrap intervals: coverage, clusters; summaries: order, counts, what they refuse."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metrics import summary as module
+from metrics.summary import bootstrap_interval, summarise
+
+
+def width(interval):
+    return interval[1] - interval[0]
+
+
+def normal(n, seed=0):
+    return np.random.default_rng(seed).normal(size=n)
+
+
+@pytest.mark.parametrize(("level", "least", "most"), [(0.95, 0.92, 0.97), (0.8, 0.75, 0.84)])
+def test_covers_the_true_mean_as_often_as_it_says(level, least, most):
+    rng = np.random.default_rng(7)
+    hits = 0
+    for seed in range(600):
+        low, high = bootstrap_interval(rng.normal(3, 2, size=80), 400, level, seed)
+        hits += low <= 3 <= high
+    assert least <= hits / 600 <= most
+
+
+def test_cluster_intervals_cover_where_naive_ones_do_not():
+    """Pairs that are equal: half the information that the number of values suggests."""
+    rng = np.random.default_rng(8)
+    naive, cluster = 0, 0
+    groups = np.repeat(np.arange(60), 2)
+    for seed in range(400):
+        values = np.repeat(rng.normal(size=60), 2)
+        for_naive = bootstrap_interval(values, 300, seed=seed)
+        for_cluster = bootstrap_interval(values, 300, seed=seed, groups=groups)
+        naive += for_naive[0] <= 0 <= for_naive[1]
+        cluster += for_cluster[0] <= 0 <= for_cluster[1]
+    assert cluster / 400 > 0.91
+    assert naive / 400 < 0.88
+
+
+def test_perfectly_correlated_pairs_count_once():
+    values = np.sort(normal(200))
+    once = bootstrap_interval(values)
+    pairs = np.repeat(values, 2)
+    clustered = bootstrap_interval(pairs, groups=np.repeat(np.arange(200), 2))
+    np.testing.assert_allclose(clustered, once)
+    assert width(clustered) / width(bootstrap_interval(pairs)) == pytest.approx(2**0.5, rel=0.1)
+
+
+def test_groups_of_different_sizes_keep_the_mean_of_the_values():
+    """90 clips at 0 in 30 groups of 3, 10 at 1 on their own: the mean is 0.1, not 10 / 40."""
+    values = np.r_[np.zeros(90), np.ones(10)]
+    groups = np.r_[np.repeat(np.arange(30), 3), np.arange(100, 110)]
+    low, high = bootstrap_interval(values, 4000, groups=groups)
+    assert low < 0.1 < high < 0.25
+
+
+def test_agrees_with_the_standard_error_of_the_mean():
+    values = normal(400, seed=3)
+    low, high = bootstrap_interval(values, 4000)
+    assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.01)
+    assert width((low, high)) == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.05)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_depends_on_the_seed_and_not_on_order_or_nan(grouped):
+    values = normal(90)
+    groups = np.array([f"clip {i % 45}" for i in range(90)]) if grouped else None
+    first = bootstrap_interval(values, groups=groups)
+    assert first == bootstrap_interval(values, groups=groups)
+    assert first != bootstrap_interval(values, groups=groups, seed=1)
+
+    order = np.random.default_rng(1).permutation(90)
+    shuffled = bootstrap_interval(values[order], groups=groups[order] if grouped else None)
+    np.testing.assert_allclose(shuffled, first, rtol=1e-12)
+
+    with_nan = np.r_[math.nan, values, math.nan]
+    more = np.r_[["another"], groups, ["clip 3"]] if grouped else None
+    assert bootstrap_interval(with_nan, groups=more) == first
+
+
+def test_resampling_in_pieces_is_as_good(monkeypatch):
+    values = normal(100)
+    whole = bootstrap_interval(values)
+    monkeypatch.setattr(module, "CHUNK", 333)
+    pieces = bootstrap_interval(values)
+    np.testing.assert_allclose(pieces, whole, atol=0.1 * width(whole))
+
+
+@pytest.mark.parametrize("values", [[], [math.nan] * 3, [0.4], [0.4, math.nan]])
+def test_one_value_has_no_interval(values):
+    assert np.isnan(bootstrap_interval(values)).all()
+    assert np.isnan(bootstrap_interval([1.0, 2.0, 3.0], groups=["a"] * 3)).all()
+
+
+def test_equal_values_have_an_interval_without_width():
+    assert bootstrap_interval([1.0] * 20) == (1.0, 1.0)
+
+
+def test_refuses_bad_arguments():
+    for wrong in ({"level": 95}, {"level": 0}, {"n_boot": 0}, {"values": [[1.0, 2.0]]}):
+        with pytest.raises(ValueError, match="level between 0 and 1"):
+            bootstrap_interval(**{"values": [1.0, 2.0]} | wrong)
+    for groups in (["a"], ["a", None], [1.0, math.nan]):
+        with pytest.raises(ValueError, match="a group for each of the 2 values"):
+            bootstrap_interval([1.0, 2.0], groups=groups)
+
+
+def rows() -> pd.DataFrame:
+    """Method b comes first and has two mixtures for each of three targets."""
+    return pd.DataFrame(
+        {
+            "scenario": "mixtures",
+            "domain": "stft",
+            "method": ["b", "b", "a", "a", "b", "b", "b", "b"],
+            "target_id": ["x", "x", "x", "y", "y", "y", "z", "z"],
+            "AI": [100, 100, 0, 0, 0, 0, 100, 0],
+            "SPS": [0.5, math.nan, math.nan, math.nan, 0.7, 0.9, math.nan, 0.7],
+            "s/clip": [1.0, 2, 3, 4, 5, 6, 7, 8],
+        }
+    )
+
+
+def test_one_row_per_method_in_order_of_appearance():
+    result = summarise(rows())
+    parts = ["", " lo", " hi", " undefined"]
+    assert list(result.columns) == (
+        ["scenario", "domain", "method", "n"]
+        + [f"AI{part}" for part in parts]
+        + [f"SPS{part}" for part in parts]
+    )
+    assert result["method"].tolist() == ["b", "a"]
+    assert result["n"].tolist() == [6, 2]
+    assert result["AI"].tolist() == [50, 0]
+    assert result["SPS undefined"].tolist() == [2, 2]
+    assert result["AI undefined"].tolist() == [0, 0]
+    assert result["SPS"][0] == pytest.approx(0.7)
+    assert result.loc[1, ["SPS", "SPS lo", "SPS hi"]].isna().all()
+
+
+def test_intervals_are_those_of_the_targets():
+    """Two mixtures of each target, alike: the seed, n_boot and targets all reach the bootstrap."""
+    table = pd.DataFrame({"method": "a", "target_id": np.repeat(np.arange(50), 2)})
+    table["FF"] = np.repeat(normal(50), 2)
+
+    def interval(**arguments):
+        result = summarise(table, by="method", **arguments).iloc[0]
+        return result["FF lo"], result["FF hi"]
+
+    given = {"n_boot": 200, "seed": 5}
+    expected = bootstrap_interval(table["FF"], **given, groups=table["target_id"])
+    assert interval(**given) == expected
+    assert interval(n_boot=201, seed=5) != expected != interval(n_boot=200, seed=6)
+    independent = interval(**given, group_column=None)
+    assert independent == bootstrap_interval(table["FF"], **given)
+    assert width(expected) > 1.2 * width(independent)
+
+
+def test_any_number_can_be_averaged_and_any_column_can_tell_rows_apart():
+    result = summarise(rows(), by=["target_id"], metric_names=["s/clip"])
+    assert result["target_id"].tolist() == ["x", "y", "z"]
+    assert result["s/clip"].tolist() == [2, 5, 7.5]
+    assert summarise(rows(), by="method")["n"].tolist() == [6, 2]
+
+
+def test_rows_without_a_key_are_kept():
+    table = rows()
+    table.loc[2:3, "domain"] = None
+    assert summarise(table)["n"].sum() == len(table)
+
+
+def test_refuses_no_rows_and_missing_columns():
+    with pytest.raises(ValueError, match="no rows to summarise"):
+        summarise(rows().iloc[:0])
+    with pytest.raises(ValueError, match="lack the columns 'COMP'; they have scenario"):
+        summarise(rows(), metric_names=["AI", "COMP"])
+    with pytest.raises(ValueError, match="lack the columns 'target_id'"):
+        summarise(rows().drop(columns="target_id"))
+    with pytest.raises(ValueError, match="none of the metrics AI, AD"):
+        summarise(rows().drop(columns=["AI", "SPS"]))

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Train an audio classifier.
+
+    python train_classifier.py hparams/classifier.yaml --data_folder=/path/to/ESC-50
+
+Resumes where it was killed. The best checkpoint (accuracy on valid_folds) ends up in
+<output_folder>/best, with its accuracy, confidence and confusion matrix beside it.
+"""
+
+import math
+from pathlib import Path
+
+import speechbrain as sb
+from speechbrain.dataio.encoder import CategoricalEncoder
+
+from data_prep.dataset import fold_datasets, prepare
+from lmac.brains.classifier import ClassifierBrain
+from lmac.config import load_experiment, run
+from lmac.domain import get_domain
+from lmac.listen.figures import confusion_figure
+
+
+def main(argv):
+    hparams, run_opts = load_experiment(argv)
+    manifest, labels = prepare(hparams)
+    datasets = fold_datasets(hparams, manifest, labels)
+    loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
+    train_loader = {**loader, "shuffle": True, "drop_last": True}
+    hparams["steps_per_epoch"] = math.floor(len(datasets["train"]) / hparams["batch_size"])
+    if hparams["steps_per_epoch"] == 0:
+        raise ValueError(
+            f"batch_size {hparams['batch_size']} is larger than the {len(datasets['train'])} "
+            "training clips: give a smaller --batch_size."
+        )
+
+    brain = ClassifierBrain(
+        modules={
+            "embedding_model": hparams["embedding_model"],
+            "classifier": hparams["classifier"],
+            "domain": get_domain(
+                "stft", hparams["front_end"], reads=hparams["embedding_model"].reads
+            ),
+        },
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.fit(
+        brain.hparams.epoch_counter,
+        datasets["train"],
+        datasets["valid"],
+        train_loader_kwargs=train_loader,
+        valid_loader_kwargs=loader,
+    )
+
+    info = {"classifier": hparams["classifier_name"], "dataset": hparams["dataset"]}
+    info |= {key: hparams[key] for key in ("seed", "train_folds", "number_of_epochs")}
+    for split in ("valid", "test"):
+        brain.evaluate(datasets[split], max_key="accuracy", test_loader_kwargs=dict(loader))
+        info[split] = {
+            "folds": hparams[f"{split}_folds"],
+            "clips": len(datasets[split]),
+            **brain.test_stats,
+        }
+        hparams["train_logger"].log_stats({"split": split}, test_stats=brain.test_stats)
+    info["loss"] = (
+        getattr(hparams["classification_loss"], "func", None) or hparams["classification_loss"]
+    )
+    info["loss"] = info["loss"].__name__
+
+    if sb.utils.distributed.if_main_process():
+        best = Path(hparams["output_folder"]) / "best"
+        encoder = CategoricalEncoder()
+        encoder.update_from_iterable(labels, sequence_input=False)
+        brain.export(best, info, encoder)
+        logits, target = brain.test_outputs
+        confusion_figure(logits.argmax(1), target, labels, best / "confusion.png")
+        print(
+            f"Accuracy: {100 * info['valid']['accuracy']:.1f} % on folds {info['valid']['folds']} "
+            f"(selected the checkpoint), {100 * info['test']['accuracy']:.1f} % on folds "
+            f"{info['test']['folds']}. Weights and confusion matrix: {best}"
+        )
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Train the L-MAC decoder of a frozen classifier.
+
+    python train_lmac.py hparams/lmac.yaml --data_folder=/path/to/ESC-50 \
+        --classifier_checkpoint=results/classifier/1234/best
+
+Resumes where it was killed. The checkpoint with the lowest loss on valid_folds ends up in
+<output_folder>/best.
+"""
+
+import math
+from pathlib import Path
+
+import speechbrain as sb
+
+from data_prep.dataset import fold_datasets, prepare
+from lmac.brains.lmac import LMACBrain
+from lmac.build import build_decoder, explained_classifier
+from lmac.config import load_experiment, run
+
+
+def main(argv):
+    hparams, run_opts = load_experiment(argv)
+    manifest, labels = prepare(hparams)
+    datasets = fold_datasets(hparams, manifest, labels, ("train", "valid"))
+    loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
+    hparams["steps_per_epoch"] = math.ceil(len(datasets["train"]) / hparams["batch_size"])
+    explained = explained_classifier(hparams)
+    decoder = build_decoder(hparams["decoder"], explained)
+    hparams["checkpointer"].add_recoverable("decoder", decoder)
+
+    brain = LMACBrain(
+        explained,
+        modules={"decoder": decoder},
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.fit(
+        brain.hparams.epoch_counter,
+        datasets["train"],
+        datasets["valid"],
+        train_loader_kwargs={**loader, "shuffle": True},
+        valid_loader_kwargs=loader,
+    )
+    brain.evaluate(datasets["valid"], min_key="loss", test_loader_kwargs=dict(loader))
+    if sb.utils.distributed.if_main_process():
+        info = {key: hparams[key] for key in ("domain", "seed", "l_in", "l_out", "l_sparse")}
+        info |= {"epochs": hparams["number_of_epochs"], "valid": brain.test_stats}
+        best = Path(hparams["output_folder"]) / "best"
+        brain.export(best, info)
+        print(f"Decoder: {best}")
+
+
+if __name__ == "__main__":
+    run(main, __doc__)
