@@ -83,6 +83,9 @@ def main(argv):
         info = Path(hparams["classifier_checkpoint"]) / "info.json"
         known = json.loads(info.read_text()) if info.exists() else {}
         print(write_report(rows.table(hparams["interpreters"]), hparams, known, brain.device))
+        print(f"Rows, table and manifest: {folder}")
+        for path in sorted((folder / "samples").glob("*/L-MAC/*"))[:12]:
+            print(f"  {path}")
 
 
 if __name__ == "__main__":

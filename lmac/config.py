@@ -13,6 +13,7 @@ import difflib
 import io
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import ruamel.yaml
@@ -80,8 +81,11 @@ def _resolve(value, folder):
 
 def load(path, overrides=None):
     """Merged, resolved and constructed hyperparameters, and their resolved text."""
+    tree = merge(path, overrides)
+    for key in [k for k in tree if k.endswith("_yaml")]:
+        del tree[key]  # merged by now; the resolved file stands alone
     text = io.StringIO()
-    ruamel.yaml.YAML().dump(merge(path, overrides), text)
+    ruamel.yaml.YAML().dump(tree, text)
     try:
         resolved = resolve_references(text.getvalue()).read()
         return load_hyperpyyaml(text.getvalue()), resolved
@@ -117,7 +121,11 @@ def load_experiment(argv):
 
 
 def run(main, usage):
-    """Run a script's ``main(argv)``; errors of the user's input end it with one sentence."""
+    """Run a script's ``main(argv)``; a mistake in its input ends it with one sentence.
+
+    Errors that this project raises say what to do; those from inside a library are bugs, and
+    keep their traceback.
+    """
     argv = sys.argv[1:]
     if not argv or argv[0] in ("-h", "--help"):
         print(usage.strip())
@@ -125,6 +133,8 @@ def run(main, usage):
     try:
         main(argv)
     except (ValueError, FileNotFoundError) as error:
-        if os.environ.get("LMAC_TRACEBACK"):
+        origin = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+        root = Path(__file__).resolve().parents[1]
+        if root not in origin.parents or "site-packages" in origin.parts:
             raise
         sys.exit(f"error: {error}")

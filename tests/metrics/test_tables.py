@@ -76,6 +76,10 @@ def test_bold_follows_the_ranked_methods():
     assert cells(text, "All-ones")[3].startswith("**0.00** [")
     assert "**" not in "".join(cells(text, "L-MAC"))
     assert "Not ranked" not in text
+    # An unranked method that equals the best stays plain.
+    equal = to_markdown(pd.concat([summary(), pd.DataFrame([line("Random", AI=60.5)])]), ["AI"])
+    assert cells(equal, "Random")[2].startswith("60.50 [")
+    assert cells(equal, "L-MAC")[2].startswith("**60.50** [")
     # A cell that does not apply is no competitor either.
     text = to_markdown(summary(), not_ranked=(), not_applicable={"Oracle": ["SPS"]})
     assert cells(text, "Oracle")[4] == "n/a"
@@ -141,6 +145,12 @@ def test_published_rows_are_labelled_never_bold_and_only_where_they_belong():
     assert "L-MAC mel" not in text and "L-MAC noise" not in text
 
 
+def test_published_cells_read_as_text_are_printed_as_text():
+    as_text = reference().assign(AI=["9.90", "60.25", "0", "83.62"])
+    text = to_markdown(summary(), ["AI"], reference=as_text)
+    assert cells(text, f"L-MAC, {LABEL}")[2] == "9.90"
+
+
 def test_published_drop_is_never_printed_as_drop():
     table = pd.DataFrame([line(m, AD=5.0, **{"AD (published)": 3.0}) for m in "ab"])
     text = to_markdown(table, ["AD", "AD (published)"], reference=reference())
@@ -184,6 +194,15 @@ def test_csv_comes_back_as_it_was(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(path), table, rtol=1e-9, check_dtype=False)
     assert "nan" not in path.read_text().lower()
     assert [file.name for file in path.parent.iterdir()] == ["summary.csv"]
+
+
+def test_who_reads_while_it_is_written_reads_all_of_the_old_file(tmp_path):
+    path = tmp_path / "table.md"
+    write_text("old", path)
+    with path.open() as reader:
+        write_text("new and longer", path)
+        assert reader.read() == "old"
+    assert path.read_text() == "new and longer"
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

@@ -1,0 +1,47 @@
+# make demo                      the whole method on built-in sounds, about 10 minutes on 2 cores
+# make test                      style and tests
+# make esc10 DATA=/path/ESC-10   the real run of recipes/ESC10
+# make benchmarks                speed and size against the published decoder
+#
+# Each makes VENV (.venv) by itself; VENV=/elsewhere/.venv reuses another checkout's.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+REQUIREMENTS := requirements.txt tests/requirements.txt
+
+.PHONY: help demo test lint esc10 benchmarks env clean
+
+help:
+	@sed -n 's/^# \?//p' Makefile | sed '/^$$/q'
+
+# Installed again only when a requirement changed, whatever the files' dates.
+env:
+	@if ! cat $(REQUIREMENTS) | cmp -s - $(VENV)/installed-requirements.txt; then \
+		$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is " \
+			+ sys.version.split()[0] if sys.version_info < (3, 10) else 0)' && \
+		echo "Setting up $(VENV) (some minutes, about 7 GB with CUDA libraries) ..." && \
+		$(PYTHON) -m venv $(VENV) && \
+		$(RUN) -m pip install -q --disable-pip-version-check -r tests/requirements.txt && \
+		cat $(REQUIREMENTS) > $(VENV)/installed-requirements.txt; \
+	fi
+
+demo: env
+	PYTHON=$(abspath $(RUN)) recipes/demo/run.sh
+
+test: env lint
+	$(RUN) -m pytest
+
+lint: env
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+esc10: env
+	@test -n "$(DATA)" || { echo "Give the data: make esc10 DATA=/path/to/ESC-10"; exit 2; }
+	PYTHON=$(abspath $(RUN)) recipes/ESC10/run.sh "$(DATA)"
+
+benchmarks: env
+	$(RUN) -m benchmarks.decoders
+
+clean:
+	rm -rf results .pytest_cache .ruff_cache

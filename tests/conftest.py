@@ -1,0 +1,53 @@
+"""Shared fixtures: small networks with seeded weights, and the real clips where they are."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmac.classifiers import AudioClassifier, Cnn14, Conv2dEncoder, LinearHead
+from lmac.domain import FrontEnd, get_domain
+from lmac.explained import ExplainedClassifier
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ESC10 = REPOSITORY.parent / "shared" / "data" / "ESC-10"
+
+
+@pytest.fixture(scope="session")
+def front_end():
+    return FrontEnd()
+
+
+@pytest.fixture(scope="session")
+def esc10():
+    """The folder of the real ESC-10 clips, which are not part of the repository."""
+    if not ESC10.is_dir():
+        pytest.skip(f"the real ESC-10 clips are not at {ESC10}")
+    return ESC10
+
+
+def make_explained(kind="cnn14", domain="stft", n_classes=5, seed=0):
+    """A small classifier with random weights and lively BatchNorm statistics, in a domain."""
+    torch.manual_seed(seed)
+    embedding_model = Cnn14(width=4) if kind == "cnn14" else Conv2dEncoder(dim=8)
+    classifier = AudioClassifier(embedding_model, LinearHead(embedding_model.emb_dim, n_classes))
+    front_end = FrontEnd()
+    domain = get_domain(domain, front_end, reads=classifier.reads)
+    classifier.train()
+    for _ in range(3):
+        wav = 0.3 * torch.randn(4, 8000)
+        classifier(domain.to_features(domain.analyse(wav)[0]))
+    return ExplainedClassifier(domain, classifier)
+
+
+@pytest.fixture
+def explained():
+    return make_explained()
+
+
+@pytest.fixture
+def wav():
+    """Two seconds of noise bursts, [3, 16000]."""
+    generator = torch.Generator().manual_seed(1)
+    envelope = torch.linspace(0, 6.28, 16000).sin().abs()
+    return 0.3 * torch.randn(3, 16000, generator=generator) * envelope

@@ -1,0 +1,93 @@
+"""Scenario manifests: seeded, kept, and rendered at the stated levels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from data_prep.manifest import DataError
+from data_prep.scenarios import mix, scenario_dataset, scenario_manifest
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Twelve clips of four classes: targets and contaminants."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for i in range(12):
+        seconds = 1.0 if i % 3 else 2.5
+        name = f"c{i}.wav"
+        soundfile.write(tmp_path / name, 0.1 * generator.standard_normal(int(16000 * seconds)),
+                        16000, subtype="FLOAT")  # fmt: skip
+        rows.append({"ID": f"c{i}", "wav": name, "label": "abcd"[i % 4], "duration": seconds})
+    table = pd.DataFrame(rows)
+    return tmp_path, table[:6], table[6:]
+
+
+def test_mix_is_the_published_formula():
+    s1, s2 = torch.randn(1000), 7 * torch.randn(1000)
+    mixture, clean = mix(s1, s2, 0.8, 0.2)
+    by_hand = 0.8 * s1 / s1.pow(2).sum().sqrt() + 0.2 * s2 / s2.pow(2).sum().sqrt()
+    by_hand /= by_hand.abs().max()
+    torch.testing.assert_close(mixture, by_hand)
+    level = 20 * torch.log10(clean.norm() / (mixture - clean).norm())
+    assert float(level) == pytest.approx(20 * np.log10(4), abs=1e-3)  # 12 dB
+    assert float(mixture.abs().max()) == pytest.approx(1.0)
+
+
+def test_silence_mixes_without_nan():
+    for target, contaminant in [(torch.zeros(9), torch.ones(9)), (torch.zeros(9),) * 2,
+                                (torch.zeros(9), None)]:  # fmt: skip
+        assert all(s.isfinite().all() for s in mix(target, contaminant, 0.8, 0.2))
+
+
+def test_mixtures_are_two_a_target_of_other_classes(clips):
+    folder, targets, contaminants = clips
+    rows = scenario_manifest(folder / "s.csv", "mixtures", targets, contaminants,
+                             seed=3, duration_s=1.0)  # fmt: skip
+    assert len(rows) == 12 and rows["ID"].is_unique
+    assert (rows["label"] != rows["contaminant_label"]).all()
+    assert (rows.groupby("target")["contaminant"].nunique() == 2).all()
+    long = rows["contaminant"].isin(contaminants[contaminants["duration"] > 2]["ID"])
+    assert (rows["offset"][~long] == 0).all()
+    assert rows["offset"][long].between(0, 24000).all() and (rows["offset"][long] > 0).any()
+
+
+def test_a_manifest_is_drawn_once_from_its_seed(clips):
+    folder, targets, contaminants = clips
+    draw = lambda name, seed: scenario_manifest(  # noqa: E731
+        folder / name, "mixtures", targets, contaminants, seed=seed
+    )
+    one, again, other = draw("1.csv", 3), draw("2.csv", 3), draw("3.csv", 4)
+    pd.testing.assert_frame_equal(one, again)
+    assert not one["contaminant"].equals(other["contaminant"])
+    pd.testing.assert_frame_equal(draw("1.csv", 4), one)  # kept, whatever the seed now
+
+
+def test_a_foreign_manifest_is_refused(clips):
+    folder, targets, contaminants = clips
+    scenario_manifest(folder / "s.csv", "plain", targets, contaminants)
+    with pytest.raises(DataError, match="s.csv was drawn for scenario plain"):
+        scenario_manifest(folder / "s.csv", "mixtures", targets, contaminants)
+    with pytest.raises(DataError, match="has clips that are no targets here"):
+        scenario_manifest(folder / "s.csv", "plain", targets[:3], contaminants)
+    with pytest.raises(DataError, match="Unknown scenario 'rain': expected one of plain, mixtures"):
+        scenario_manifest(folder / "t.csv", "rain", targets, contaminants)
+
+
+def test_rendering(clips):
+    folder, targets, contaminants = clips
+    rows = scenario_manifest(folder / "s.csv", "mixtures", targets, contaminants,
+                             duration_s=1.0)  # fmt: skip
+    dataset = scenario_dataset(rows, folder, list("abcd"), 16000)
+    for i in range(len(dataset)):
+        item, row = dataset[i], rows.iloc[i]
+        target, _ = soundfile.read(folder / row.target_wav, dtype="float32")
+        contaminant, _ = soundfile.read(folder / row.contaminant_wav, dtype="float32")
+        contaminant = contaminant[row.offset : row.offset + 16000]
+        expected, clean = mix(torch.from_numpy(target[:16000]), torch.from_numpy(contaminant),
+                              0.8, 0.2)  # fmt: skip
+        torch.testing.assert_close(item["sig"], expected)
+        torch.testing.assert_close(item["clean"], clean)
+        assert "abcd"[item["class"]] == row.label and item["target"] == row.target

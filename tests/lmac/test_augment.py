@@ -1,0 +1,70 @@
+"""Augmentation: levels measured, content kept."""
+
+import numpy as np
+import pytest
+import torch
+
+from lmac.augment import ClipMixer, WaveformAugment, mix_at_snr, random_shift
+from lmac.schedules import one_cycle
+
+
+def test_snr_is_what_was_asked_for():
+    wav, noise = torch.randn(4, 8000), 5 * torch.randn(4, 8000)
+    snr_db = torch.tensor([-5.0, 0.0, 10.0, 20.0])
+    added = mix_at_snr(wav, noise, snr_db) - wav
+    measured = 20 * (wav.norm(dim=1) / added.norm(dim=1)).log10()
+    torch.testing.assert_close(measured, snr_db, atol=1e-3, rtol=0)
+
+
+def test_silence_mixes_without_nan():
+    assert mix_at_snr(torch.zeros(1, 50), torch.zeros(1, 50), torch.zeros(1)).abs().max() == 0
+    assert WaveformAugment(mixer=ClipMixer(probability=1))(torch.zeros(2, 50)).isfinite().all()
+
+
+def test_shift_rotates_each_clip_by_its_own_amount():
+    torch.manual_seed(0)
+    wav = torch.arange(100.0).repeat(8, 1)
+    shifted = random_shift(wav)
+    assert len({float(row[0]) for row in shifted}) > 4
+    for row in shifted:
+        assert torch.equal(row.roll(int(row.argmin()) * -1), wav[0])
+
+
+def test_gain_range_and_other_clips_of_the_batch():
+    torch.manual_seed(0)
+    # Clip i is a tone at DFT bin i + 1, whatever the shift.
+    time = torch.arange(200) / 200
+    wav = torch.stack([(2 * torch.pi * (i + 1) * time).sin() for i in range(8)])
+    augment = WaveformAugment(
+        shift=False, gain_db=(-6, -6), mixer=ClipMixer(probability=1.0, snr_db=(6, 6))
+    )
+    out = augment(wav)
+    torch.testing.assert_close(out.abs().amax(1), torch.full((8,), 10 ** (-6 / 20)))
+    bins = torch.fft.rfft(out).abs()[:, 1:9]
+    for i, row in enumerate(bins):
+        loudest, second = row.sort(descending=True).values[:2]
+        assert int(row.argmax()) == i
+        assert float(second / loudest) == pytest.approx(10 ** (-6 / 20), rel=1e-3)
+    untouched = WaveformAugment(shift=False, gain_db=(0, 0), mixer=ClipMixer(probability=0.0))(wav)
+    torch.testing.assert_close(untouched, wav / wav.abs().amax(1, keepdim=True))
+
+
+def test_noise_folder_loops_short_noise(tmp_path):
+    (tmp_path / "a.npy").touch()
+    ramp = np.arange(1, 31, dtype=np.float32)
+    mixer = ClipMixer(1.0, (0, 0), noise_folder=tmp_path, load=lambda _: ramp)
+    noise = mixer._noise(torch.zeros(3, 100))
+    assert noise.shape == (3, 100)
+    step = noise[:, 1:] - noise[:, :-1]
+    assert set(step.unique().tolist()) == {1.0, -29.0}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no audio files in .*empty"):
+        ClipMixer(noise_folder=tmp_path / "empty", load=None)
+
+
+def test_one_cycle():
+    rates = [one_cycle(i / 100, 0.01) for i in range(101)]
+    assert max(rates) == pytest.approx(0.01)
+    assert rates.index(max(rates)) == 20
+    assert rates[0] == pytest.approx(0.0005) and rates[-1] == pytest.approx(0.00002)
+    assert rates[:21] == sorted(rates[:21]) and rates[20:] == sorted(rates[20:], reverse=True)

@@ -1,0 +1,109 @@
+"""Front end and domains, against SpeechBrain's own modules and gradient checks."""
+
+import pytest
+import torch
+from speechbrain.processing.features import ISTFT, STFT, Filterbank, spectral_magnitude
+
+from lmac.domain import FrontEnd, MelDomain, StftDomain, get_domain
+
+STFT_OPTIONS = {"sample_rate": 16000, "win_length": 23.2199, "hop_length": 11.6099}
+
+
+def test_front_end_is_speechbrain_s(front_end, wav):
+    theirs = STFT(**STFT_OPTIONS, n_fft=1024)(wav)
+    ours = front_end(wav)
+    torch.testing.assert_close(torch.view_as_real(ours), theirs)
+    magnitude = spectral_magnitude(theirs, power=0.5)
+    fbank = Filterbank(n_mels=80, n_fft=1024, sample_rate=16000, log_mel=False)
+    torch.testing.assert_close(front_end.mel(magnitude), fbank(magnitude), rtol=1e-4, atol=1e-5)
+
+
+def test_window_and_hop_are_the_published_samples(front_end):
+    assert front_end.stft.win_length == 372
+    assert front_end.hop_samples == 186
+
+
+@pytest.mark.parametrize("length", [16000, 15999, 7001])
+def test_a_mask_of_ones_gives_the_waveform_back(front_end, length):
+    domain = StftDomain(front_end)
+    wav = torch.randn(2, length)
+    X, spectrum = domain.analyse(wav)
+    again = domain.synthesise(torch.ones_like(X) * X, spectrum, length)
+    assert again.shape == wav.shape
+    # The last samples lie under the edge of the last window only.
+    assert (again - wav)[:, :-372].abs().max() < 1e-4
+
+
+def test_synthesis_agrees_with_speechbrain(front_end, wav):
+    domain = StftDomain(front_end)
+    X, spectrum = domain.analyse(wav)
+    mask = torch.rand(X.shape)
+    masked = torch.expm1(mask * X)
+    angle = spectrum.angle()
+    theirs = ISTFT(**STFT_OPTIONS)(
+        torch.stack([masked * angle.cos(), masked * angle.sin()], -1), sig_length=16000
+    )
+    torch.testing.assert_close(
+        domain.synthesise(mask * X, spectrum, 16000), theirs, rtol=1e-3, atol=1e-4
+    )
+
+
+def test_masked_features_follow_the_formula(front_end, wav):
+    domain = StftDomain(front_end)
+    X, _ = domain.analyse(wav)
+    mask = torch.rand(X.shape)
+    by_hand = (front_end.mel_matrix.t() @ torch.expm1(mask * X).transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(domain.to_features(mask * X), torch.log(1 + by_hand))
+
+
+def test_gradients_through_features_and_synthesis():
+    front_end = FrontEnd(n_fft=64, win_length=4.0, hop_length=2.0, n_mels=8).double()
+    domain = StftDomain(front_end)
+    X, spectrum = domain.analyse(torch.randn(1, 300, dtype=torch.float64))
+    X = X.requires_grad_()
+    assert torch.autograd.gradcheck(domain.to_features, X)
+    assert torch.autograd.gradcheck(lambda x: domain.synthesise(x, spectrum, 300), X)
+
+
+def test_spreading_keeps_constants_and_gathering_undoes_it(front_end):
+    domain = StftDomain(front_end)
+    bands = torch.full((2, 7, 80), 0.3)
+    torch.testing.assert_close(domain.spread(bands), torch.full((2, 7, 513), 0.3))
+    torch.testing.assert_close(domain.gather(domain.spread(bands)), bands)
+    # One band reaches only bins that its own filter hears.
+    one = torch.zeros(1, 1, 80)
+    one[..., 40] = 1
+    reached = domain.spread(one)[0, 0] > 0
+    assert (front_end.mel_matrix[reached, 40] > 0).all()
+
+
+def test_silence_is_no_trouble(front_end):
+    domain = StftDomain(front_end)
+    X, spectrum = domain.analyse(torch.zeros(1, 4000))
+    X.requires_grad_()
+    features = domain.to_features(X)
+    assert features.abs().max() == 0
+    features.sum().backward()
+    assert X.grad.isfinite().all()
+    assert domain.synthesise(X, spectrum, 4000).abs().max() == 0
+
+
+def test_mel_domain_is_the_classifier_s_input_and_has_no_sound(front_end, wav):
+    stft, mel = StftDomain(front_end), MelDomain(front_end)
+    X, spectrum = mel.analyse(wav)
+    assert X.shape == (3, 87, 80)
+    torch.testing.assert_close(
+        mel.to_features(X), stft.to_features(stft.analyse(wav)[0]), rtol=1e-4, atol=1e-5
+    )
+    with pytest.raises(NotImplementedError, match="cannot be listened to"):
+        mel.synthesise(X, spectrum, 16000)
+
+
+def test_a_classifier_on_the_stft_has_no_mel_domain(front_end, wav):
+    domain = get_domain("stft", front_end, reads="stft")
+    X, _ = domain.analyse(wav)
+    assert domain.to_features(X) is X
+    with pytest.raises(ValueError, match="no mel domain"):
+        get_domain("mel", front_end, reads="stft")
+    with pytest.raises(ValueError, match="'cqt': expected one of stft, mel"):
+        get_domain("cqt", front_end)
