@@ -18,12 +18,14 @@ class LMAC(Interpreter):
     ---------
     explained : ExplainedClassifier
     decoder : callable
-        Channels of the representations to a decoder (``hparams/decoders``).
+        Channels of the representations and number of classes to a decoder (``hparams/decoders``).
     checkpoint : path
         Folder with ``decoder.ckpt``, or the file itself (SpeechBrain's ``psi_model.ckpt`` too).
     """
 
     def __init__(self, explained, decoder, checkpoint):
+        if checkpoint is None:
+            raise ValueError("lmac_checkpoint is not set: give the folder <output_folder>/best.")
         path = Path(checkpoint)
         path = path / DECODER_FILE if path.is_dir() else path
         if not path.is_file():
@@ -37,5 +39,5 @@ class LMAC(Interpreter):
 
     @torch.no_grad()
     def explain(self, X, target):
-        logits, representations = self.explained(X)
-        return self.decoder(representations, X, self.explained.domain).sigmoid()
+        _, representations = self.explained(X)
+        return self.decoder(representations, X, target, self.explained.domain).sigmoid()

@@ -15,4 +15,4 @@ def explained_classifier(hparams):
 
 def build_decoder(factory, explained):
     """The decoder that ``factory`` makes for the representations the classifier really has."""
-    return factory(explained.representation_channels())
+    return factory(*explained.dry_pass())

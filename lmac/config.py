@@ -30,8 +30,11 @@ def parse(argv):
     if not argv or argv[0].startswith("-"):
         raise ConfigError("The first argument must be a YAML file, such as hparams/lmac.yaml.")
     path, run_opts, overrides = sb.parse_arguments(argv)
-    overrides = ruamel.yaml.YAML(typ="safe").load(overrides) if overrides else {}
-    return path, run_opts, dict(overrides or {})
+    pairs = {}
+    for line in (overrides or "").splitlines():
+        # Line by line, so that a key given twice is no error: the last one counts.
+        pairs.update(ruamel.yaml.YAML(typ="safe").load(line) or {})
+    return path, run_opts, pairs
 
 
 def merge(path, overrides=None):

@@ -1,7 +1,9 @@
 """Decoders: from the classifier's representations to a mask.
 
-Every decoder is called as ``decoder(representations, X, domain)`` with representations
-[B, C, T', F'], finest first, and answers mask logits with the shape of ``X``.
+Every decoder is built as ``decoder(channels, n_classes)``, for the channels of the classifier's
+representations, finest first. It is called as ``decoder(representations, X, target, domain)``
+with representations [B, C, T', F'], finest first, and the explained classes [B], and answers
+mask logits with the shape of ``X``.
 """
 
 import torch
@@ -25,7 +27,9 @@ class TopDownDecoder(nn.Module):
     """Our decoder: a feature pyramid, then a mask that follows the detail of X.
 
     Coarse to fine, each representation is projected to ``hidden`` channels, added to the
-    upsampled coarser level and smoothed. At the classifier's own resolution a few channels
+    upsampled coarser level and smoothed, together with an embedding of the explained class:
+    near a tie the representations alone do not tell which of two classes is asked for, and the
+    class can be chosen. At the classifier's own resolution a few channels
     see the features once more and yield two numbers per cell: how much to keep of it, and
     how much more of what stands out inside it. The latter makes the mask as fine as the STFT
     while every convolution stays at the coarser resolution:
@@ -38,6 +42,8 @@ class TopDownDecoder(nn.Module):
     ---------
     channels : list of int
         Channels of the representations, finest first.
+    n_classes : int
+        Number of classes of the classifier.
     hidden : int
         Channels of the pyramid.
     detail : int
@@ -46,12 +52,13 @@ class TopDownDecoder(nn.Module):
         Initial mask logit.
     """
 
-    def __init__(self, channels, hidden=32, detail=12, bias=0.0):
+    def __init__(self, channels, n_classes, hidden=32, detail=12, bias=0.0):
         super().__init__()
         self.laterals = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, hidden, 1, bias=False), nn.BatchNorm2d(hidden))
             for c in channels
         )
+        self.classes = nn.ModuleList(nn.Embedding(n_classes, hidden) for _ in channels)
         self.smooth = nn.ModuleList(ConvNorm(hidden, hidden) for _ in channels)
         self.reduce = nn.Conv2d(hidden, detail, 1)
         self.feature_norm = nn.BatchNorm2d(1)
@@ -63,7 +70,7 @@ class TopDownDecoder(nn.Module):
             self.head.bias[0] = bias
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, representations, X, domain):
+    def forward(self, representations, X, target, domain):
         """Mask logits [B, T, F], the shape of ``X``."""
         if len(representations) != len(self.laterals):
             raise ValueError(
@@ -71,10 +78,9 @@ class TopDownDecoder(nn.Module):
                 f"classifier gives {len(representations)}: is this decoder of another classifier?"
             )
         level = None
-        for h, lateral, smooth in reversed(
-            list(zip(representations, self.laterals, self.smooth, strict=True))
-        ):
-            h = lateral(h)
+        levels = zip(representations, self.laterals, self.classes, self.smooth, strict=True)
+        for h, lateral, classes, smooth in reversed(list(levels)):
+            h = lateral(h) + classes(target)[:, :, None, None]
             level = smooth(h if level is None else h + F.interpolate(level, size=h.shape[2:]))
         features = domain.to_features(X).unsqueeze(1)
         level = F.interpolate(
@@ -96,11 +102,13 @@ class PSIDecoder(nn.Module):
     ---------
     channels : list of int
         Channels of the representations, finest first; the last must be CNN14's embedding.
+    n_classes : int
+        Not used: this decoder is not told the class.
     domain : str
         ``"stft"`` or ``"mel"``.
     """
 
-    def __init__(self, channels, domain="stft"):
+    def __init__(self, channels, n_classes=None, domain="stft"):
         super().__init__()
         dim = channels[-1]
         wanted = [dim, dim // 2, dim // 4, dim // 8]
@@ -111,7 +119,7 @@ class PSIDecoder(nn.Module):
             )
         self.psi = CNN14PSI_stft(dim, 1) if domain == "stft" else CNN14PSI(dim)
 
-    def forward(self, representations, X, domain):
+    def forward(self, representations, X, target, domain):
         """Mask logits [B, T, F]; ValueError for a clip length that it cannot take."""
         try:
             logits = self.psi(representations[:-5:-1]).squeeze(1)

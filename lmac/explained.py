@@ -45,9 +45,10 @@ class ExplainedClassifier(nn.Module):
         return self.logits(X).double().softmax(1)
 
     @torch.no_grad()
-    def representation_channels(self, seconds=2.0):
-        """Channels of every representation, finest first, found by one dry pass."""
+    def dry_pass(self, seconds=2.0):
+        """Channels of every representation, finest first, and the number of classes."""
         n_samples = round(seconds * self.domain.front_end.sample_rate)
         wav = torch.zeros(1, n_samples, device=next(self.buffers()).device)
         X, _ = self.domain.analyse(wav)
-        return [r.shape[1] for r in self(X)[1]]
+        logits, representations = self(X)
+        return [r.shape[1] for r in representations], logits.shape[1]

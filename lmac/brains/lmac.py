@@ -36,10 +36,11 @@ class LMACBrain(sb.Brain):
         with torch.no_grad():
             X, _ = domain.analyse(wav)
             logits, representations = self.explained(X)
-        mask = self.modules.decoder(representations, X, domain).sigmoid()
+            target = logits.argmax(1)
+        mask = self.modules.decoder(representations, X, target, domain).sigmoid()
         # Both parts in one pass of the classifier.
         both = self.explained.logits(torch.cat([mask * X, (1 - mask) * X]))
-        return logits, *both.float().chunk(2), logits.argmax(1), mask.float()
+        return logits, *both.float().chunk(2), target, mask.float()
 
     def compute_objectives(self, predictions, batch, stage):
         """The L-MAC loss; in evaluation also the metrics of every clip."""

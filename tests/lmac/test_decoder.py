@@ -11,16 +11,17 @@ from lmac.decoder import PSIDecoder, TopDownDecoder
 def inputs(explained, n_samples, batch=2):
     X, _ = explained.domain.analyse(0.3 * torch.randn(batch, n_samples))
     with torch.no_grad():
-        return X, explained(X)[1]
+        logits, representations = explained(X)
+    return X, representations, logits.argmax(1)
 
 
 @pytest.mark.parametrize("kind,domain", [("cnn14", "stft"), ("cnn14", "mel"), ("conv2d", "stft")])
 @pytest.mark.parametrize("n_samples", [6000, 16000, 16185, 33333])
 def test_a_mask_for_every_frame_and_bin(kind, domain, n_samples):
     explained = make_explained(kind, domain)
-    X, representations = inputs(explained, n_samples)
-    decoder = TopDownDecoder(explained.representation_channels(), hidden=8, detail=4).eval()
-    logits = decoder(representations, X, explained.domain)
+    X, representations, target = inputs(explained, n_samples)
+    decoder = TopDownDecoder(*explained.dry_pass(), hidden=8, detail=4).eval()
+    logits = decoder(representations, X, target, explained.domain)
     assert logits.shape == X.shape
     assert logits.isfinite().all()
 
@@ -28,42 +29,56 @@ def test_a_mask_for_every_frame_and_bin(kind, domain, n_samples):
 def test_every_cell_depends_on_the_representations():
     """No frame or bin is left uncovered, the last ones least of all."""
     explained = make_explained()
-    X, representations = inputs(explained, 16185, batch=1)
-    decoder = TopDownDecoder(explained.representation_channels(), hidden=8, detail=4).eval()
-    one = decoder(representations, X, explained.domain)
-    two = decoder([2 * r + 1 for r in representations], X, explained.domain)
+    X, representations, target = inputs(explained, 16185, batch=1)
+    decoder = TopDownDecoder(*explained.dry_pass(), hidden=8, detail=4).eval()
+    one = decoder(representations, X, target, explained.domain)
+    two = decoder([2 * r + 1 for r in representations], X, target, explained.domain)
     assert ((one - two).abs() > 0).all()
 
 
 def test_a_fresh_mask_is_undecided():
     explained = make_explained()
-    X, representations = inputs(explained, 16000)
-    mask = TopDownDecoder(explained.representation_channels())(
-        representations, X, explained.domain
+    X, representations, target = inputs(explained, 16000)
+    mask = TopDownDecoder(*explained.dry_pass())(
+        representations, X, target, explained.domain
     ).sigmoid()
     assert 0.3 < mask.mean() < 0.7
 
 
 def test_gradients_reach_every_decoder_parameter_and_no_classifier_parameter():
     explained = make_explained()
-    X, representations = inputs(explained, 16000)
-    decoder = TopDownDecoder(explained.representation_channels(), hidden=8, detail=4)
-    mask = decoder(representations, X, explained.domain).sigmoid()
+    X, representations, target = inputs(explained, 16000)
+    decoder = TopDownDecoder(*explained.dry_pass(), hidden=8, detail=4)
+    mask = decoder(representations, X, target, explained.domain).sigmoid()
     explained.logits(mask * X).logsumexp(1).sum().backward()
     for name, parameter in decoder.named_parameters():
+        if name.startswith("classes"):  # the rows of the explained classes only
+            assert set(torch.nonzero(parameter.grad.abs().sum(1)).flatten().tolist()) == set(
+                target.tolist()
+            )
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
     assert all(p.grad is None for p in explained.parameters())
+
+
+def test_the_mask_depends_on_the_class():
+    explained = make_explained()
+    X, representations, target = inputs(explained, 16000)
+    decoder = TopDownDecoder(*explained.dry_pass()).eval()
+    one, two = (
+        decoder(representations, X, torch.full_like(target, c), explained.domain) for c in (0, 1)
+    )
+    assert (one - two).abs().max() > 1e-4
 
 
 def test_detail_follows_what_stands_out_in_a_band():
     """With a positive contrast alone, the louder of two bins of one band is kept more."""
     explained = make_explained()
-    X, representations = inputs(explained, 16000)
-    decoder = TopDownDecoder(explained.representation_channels()).eval()
+    X, representations, target = inputs(explained, 16000)
+    decoder = TopDownDecoder(*explained.dry_pass()).eval()
     with torch.no_grad():
         decoder.head.weight.zero_()
         decoder.head.bias.copy_(torch.tensor([0.0, 1.0]))
-    logits = decoder(representations, X, explained.domain)
+    logits = decoder(representations, X, target, explained.domain)
     same_band = explained.domain.front_end.band_matrix[79] == 1
     bins = torch.nonzero(same_band).flatten()[:2]
     assert len(bins) == 2
@@ -74,22 +89,22 @@ def test_detail_follows_what_stands_out_in_a_band():
 
 def test_another_number_of_representations_is_refused():
     explained = make_explained()
-    X, representations = inputs(explained, 16000)
-    decoder = TopDownDecoder([8, 8])
+    X, representations, target = inputs(explained, 16000)
+    decoder = TopDownDecoder([8, 8], 5)
     with pytest.raises(ValueError, match="built for 2 representations, the classifier gives 6"):
-        decoder(representations, X, explained.domain)
+        decoder(representations, X, target, explained.domain)
 
 
 def test_the_published_decoder_is_speechbrain_s():
     explained = make_explained()
-    X, representations = inputs(explained, 201 * 186 - 186)
+    X, representations, target = inputs(explained, 201 * 186 - 186)
     assert X.shape[1] == 201
     theirs = CNN14PSI_stft(128, 1)
-    ours = PSIDecoder(explained.representation_channels(), domain="stft")
+    ours = PSIDecoder(*explained.dry_pass(), domain="stft")
     ours.load_state_dict(theirs.state_dict())
     assert set(ours.state_dict()) == set(theirs.state_dict())
     expected = theirs(representations[:-5:-1]).squeeze(1)
-    logits = ours(representations, X, explained.domain)
+    logits = ours(representations, X, target, explained.domain)
     assert logits.shape == X.shape
     frames = min(expected.shape[1], X.shape[1])
     torch.testing.assert_close(logits[:, :frames], expected[:, :frames, :513])
@@ -97,12 +112,12 @@ def test_the_published_decoder_is_speechbrain_s():
 
 def test_the_published_decoder_names_what_it_cannot_do():
     explained = make_explained()
-    decoder = PSIDecoder(explained.representation_channels())
+    decoder = PSIDecoder(*explained.dry_pass())
     refused = 0
     for frames in range(190, 222):
-        X, representations = inputs(explained, (frames - 1) * 186, batch=1)
+        X, representations, target = inputs(explained, (frames - 1) * 186, batch=1)
         try:
-            assert decoder(representations, X, explained.domain).shape == X.shape
+            assert decoder(representations, X, target, explained.domain).shape == X.shape
         except ValueError as error:
             assert f"cannot take clips of {frames} frames" in str(error)
             refused += 1
@@ -114,7 +129,7 @@ def test_the_published_decoder_names_what_it_cannot_do():
 def test_size():
     """Narrow CNN14: a tenth of the published decoder would still be 0.7 M."""
     channels = [16 * 2**i for i in range(6)]
-    ours = sum(p.numel() for p in TopDownDecoder(channels).parameters())
+    ours = sum(p.numel() for p in TopDownDecoder(channels, 10).parameters())
     assert ours < 0.12e6
     with torch.device("meta"):
         theirs = sum(p.numel() for p in PSIDecoder(channels).parameters())

@@ -1,0 +1,262 @@
+"""The three scripts, end to end on a few built-in sounds."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+import eval_explanations
+import train_classifier
+import train_lmac
+from interpreters.constant import AllOnes
+from lmac.brains.evaluation import COLUMNS
+from lmac.config import load, merge
+from lmac.listen.audio import write_wavs
+from metrics import METRICS
+
+RECIPES = sorted(Path("recipes").glob("*/*.yaml"))
+EXPERIMENTS = [Path("hparams") / f"{n}.yaml" for n in ("classifier", "lmac", "evaluation")]
+TINY = [
+    "--dataset_yaml=hparams/datasets/builtin.yaml",
+    "--clips_per_class=5",
+    "--signal_length_s=1.0",
+    "--classifier_width=4",
+    "--device=cpu",
+]
+
+
+def run(script, yaml, folder, *overrides):
+    script.main([f"hparams/{yaml}.yaml", *TINY, f"--results_folder={folder}", *overrides])
+
+
+def train_classifier_in(folder, *overrides):
+    run(train_classifier, "classifier", folder, f"--output_folder={folder}/classifier",
+        "--number_of_epochs=1", "--batch_size=10", *overrides)  # fmt: skip
+
+
+def train_lmac_in(folder, *overrides):
+    run(train_lmac, "lmac", folder, f"--output_folder={folder}/lmac",
+        f"--classifier_checkpoint={folder}/classifier/best", "--number_of_epochs=1",
+        "--decoder_hidden=8", *overrides)  # fmt: skip
+
+
+def evaluate_in(folder, name, *overrides):
+    """The rows and the summary of an evaluation in ``folder / name``."""
+    run(eval_explanations, "evaluation", folder, f"--output_folder={folder}/{name}",
+        f"--classifier_checkpoint={folder}/classifier/best",
+        f"--lmac_checkpoint={folder}/lmac/best",
+        "--decoder_hidden=8", "--listen=2", "--batch_size=8", "--n_boot=50",
+        *overrides)  # fmt: skip
+    return [pd.read_csv(folder / name / f"{f}.csv") for f in ("metrics", "summary")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A results folder with a trained classifier, decoder and evaluation of all methods."""
+    folder = tmp_path_factory.mktemp("results")
+    train_classifier_in(folder)
+    train_lmac_in(folder)
+    evaluate_in(folder, "all")
+    return folder
+
+
+@pytest.mark.parametrize("path", RECIPES + EXPERIMENTS, ids=str)
+def test_every_yaml_loads(path, tmp_path):
+    overrides = {"results_folder": str(tmp_path)}
+    for key, value in merge(path).items():
+        if getattr(getattr(value, "tag", None), "value", None) == "!PLACEHOLDER":
+            overrides[key] = "somewhere"
+    hparams, _ = load(path, overrides)
+    assert hparams["sample_rate"] == 16000
+
+
+def test_classifier_training_leaves_what_the_readme_says(folder):
+    best = folder / "classifier" / "best"
+    info = json.loads((best / "info.json").read_text())
+    assert 0 <= info["test"]["accuracy"] <= 1 and info["test"]["folds"] == [5]
+    assert info["loss"] == "cross_entropy"
+    for name in ("embedding_model.ckpt", "classifier.ckpt", "confusion.png", "label_encoder.txt"):
+        assert (best / name).stat().st_size > 0
+    assert "'animal_call' => 0" in (best / "label_encoder.txt").read_text()
+
+
+def test_training_goes_on_where_it_was(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "again")
+    again = tmp_path / "again"
+    train_classifier_in(again, "--number_of_epochs=2")
+    log = (again / "classifier" / "train_log.txt").read_text()
+    assert log.count("epoch: 1,") == 1 and log.count("epoch: 2,") == 1
+
+
+def test_the_classifier_is_frozen_to_the_bit(folder, tmp_path, monkeypatch):
+    """Weights and BatchNorm statistics, after a real training."""
+    kept = {}
+    build = train_lmac.explained_classifier
+    monkeypatch.setattr(
+        train_lmac, "explained_classifier", lambda h: kept.setdefault("explained", build(h))
+    )
+    shutil.copytree(folder / "classifier", tmp_path / "classifier")
+    train_lmac_in(tmp_path, "--lr=0.01", f"--data_folder={folder}/builtin_sounds")
+    classifier = kept["explained"].classifier
+    for part in ("embedding_model", "classifier"):
+        stored = torch.load(tmp_path / f"classifier/best/{part}.ckpt", weights_only=True)
+        state = getattr(classifier, part).state_dict()
+        assert set(stored) == set(state)
+        for name, value in stored.items():
+            assert torch.equal(state[name], value), name
+    # The check can fail: one pass in training mode moves the statistics.
+    classifier.embedding_model.train()
+    classifier(torch.rand(2, 64, 80))
+    name = "conv_block1.norm1.running_mean"
+    stored = torch.load(tmp_path / "classifier/best/embedding_model.ckpt", weights_only=True)
+    assert not torch.equal(classifier.embedding_model.state_dict()[name], stored[name])
+
+
+def test_lmac_training_lowers_its_loss(folder, tmp_path):
+    shutil.copytree(folder / "classifier", tmp_path / "classifier")
+    train_lmac_in(tmp_path, "--number_of_epochs=8", f"--data_folder={folder}/builtin_sounds")
+    losses = [
+        float(line.split("train loss: ")[1].split(",")[0])
+        for line in (tmp_path / "lmac" / "train_log.txt").read_text().splitlines()
+        if "train loss" in line
+    ]
+    assert len(losses) == 8 and losses[-1] < 0.9 * losses[0]
+
+
+def test_the_published_decoder_trains_through_yaml(folder, tmp_path):
+    """201 frames, for it takes one length in four only."""
+    shutil.copytree(folder / "classifier", tmp_path / "classifier")
+    train_lmac.main(
+        ["hparams/lmac.yaml", *TINY, f"--results_folder={tmp_path}", "--signal_length_s=2.33",
+         "--decoder_yaml=hparams/decoders/psi.yaml", "--number_of_epochs=1",
+         f"--output_folder={tmp_path}/lmac",
+         f"--classifier_checkpoint={tmp_path}/classifier/best"]
+    )  # fmt: skip
+    state = torch.load(tmp_path / "lmac/best/decoder.ckpt", weights_only=True)
+    assert "convt9.weight" in state
+
+
+def test_evaluation_files(folder):
+    rows, summary = (pd.read_csv(folder / "all" / f"{f}.csv") for f in ("metrics", "summary"))
+    methods = ["L-MAC", "Saliency", "GradCAM", "All-ones", "Random"]
+    assert list(rows.columns) == list(COLUMNS)
+    assert len(rows) == 5 * 20 and not rows.duplicated(["method", "ID"]).any()
+    assert list(summary["method"]) == methods and set(summary["n"]) == {20}
+    for name in METRICS:
+        by_hand = rows.groupby("method")[name].mean()
+        for line in summary.to_dict("records"):
+            assert line[name] == pytest.approx(by_hand[line["method"]], rel=1e-8)
+    ones = rows[rows["method"] == "All-ones"]
+    assert (ones[["AI", "AD", "AG", "AD (published)"]] == 0).all(axis=None)
+    assert (rows["FF"] - (rows["p"] - rows["p_out"])).abs().max() < 1e-12
+    table = (folder / "all" / "table.md").read_text()
+    for stated in ("20 clips of 1.0 s from 10 targets", "fold [4]", "seed 1234", "CNN14 width 4",
+                   "cross_entropy", "accuracy", "commit", "as published"):  # fmt: skip
+        assert stated in table, stated
+
+
+def test_samples_can_be_listened_to(folder):
+    clips = sorted((folder / "all" / "samples").iterdir())
+    assert len(clips) == 2
+    for sample in (clip / method for clip in clips for method in ("L-MAC", "Saliency")):
+        parts = {}
+        for name in ("input", "explanation", "removed"):
+            parts[name], rate = soundfile.read(sample / f"{name}.wav")
+            assert rate == 16000 and len(parts[name]) == 16000
+            assert abs(parts[name]).max() < 0.96
+            assert (parts[name] ** 2).mean() ** 0.5 > 1e-4
+        assert (sample / "explanation.png").stat().st_size > 10000
+
+
+def test_wavs_share_one_gain_and_never_clip(tmp_path):
+    waves = {"input": torch.tensor([0.5, -1.0]), "explanation": torch.tensor([2.0, 0.1])}
+    gain = write_wavs(waves, tmp_path, 16000)
+    for name, wav in waves.items():
+        written, _ = soundfile.read(tmp_path / f"{name}.wav")
+        assert written == pytest.approx((gain * wav).tolist(), abs=1e-4)
+    assert gain == pytest.approx(0.475)
+    assert write_wavs({"a": torch.zeros(4)}, tmp_path, 16000) == 1
+
+
+def without_time(rows):
+    return rows.drop(columns="s/clip").sort_values(["method", "ID"]).reset_index(drop=True)
+
+
+def test_a_killed_evaluation_loses_nothing(folder):
+    """Cut in the middle of a line, in the middle of a batch."""
+    whole = pd.read_csv(folder / "all" / "metrics.csv")
+    shutil.copytree(folder / "all", folder / "killed")
+    path = folder / "killed" / "metrics.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:30]) + lines[30][:25])
+    rows, _ = evaluate_in(folder, "killed")
+    pd.testing.assert_frame_equal(without_time(rows), without_time(whole))
+
+
+def test_a_method_added_later_is_the_only_one_computed(folder, monkeypatch):
+    evaluate_in(folder, "later", "--methods=[All-ones]")
+
+    def fail(*_):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(AllOnes, "explain", fail)
+    rows, summary = evaluate_in(folder, "later", "--methods=[All-ones,Random]")
+    assert sorted(summary["method"]) == ["All-ones", "Random"] and len(rows) == 40
+    # And whether a method runs first or last changes none of its numbers.
+    whole = pd.read_csv(folder / "all" / "metrics.csv")
+    pick = [without_time(r[r["method"] == "Random"]) for r in (rows, whole)]
+    pd.testing.assert_frame_equal(*pick)
+
+
+def test_a_changed_decoder_is_computed_again_and_a_changed_classifier_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "r")
+    copy = tmp_path / "r"
+    path = copy / "lmac" / "best" / "decoder.ckpt"
+    state = torch.load(path, weights_only=True)
+    state["head.bias"] += 2
+    torch.save(state, path)
+    rows, _ = evaluate_in(copy, "all")
+    before = pd.read_csv(folder / "all" / "metrics.csv")
+    mean = [r[r["method"] == "L-MAC"]["MM"].mean() for r in (before, rows)]
+    assert mean[1] > mean[0] + 0.05 and len(rows) == 100
+
+    path = copy / "classifier" / "best" / "classifier.ckpt"
+    state = torch.load(path, weights_only=True)
+    state["bias"] += 1
+    torch.save(state, path)
+    with pytest.raises(ValueError, match="rows of another classifier .*another --output_folder"):
+        evaluate_in(copy, "all")
+
+
+def test_plain_clips_and_the_unbiased_fold(folder):
+    rows, _ = evaluate_in(
+        folder, "plain", "--scenario=plain", "--target_folds=[5]", "--methods=[All-ones]"
+    )
+    assert len(rows) == 10 and rows["ID"].str.startswith("5-").all()
+    assert "not used to select any checkpoint" in (folder / "plain" / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "overrides,message",
+    [
+        (["--methods=[Salience]"], "methods: unknown interpreter 'Salience'"),
+        (["--classifier_width=8"], "checkpoint of another architecture"),
+        (["--classifier_checkpoint=nowhere"], "classifier_checkpoint: no folder nowhere"),
+        (["--lmac_checkpoint=nowhere"], "lmac_checkpoint: there is no nowhere"),
+        (["--decoder_hidden=4"], "another architecture than the L-MAC decoder"),
+        (["--scenario=rain"], "Unknown scenario 'rain'"),
+        (["--domain=cqt"], "Unknown domain 'cqt'"),
+        (["--target_folds=[9]"], "target_folds: fold .9. has no clips"),
+        (["--out_n_neurons=3"], "has 10 classes, but out_n_neurons is 3"),
+        (["--mehtods=[Random]"], "Unknown override --mehtods.*methods"),
+        (["--dataset_yaml=hparams/datasets/esc50.yaml"], "Unknown override --clips_per_class"),
+    ],
+)
+def test_mistakes_get_one_sentence(folder, overrides, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
+        evaluate_in(folder, "mistake", *overrides)
+    assert "\n" not in str(error.value)
