@@ -115,7 +115,10 @@ def load_experiment(argv):
     hparams, resolved = load(path, overrides)
     sb.create_experiment_directory(hparams["output_folder"], save_env_desc=False)
     if sb.utils.distributed.if_main_process():
-        target = Path(hparams["output_folder"]) / "hyperparams.yaml"
+        folder = Path(hparams["output_folder"])
+        # SpeechBrain copies the calling file, which would be this one and of no use.
+        (folder / Path(__file__).name).unlink(missing_ok=True)
+        target = folder / "hyperparams.yaml"
         target.write_text(
             f"# Resolved from {path}; the command line was:\n# {' '.join(argv)}\n{resolved}",
             encoding="utf-8",
