@@ -19,14 +19,16 @@ from data_prep.manifest import select_folds
 from data_prep.scenarios import scenario_dataset, scenario_manifest
 from interpreters.base import get_interpreters
 from lmac.brains.evaluation import EvaluationBrain, Rows, weights_digest
-from lmac.build import explained_classifier
+from lmac.build import class_names, explained_classifier
 from lmac.config import load_experiment, run
 from lmac.report import write_report
 
 
 def main(argv):
-    hparams, run_opts = load_experiment(argv)
+    # Rows know what they were computed with, so settings may change between two calls.
+    hparams, run_opts = load_experiment(argv, goes_on=False)
     manifest, labels = prepare(hparams)
+    labels = class_names(hparams["classifier_checkpoint"], labels)
     duration_s, sample_rate = hparams["signal_length_s"], hparams["sample_rate"]
     scenario = scenario_manifest(
         hparams["scenario_manifest"],
@@ -46,7 +48,8 @@ def main(argv):
         sample_rate,
     )
 
-    explained = explained_classifier(hparams).to(run_opts.device or "cpu")
+    device = run_opts.device or sb.utils.distributed.infer_device()
+    explained = explained_classifier(hparams).to(device)
     interpreters = get_interpreters(hparams["interpreters"], hparams["methods"], explained)
     folder = Path(hparams["output_folder"])
     setting = {

@@ -99,8 +99,52 @@ def load(path, overrides=None):
         raise
 
 
-def load_experiment(argv):
+# What may differ when a run goes on: how long it trains, where things are, how it is computed.
+_MAY_CHANGE = {
+    *("number_of_epochs", "data_folder", "results_folder", "cache_folder", "num_workers"),
+    *("precision", "manifest", "save_folder", "output_folder"),
+}
+
+
+def check_same_run(folder, resolved):
+    """ConfigError when ``folder`` holds a run with other settings than ``resolved``.
+
+    Otherwise a finished run would pass for one with the new settings.
+    """
+    earlier = Path(folder) / "hyperparams.yaml"
+    if not earlier.exists():
+        return
+    one, two = ({k: _dump(v) for k, v in ruamel.yaml.YAML().load(text).items()}
+                for text in (earlier.read_text(encoding="utf-8"), resolved))  # fmt: skip
+    # Only plain settings: objects and paths made of them follow.
+    changed = [
+        k for k in two
+        if k in one and one[k] != two[k] and k not in _MAY_CHANGE and "\n" not in two[k].strip()
+    ]  # fmt: skip
+    if changed:
+        key = changed[0]
+        raise ConfigError(
+            f"{folder} holds a run with {key} {one[key].strip()}, now it is {two[key].strip()}: "
+            "give another --output_folder, or delete the folder to start anew."
+        )
+
+
+def _dump(node):
+    text = io.StringIO()
+    ruamel.yaml.YAML().dump(node, text)
+    return text.getvalue().replace("...\n", "")
+
+
+def load_experiment(argv, goes_on=True):
     """Everything a script needs from its command line.
+
+    Arguments
+    ---------
+    argv : list of str
+        YAML file, SpeechBrain's run options and overrides.
+    goes_on : bool
+        Whether the script resumes what is in ``output_folder``, which must then have been made
+        with the same settings (ConfigError otherwise).
 
     Returns
     -------
@@ -113,6 +157,8 @@ def load_experiment(argv):
     path, run_opts, overrides = parse(argv)
     sb.utils.distributed.ddp_init_group(run_opts)
     hparams, resolved = load(path, overrides)
+    if goes_on:
+        check_same_run(hparams["output_folder"], resolved)
     sb.create_experiment_directory(hparams["output_folder"], save_env_desc=False)
     if sb.utils.distributed.if_main_process():
         folder = Path(hparams["output_folder"])

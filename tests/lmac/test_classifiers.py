@@ -3,11 +3,13 @@
 import pytest
 import torch
 from conftest import make_explained
+from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.lobes.models import PIQ
 from speechbrain.lobes.models import Cnn14 as sb_cnn14
 from speechbrain.lobes.models.ECAPA_TDNN import Classifier as CosineHead
 from torch import nn
 
+from lmac.build import class_names
 from lmac.classifiers import AudioClassifier, Cnn14, Conv2dEncoder, LinearHead, load_weights
 from lmac.classifiers.base import load_classifier
 
@@ -151,3 +153,16 @@ def test_probabilities_do_not_saturate():
     p = explained.probabilities(X)
     assert p.dtype == torch.float64
     assert 0 < 1 - p[0, 0] < 1e-11
+
+
+def test_class_names_in_the_order_of_the_outputs(tmp_path):
+    data_set = ["cat", "dog"]
+    assert class_names(tmp_path, data_set) == data_set
+    with pytest.raises(FileNotFoundError, match="label_encoder.txt"):
+        class_names(tmp_path)
+    encoder = CategoricalEncoder()
+    encoder.update_from_iterable(["dog", "cat"], sequence_input=False)
+    encoder.save(tmp_path / "label_encoder.txt")
+    assert class_names(tmp_path, data_set) == ["dog", "cat"] == class_names(tmp_path)
+    with pytest.raises(ValueError, match="different classes .cow, dog.: is this the classifier"):
+        class_names(tmp_path, ["cat", "cow"])

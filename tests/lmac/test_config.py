@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmac.config import ConfigError, load, merge, parse
+from lmac.config import ConfigError, check_same_run, load, merge, parse
 
 
 @pytest.fixture
@@ -79,3 +79,18 @@ def test_broken_files_are_named(files):
         merge(files / "broken.yaml")
     with pytest.raises(ConfigError, match="first argument must be a YAML file"):
         parse(["--seed=3"])
+
+
+def test_a_run_is_not_continued_with_other_settings(files):
+    _, resolved = load(files / "main.yaml", {"data": "x"})
+    check_same_run(files, resolved)  # nothing there yet
+    (files / "hyperparams.yaml").write_text(resolved)
+    check_same_run(files, resolved)
+    _, other = load(files / "main.yaml", {"data": "x", "width": 9})
+    with pytest.raises(ConfigError, match="holds a run with width 8, now it is 9: give another"):
+        check_same_run(files, other)
+
+
+def test_a_key_given_twice_counts_the_last_time():
+    path, _, overrides = parse(["x.yaml", "--lr=1", "--folds=[1,2]", "--lr=2"])
+    assert path == "x.yaml" and overrides == {"lr": 2, "folds": [1, 2]}
