@@ -1,6 +1,10 @@
 """The one interface of all explanation methods."""
 
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
+
+import numpy as np
+import torch
 
 
 class Interpreter(ABC):
@@ -12,7 +16,12 @@ class Interpreter(ABC):
         The frozen classifier in its domain; left as it was after every call.
     **options
         What distinguishes this interpreter's results, kept as ``self.options``.
+
+    An interpreter whose ``needs_clean`` is true is also given ``clean_X``, the target's part of
+    a mixture: a bound, not an explanation.
     """
+
+    needs_clean = False
 
     def __init__(self, explained, **options):
         self.explained = explained
@@ -31,6 +40,33 @@ class Interpreter(ABC):
         """Class and options: results of equal descriptions are interchangeable."""
         options = ", ".join(f"{k}={v}" for k, v in self.options.items())
         return f"{type(self).__name__}({options})"
+
+
+class SeededInterpreter(Interpreter):
+    """An interpreter that draws random numbers, the same ones after ``reset`` with a seed."""
+
+    def __init__(self, explained, **options):
+        super().__init__(explained, **options)
+        self.reset(0)
+
+    def reset(self, seed):
+        self.seed = seed
+
+    @contextmanager
+    def random_numbers(self):
+        """Random numbers start from the seed, and afterwards go on where they were before.
+
+        Those of NumPy too, which Captum's GradientShap draws from.
+        """
+        devices = [b.device for b in self.explained.buffers() if b.is_cuda][:1]
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(self.seed)
+            state = np.random.get_state()
+            np.random.seed(self.seed)
+            try:
+                yield
+            finally:
+                np.random.set_state(state)
 
 
 def normalise(attribution):

@@ -2,7 +2,7 @@
 
 import torch
 
-from interpreters.base import Interpreter
+from interpreters.base import Interpreter, SeededInterpreter
 
 
 class AllOnes(Interpreter):
@@ -12,15 +12,22 @@ class AllOnes(Interpreter):
         return torch.ones_like(X)
 
 
-class Random(Interpreter):
+class Random(SeededInterpreter):
     """Every cell uniform in [0, 1), independent of the input."""
 
-    def __init__(self, explained):
-        super().__init__(explained)
-        self.reset(0)
-
-    def reset(self, seed):
-        self.generator = torch.Generator().manual_seed(seed)
-
     def explain(self, X, target):
-        return torch.rand(X.shape, generator=self.generator).to(X)
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.rand(X.shape, generator=generator).to(X)
+
+
+class Oracle(Interpreter):
+    """The mask that leaves the target's own part of a mixture: X of the clean target over X.
+
+    Masked with it, X has the clean target's magnitude, wherever that does not exceed the
+    mixture's. It needs the target's part, which the scenario knows and the classifier does not.
+    """
+
+    needs_clean = True
+
+    def explain(self, X, target, clean_X):
+        return (clean_X / X.clamp_min(1e-12)).clamp(0, 1)

@@ -166,7 +166,11 @@ class EvaluationBrain(sb.Brain):
         target = probs.argmax(1)
         interpreter.reset(self.seed + self.step)
         start = time.perf_counter()
-        mask = interpreter.explain(X, target)
+        if interpreter.needs_clean:
+            clean_X, _ = self.explained.domain.analyse(batch.clean.data.to(self.device))
+            mask = interpreter.explain(X, target, clean_X)
+        else:
+            mask = interpreter.explain(X, target)
         seconds = (time.perf_counter() - start) / len(X)
         # Batches of the same size as for probs: a mask of ones must give the very same numbers.
         kept, removed = mask * X, (1 - mask) * X

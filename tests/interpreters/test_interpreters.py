@@ -6,10 +6,14 @@ from captum.attr import LayerGradCam
 from conftest import make_explained
 
 from interpreters.base import get_interpreters, normalise
-from interpreters.constant import AllOnes, Random
+from interpreters.constant import AllOnes, Oracle, Random
 from interpreters.gradcam import GradCAM
+from interpreters.guided import GuidedBackprop, GuidedGradCAM
+from interpreters.integrated_gradients import IntegratedGradients
 from interpreters.lmac import LMAC
 from interpreters.saliency import Saliency
+from interpreters.shap import SHAP
+from interpreters.smoothgrad import SmoothGrad
 from lmac.config import merge
 from lmac.decoder import TopDownDecoder
 from metrics import Outcome, compute
@@ -29,7 +33,12 @@ def lmac(explained, folder):
 
 FACTORIES = {
     "Saliency": lambda f, _: Saliency(f),
+    "SmoothGrad": lambda f, _: SmoothGrad(f, samples=3),
+    "IG": lambda f, _: IntegratedGradients(f, steps=5),
     "GradCAM": lambda f, _: GradCAM(f),
+    "Guided GradCAM": lambda f, _: GuidedGradCAM(f),
+    "Guided Backprop": lambda f, _: GuidedBackprop(f),
+    "SHAP": lambda f, _: SHAP(f, samples=3),
     "All-ones": lambda f, _: AllOnes(f),
     "Random": lambda f, _: Random(f),
     "L-MAC": lmac,
@@ -44,7 +53,7 @@ def inputs(explained, batch=3, n_samples=16000):
 
 
 def test_the_matrix_covers_the_yaml():
-    assert set(FACTORIES) == set(merge("hparams/interpreters.yaml")["interpreters"])
+    assert {*FACTORIES, "Oracle"} == set(merge("hparams/interpreters.yaml")["interpreters"])
 
 
 @pytest.mark.parametrize("kind,domain", KINDS)
@@ -67,7 +76,9 @@ def test_masks(name, kind, domain, batch, tmp_path):
     assert not any(module._forward_hooks for module in explained.modules())
 
 
-@pytest.mark.parametrize("name", ["Saliency", "GradCAM", "L-MAC"])
+@pytest.mark.parametrize(
+    "name", ["Saliency", "IG", "GradCAM", "Guided GradCAM", "Guided Backprop", "L-MAC"]
+)
 def test_a_clip_s_mask_does_not_depend_on_its_batch(name, tmp_path):
     explained = make_explained()
     interpreter = FACTORIES[name](explained, tmp_path)
@@ -111,6 +122,134 @@ def test_gradcam_of_another_layer_has_its_resolution():
     coarse, fine = (GradCAM(explained, layer=i).explain(X, target) for i in (-1, 0))
     change = [(m[:, 1:] - m[:, :-1]).abs().mean() / m.mean() for m in (coarse, fine)]
     assert change[1] > 2 * change[0]
+
+
+def test_smoothgrad_with_one_sample_and_no_noise_is_the_gradient():
+    explained = make_explained().double()
+    X, target = inputs(make_explained())
+    plain = Saliency(explained).explain(X.double(), target)
+    smooth = SmoothGrad(explained, samples=1, noise=0.0).explain(X.double(), target)
+    torch.testing.assert_close(smooth, plain, rtol=1e-6, atol=1e-9)
+
+
+def test_smoothgrad_is_the_mean_gradient_under_noise():
+    """Against a plain loop with other draws; the noise is relative to each clip's own range."""
+    explained = make_explained(domain="mel")
+    X, target = inputs(explained, 2)
+    X[1] *= 0.1
+    mask = SmoothGrad(explained, samples=150, noise=0.1).explain(X, target)
+    scale = 0.1 * (X.amax((1, 2)) - X.amin((1, 2))).view(-1, 1, 1)
+    total = 0
+    for _ in range(150):
+        noisy = (X + scale * torch.randn_like(X)).requires_grad_()
+        score = explained.logits(noisy).gather(1, target[:, None]).sum()
+        total = total + torch.autograd.grad(score, noisy)[0]
+
+    def correlation(one, two):
+        return float(torch.corrcoef(torch.stack([one.flatten(), two.flatten()]))[0, 1])
+
+    for i in range(2):
+        same = correlation(mask[i], total[i].abs())
+        assert same > 0.9
+        assert correlation(mask[i], Saliency(explained).explain(X, target)[i]) < same - 0.05
+
+
+@pytest.mark.parametrize("kind,domain", KINDS)
+def test_ig_is_complete(kind, domain):
+    explained = make_explained(kind, domain).double()
+    X, target = inputs(make_explained(kind, domain))
+    X = X.double()
+    attribution = IntegratedGradients(explained, steps=200).attribute(X, target)
+    ends = [explained.logits(v).gather(1, target[:, None])[:, 0] for v in (X, 0 * X)]
+    torch.testing.assert_close(
+        attribution.sum((1, 2)), (ends[0] - ends[1]).detach(), rtol=0.02, atol=0.02
+    )
+
+
+def test_shap_is_additive_on_average_and_exact_on_a_linear_network():
+    explained = make_explained(domain="mel").double()
+    X, target = inputs(make_explained(domain="mel"))
+    X = X.double()
+    attribution = SHAP(explained, samples=200).attribute(X, target).sum((1, 2))
+    ends = [explained.logits(v).gather(1, target[:, None])[:, 0] for v in (X, 0 * X)]
+    torch.testing.assert_close(attribution, (ends[0] - ends[1]).detach(), rtol=0.15, atol=0.05)
+
+    weight = torch.randn(X[0].numel(), 5, dtype=torch.float64)
+    explained.logits = lambda Z: Z.flatten(1) @ weight  # SHAP of a linear map is w x
+    exact = X * weight[:, target].t().view_as(X)
+    torch.testing.assert_close(SHAP(explained, samples=2).attribute(X, target), exact)
+
+
+def test_guided_backprop_by_hand():
+    """On CNN14: the gradient with a ReLU rule written as an autograd function."""
+
+    class GuidedReLU(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.clamp_min(0)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            (x,) = ctx.saved_tensors
+            return gradient.clamp_min(0) * (x > 0)
+
+    explained = make_explained()
+    X, target = inputs(explained)
+    ours = GuidedBackprop(explained).attribute(X, target)
+    for module in explained.modules():
+        if isinstance(module, torch.nn.ReLU):
+            module.forward = GuidedReLU.apply
+    X.requires_grad_()
+    score = explained.logits(X).gather(1, target[:, None]).sum()
+    torch.testing.assert_close(ours, torch.autograd.grad(score, X)[0])
+
+
+@pytest.mark.parametrize("kind", ["cnn14", "conv2d"])
+def test_guided_methods_differ_from_saliency(kind):
+    """They would silently be saliency where ReLUs are functional calls."""
+    explained = make_explained(kind)
+    X, target = inputs(explained)
+    saliency = Saliency(explained).explain(X, target).flatten(1)
+    for method in (GuidedBackprop(explained), GuidedGradCAM(explained)):
+        mask = method.explain(X, target).flatten(1)
+        assert (mask - saliency).abs().amax(1).min() > 0.05
+        # And afterwards plain gradients are plain again.
+        assert torch.equal(Saliency(explained).explain(X, target).flatten(1), saliency)
+
+
+def test_guided_backprop_refuses_a_classifier_without_relu_modules():
+    explained = make_explained("conv2d")
+    for name, module in list(explained.named_modules()):
+        if isinstance(module, torch.nn.ReLU):
+            parent, _, child = name.rpartition(".")
+            setattr(explained.get_submodule(parent), child, torch.nn.GELU())
+    with pytest.raises(ValueError, match="this classifier has none"):
+        GuidedBackprop(explained)
+
+
+def test_random_numbers_elsewhere_are_left_alone():
+    explained = make_explained()
+    X, target = inputs(explained, 1)
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    for method in (SmoothGrad(explained, samples=2), SHAP(explained, samples=2), Random(explained)):
+        method.explain(X, target)
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_the_oracle_leaves_the_clean_target():
+    explained = make_explained()
+    domain = explained.domain
+    clean, noise = torch.randn(2, 8000), 0.5 * torch.randn(2, 8000)
+    noise[:, :4000] = 0
+    X, _ = domain.analyse(clean + noise)
+    clean_X, _ = domain.analyse(clean)
+    mask = Oracle(explained).explain(X, None, clean_X)
+    assert mask.min() >= 0 and mask.max() <= 1
+    assert (mask[:, :20] > 0.999).all()  # nothing but the target there
+    torch.testing.assert_close(mask * X, torch.minimum(clean_X, X), rtol=1e-4, atol=1e-5)
 
 
 def test_all_ones_changes_nothing_at_all():

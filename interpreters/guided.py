@@ -1,0 +1,68 @@
+"""Guided Backprop (Springenberg et al., 2015) and Guided GradCAM (Selvaraju et al., 2017)."""
+
+import warnings
+
+import torch
+from captum.attr import GuidedBackprop as CaptumGuidedBackprop
+from torch import nn
+
+from interpreters.base import Interpreter, normalise
+from interpreters.gradcam import GradCAM
+
+
+class _Logits(nn.Module):
+    """Captum hooks the ReLU modules below a module that answers with a tensor."""
+
+    def __init__(self, explained):
+        super().__init__()
+        self.explained = explained
+
+    def forward(self, X):
+        return self.explained.logits(X)
+
+
+class GuidedBackprop(Interpreter):
+    """Gradient of the explained logit in which every ReLU also drops negative gradients.
+
+    Raises ValueError for a classifier without ReLU modules, where this would silently be
+    saliency.
+    """
+
+    def __init__(self, explained):
+        super().__init__(explained)
+        if not any(isinstance(m, nn.ReLU) for m in explained.modules()):
+            raise ValueError(
+                "Guided Backprop changes the gradient of nn.ReLU modules, and this classifier "
+                "has none: leave the method out, or write its ReLUs as modules."
+            )
+        self.model = _Logits(explained)
+
+    def attribute(self, X, target):
+        """Signed attribution with the shape of ``X``; the classifier is left as it was."""
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Captum announces its hooks at every call
+            return CaptumGuidedBackprop(self.model).attribute(
+                X.detach().requires_grad_(), target=target
+            )
+
+    def explain(self, X, target):
+        return normalise(self.attribute(X, target))
+
+
+class GuidedGradCAM(GuidedBackprop):
+    """Guided Backprop times GradCAM, each with the resolution of ``X``.
+
+    Arguments
+    ---------
+    explained : ExplainedClassifier
+    layer : int
+        Of GradCAM: index of the representation, finest first.
+    """
+
+    def __init__(self, explained, layer=-1):
+        super().__init__(explained)
+        self.options = {"layer": layer}
+        self.gradcam = GradCAM(explained, layer)
+
+    def explain(self, X, target):
+        return normalise(self.attribute(X, target) * self.gradcam.explain(X, target))

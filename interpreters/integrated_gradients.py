@@ -1,0 +1,31 @@
+"""Integrated Gradients (Sundararajan et al., 2017)."""
+
+import torch
+from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+
+from interpreters.base import Interpreter, normalise
+
+
+class IntegratedGradients(Interpreter):
+    """Gradients of the explained logit, integrated from silence (X = 0) to X.
+
+    Arguments
+    ---------
+    explained : ExplainedClassifier
+    steps : int
+        Points of the Gauss-Legendre rule, evaluated a batch at a time.
+    """
+
+    def __init__(self, explained, steps=50):
+        super().__init__(explained, steps=steps)
+        self.steps = steps
+
+    def attribute(self, X, target):
+        """Signed attribution with the shape of ``X``; its sum is logit(X) - logit(0)."""
+        with torch.enable_grad():
+            return CaptumIntegratedGradients(self.explained.logits).attribute(
+                X.detach(), target=target, n_steps=self.steps, internal_batch_size=len(X)
+            )
+
+    def explain(self, X, target):
+        return normalise(self.attribute(X, target))

@@ -1,0 +1,42 @@
+"""SHAP values by expected gradients (GradientSHAP; Lundberg and Lee, 2017)."""
+
+import torch
+from captum.attr import GradientShap
+
+from interpreters.base import SeededInterpreter, normalise
+
+
+class SHAP(SeededInterpreter):
+    """Gradients of the explained logit at random points between silence and a noisy X.
+
+    Arguments
+    ---------
+    explained : ExplainedClassifier
+    samples : int
+        Random points; one at a time is in memory.
+    noise : float
+        Standard deviation of the noise added to X, in the unit of X.
+    """
+
+    def __init__(self, explained, samples=20, noise=0.0):
+        super().__init__(explained, samples=samples, noise=noise)
+        self.samples = samples
+        self.noise = noise
+
+    def attribute(self, X, target):
+        """Signed attribution with the shape of ``X``; its sum is about logit(X) - logit(0)."""
+        shap = GradientShap(self.explained.logits)
+        total = torch.zeros_like(X)
+        with self.random_numbers(), torch.enable_grad():
+            for _ in range(self.samples):
+                total += shap.attribute(
+                    X.detach().requires_grad_(),
+                    baselines=torch.zeros_like(X[:1]),
+                    n_samples=1,
+                    stdevs=self.noise,
+                    target=target,
+                ).detach()
+        return total / self.samples
+
+    def explain(self, X, target):
+        return normalise(self.attribute(X, target))

@@ -1,0 +1,41 @@
+"""SmoothGrad (Smilkov et al., 2017): the mean gradient over noisy copies of the input."""
+
+import torch
+from captum.attr import NoiseTunnel
+from captum.attr import Saliency as CaptumSaliency
+
+from interpreters.base import SeededInterpreter, normalise
+
+
+class SmoothGrad(SeededInterpreter):
+    """Mean of signed gradients of the explained logit, then the absolute value.
+
+    Arguments
+    ---------
+    explained : ExplainedClassifier
+    samples : int
+        Noisy copies; one at a time is in memory.
+    noise : float
+        Standard deviation of the noise, relative to the range of X in each clip.
+    """
+
+    def __init__(self, explained, samples=20, noise=0.15):
+        super().__init__(explained, samples=samples, noise=noise)
+        self.samples = samples
+        self.noise = noise
+
+    def explain(self, X, target):
+        spread = (X.amax((1, 2)) - X.amin((1, 2))).view(-1, 1, 1)
+        scale = (self.noise * spread).clamp_min(1e-12)
+        # In units of the noise, so that one standard deviation fits every clip of the batch.
+        tunnel = NoiseTunnel(CaptumSaliency(lambda Z: self.explained.logits(Z * scale)))
+        with self.random_numbers(), torch.enable_grad():
+            attribution = tunnel.attribute(
+                (X / scale).detach().requires_grad_(),
+                nt_samples=self.samples,
+                nt_samples_batch_size=1,
+                stdevs=1.0 if self.noise else 0.0,
+                target=target,
+                abs=False,
+            )
+        return normalise(attribution)
