@@ -16,7 +16,7 @@ import speechbrain as sb
 
 from data_prep.dataset import prepare
 from data_prep.manifest import select_folds
-from data_prep.scenarios import scenario_dataset, scenario_manifest
+from data_prep.scenarios import EXTERNAL, folder_clips, scenario_dataset, scenario_manifest
 from interpreters.base import get_interpreters
 from lmac.brains.evaluation import EvaluationBrain, Rows, weights_digest
 from lmac.build import class_names, explained_classifier
@@ -30,11 +30,18 @@ def main(argv):
     manifest, labels = prepare(hparams)
     labels = class_names(hparams["classifier_checkpoint"], labels)
     duration_s, sample_rate = hparams["signal_length_s"], hparams["sample_rate"]
+    external = hparams["scenario"] in EXTERNAL
+    if external:
+        contaminants = folder_clips(
+            hparams["contaminant_folder"], last=hparams["last_contaminants"]
+        )
+    else:
+        contaminants = select_folds(manifest, hparams["contaminant_folds"], "contaminant_folds")
     scenario = scenario_manifest(
         hparams["scenario_manifest"],
         hparams["scenario"],
         select_folds(manifest, hparams["target_folds"], "target_folds"),
-        select_folds(manifest, hparams["contaminant_folds"], "contaminant_folds"),
+        contaminants,
         seed=hparams["seed"],
         duration_s=duration_s,
         sample_rate=sample_rate,
@@ -46,6 +53,7 @@ def main(argv):
         round(duration_s * sample_rate),
         hparams["cache_folder"],
         sample_rate,
+        hparams["contaminant_folder"] if external else None,
     )
 
     device = run_opts.device or sb.utils.distributed.infer_device()

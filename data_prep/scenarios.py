@@ -7,6 +7,7 @@ on the same audio.
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,9 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from data_prep.audio import AudioCache, fit_length, peak_normalise
-from data_prep.manifest import DataError, read_table
+from data_prep.manifest import DataError, audio_duration, read_table, require_folder
 
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff")
 COLUMNS = (
     "ID",
     "scenario",
@@ -28,23 +30,29 @@ COLUMNS = (
     "gain_target",
     "gain_contaminant",
     "offset",
+    "short",
 )
+GAUSSIAN = "gaussian"
 
 
-def _row(scenario, number, target, contaminant=None, gains=(1.0, 0.0), offset=0):
-    empty = contaminant is None
+def _row(scenario, number, target, contaminant=None, gains=(1.0, 0.0), offset=0, short="pad"):
+    """A row; ``short`` says whether a short contaminant is zero-padded or looped."""
+    name, wav, label = "", "", ""
+    if contaminant is not None:
+        name, wav, label = contaminant.ID, contaminant.wav, contaminant.label
     return {
-        "ID": target.ID if empty else f"{target.ID}_{number}_{contaminant.ID}",
+        "ID": f"{target.ID}_{number}_{name}" if name else target.ID,
         "scenario": scenario,
         "target": target.ID,
         "target_wav": target.wav,
         "label": target.label,
-        "contaminant": "" if empty else contaminant.ID,
-        "contaminant_wav": "" if empty else contaminant.wav,
-        "contaminant_label": "" if empty else contaminant.label,
+        "contaminant": name,
+        "contaminant_wav": wav,
+        "contaminant_label": label,
         "gain_target": gains[0],
         "gain_contaminant": gains[1],
         "offset": offset,
+        "short": short,
     }
 
 
@@ -61,6 +69,8 @@ def mixtures(
     sample_rate=16000,
     per_target=2,
     gains=(0.8, 0.2),
+    scenario="mixtures",
+    short="pad",
 ):
     """OOD mixtures: each target with ``per_target`` different clips of other classes.
 
@@ -80,11 +90,61 @@ def mixtures(
         for number, contaminant in enumerate(drawn.itertuples(index=False)):
             room = max(0, round((contaminant.duration - duration_s) * sample_rate))
             offset = int(generator.integers(room + 1))
-            rows.append(_row("mixtures", number, target, contaminant, gains, offset))
+            rows.append(_row(scenario, number, target, contaminant, gains, offset, short))
     return rows
 
 
-SCENARIOS = {"plain": plain, "mixtures": mixtures}
+def speech(targets, contaminants, **options):
+    """OOD speech: as ``mixtures``, with utterances of a folder (LJSpeech's ``wavs``)."""
+    return mixtures(targets, contaminants, scenario="speech", **options)
+
+
+def noise(targets, contaminants, **options):
+    """In domain: the clip with ambient noise (WHAM!'s ``tt``) at 0 dB, as in training."""
+    options = {"per_target": 1, "gains": (1.0, 1.0), "short": "loop", **options}
+    return mixtures(targets, contaminants, scenario="id", **options)
+
+
+def white_noise(targets, contaminants=None, seed=0, duration_s=5.0, sample_rate=16000):
+    """OOD white noise: ``s / |s| + 0.5 n / |n|``; ``offset`` is the seed of n."""
+    gaussian = SimpleNamespace(ID=GAUSSIAN, wav="", label="")
+    seeds = np.random.default_rng(seed).integers(2**31, size=len(targets))
+    return [
+        _row("white_noise", 0, target, gaussian, (1.0, 0.5), int(own))
+        for target, own in zip(targets.itertuples(index=False), seeds, strict=True)
+    ]
+
+
+SCENARIOS = {
+    "plain": plain,
+    "id": noise,
+    "mixtures": mixtures,
+    "white_noise": white_noise,
+    "speech": speech,
+}
+# These draw from a folder of recordings rather than from folds of the data set.
+EXTERNAL = ("id", "speech")
+
+
+def folder_clips(folder, what="contaminant_folder", last=None):
+    """All audio below ``folder`` as contaminants, sorted by path; the ``last`` ones if given.
+
+    Raises DataError for a folder that is missing or empty, and for a file that is no audio.
+    """
+    folder = require_folder(folder, what, "Give a folder of recordings.")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    if not files:
+        raise DataError(f"{what}: no audio files ({', '.join(AUDIO_SUFFIXES)}) below {folder}.")
+    files = files[-last:] if last else files
+    return pd.DataFrame(
+        {
+            "ID": p.relative_to(folder).with_suffix("").as_posix().replace("/", "-"),
+            "wav": p.relative_to(folder).as_posix(),
+            "label": "",
+            "duration": audio_duration(p, what),
+        }
+        for p in files
+    )
 
 
 def scenario_manifest(path, scenario, targets, contaminants, **options):
@@ -136,21 +196,39 @@ def mix(target, contaminant, gain_target, gain_contaminant):
     return peak_normalise(mixture), clean / scale
 
 
-def scenario_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample_rate=16000):
+def scenario_dataset(
+    rows,
+    data_folder,
+    labels,
+    n_samples,
+    cache_folder=None,
+    sample_rate=16000,
+    contaminant_folder=None,
+):
     """Items with keys ``id``, ``target``, ``class``, ``sig`` and ``clean`` (float32 [n_samples]).
 
-    ``sig`` is what is explained, ``clean`` the target's part of it.
+    ``sig`` is what is explained, ``clean`` the target's part of it. Contaminants are in
+    ``contaminant_folder``, by default ``data_folder``.
     """
     cache = AudioCache(cache_folder, sample_rate)
     number = {name: i for i, name in enumerate(labels)}
     folder = Path(data_folder)
+    other_folder = Path(contaminant_folder or data_folder)
 
-    def read(wav, start=0):
-        return torch.from_numpy(fit_length(cache(folder / wav), n_samples, start))
+    def contaminant_signal(name, wav, offset, short):
+        if name == GAUSSIAN:
+            return torch.randn(n_samples, generator=torch.Generator().manual_seed(offset))
+        if not wav:
+            return None
+        samples = cache(other_folder / wav)
+        if short == "loop" and len(samples) < n_samples:
+            return torch.from_numpy(np.resize(samples, n_samples))  # repeats its argument
+        return torch.from_numpy(fit_length(samples, n_samples, offset))
 
-    def render(target_wav, contaminant_wav, gain_target, gain_contaminant, offset):
-        contaminant = read(contaminant_wav, offset) if contaminant_wav else None
-        yield from mix(read(target_wav), contaminant, gain_target, gain_contaminant)
+    def render(target_wav, name, wav, gain_target, gain_contaminant, offset, short):
+        target = torch.from_numpy(fit_length(cache(folder / target_wav), n_samples))
+        contaminant = contaminant_signal(name, wav, offset, short)
+        yield from mix(target, contaminant, gain_target, gain_contaminant)
 
     return DynamicItemDataset(
         {row.ID: row._asdict() for row in rows.itertuples(index=False)},
@@ -159,10 +237,12 @@ def scenario_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sa
                 "func": render,
                 "takes": [
                     "target_wav",
+                    "contaminant",
                     "contaminant_wav",
                     "gain_target",
                     "gain_contaminant",
                     "offset",
+                    "short",
                 ],
                 "provides": ["sig", "clean"],
             },

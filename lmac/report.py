@@ -46,8 +46,10 @@ def caption(rows, hparams, classifier_info, device):
     """Paragraphs that state data, classifier, protocol, convention and provenance."""
     one = rows.drop_duplicates("ID")
     folds = f"targets from fold {hparams['target_folds']}"
-    if hparams["scenario"] != "plain":
+    if hparams["scenario"] == "mixtures":
         folds += f", contaminants from fold {hparams['contaminant_folds']}"
+    elif hparams["scenario"] in ("id", "speech"):
+        folds += f", contaminants from {Path(hparams['contaminant_folder']).name}"
     selected = hparams["target_folds"] == hparams["valid_folds"]
     folds += (
         " (the fold that also selected the checkpoints, as published)"

@@ -7,7 +7,7 @@ import soundfile
 import torch
 
 from data_prep.manifest import DataError
-from data_prep.scenarios import mix, scenario_dataset, scenario_manifest
+from data_prep.scenarios import folder_clips, mix, scenario_dataset, scenario_manifest
 
 
 @pytest.fixture
@@ -72,7 +72,9 @@ def test_a_foreign_manifest_is_refused(clips):
         scenario_manifest(folder / "s.csv", "mixtures", targets, contaminants)
     with pytest.raises(DataError, match="has clips that are no targets here"):
         scenario_manifest(folder / "s.csv", "plain", targets[:3], contaminants)
-    with pytest.raises(DataError, match="Unknown scenario 'rain': expected one of plain, mixtures"):
+    with pytest.raises(
+        DataError, match="Unknown scenario 'rain': expected one of plain, id, mixtures"
+    ):
         scenario_manifest(folder / "t.csv", "rain", targets, contaminants)
 
 
@@ -91,3 +93,67 @@ def test_rendering(clips):
         torch.testing.assert_close(item["sig"], expected)
         torch.testing.assert_close(item["clean"], clean)
         assert "abcd"[item["class"]] == row.label and item["target"] == row.target
+
+
+def test_white_noise_is_6_db_below_and_seeded(clips):
+    folder, targets, _ = clips
+    rows = scenario_manifest(folder / "s.csv", "white_noise", targets, None, seed=1)
+    items = [scenario_dataset(rows, folder, list("abcd"), 16000)[i] for i in (0, 0, 1)]
+    assert torch.equal(items[0]["sig"], items[1]["sig"])
+    noises = [item["sig"] - item["clean"] for item in items]
+    for item, noise in zip(items, noises, strict=True):
+        assert float(item["clean"].norm() / noise.norm()) == pytest.approx(2, rel=1e-3)
+        spectrum = torch.fft.rfft(noise).abs() ** 2
+        halves = [float(h.mean()) for h in spectrum.chunk(2)]
+        assert halves[0] / halves[1] == pytest.approx(1, abs=0.1)
+    overlap = torch.nn.functional.cosine_similarity(noises[0], noises[2], dim=0)
+    assert abs(float(overlap)) < 0.1
+
+
+def test_ambient_noise_at_0_db_loops_when_short(clips, tmp_path):
+    folder, targets, _ = clips
+    noise = np.random.default_rng(1).standard_normal(4000)
+    (tmp_path / "tt").mkdir()
+    soundfile.write(tmp_path / "tt" / "n.wav", 0.1 * noise, 16000, subtype="FLOAT")
+    (tmp_path / "tt" / "notes.txt").write_text("no audio")
+    contaminants = folder_clips(tmp_path / "tt")
+    assert contaminants["ID"].tolist() == ["n"]
+    rows = scenario_manifest(folder / "s.csv", "id", targets, contaminants)
+    assert len(rows) == len(targets)
+    item = scenario_dataset(rows, folder, list("abcd"), 16000, contaminant_folder=tmp_path / "tt")[
+        0
+    ]
+    added = item["sig"] - item["clean"]
+    assert float(item["clean"].norm() / added.norm()) == pytest.approx(1, rel=1e-3)
+    torch.testing.assert_close(added[:4000], added[8000:12000], atol=1e-5, rtol=1e-3)
+
+
+def test_speech_comes_from_a_folder_and_is_cut_or_padded(clips, tmp_path):
+    folder, targets, _ = clips
+    for i, seconds in enumerate([0.5, 3.0, 0.7]):
+        (tmp_path / "wavs").mkdir(exist_ok=True)
+        wave = 0.1 * np.random.default_rng(i).standard_normal(int(22050 * seconds))
+        soundfile.write(tmp_path / "wavs" / f"LJ{i}.wav", wave, 22050)
+    last_two = folder_clips(tmp_path / "wavs", last=2)
+    assert last_two["ID"].tolist() == ["LJ1", "LJ2"]
+    rows = scenario_manifest(folder / "s.csv", "speech", targets, last_two, duration_s=1.0)
+    assert len(rows) == 12 and set(rows["contaminant"]) == {"LJ1", "LJ2"}
+    dataset = scenario_dataset(
+        rows, folder, list("abcd"), 16000, contaminant_folder=tmp_path / "wavs"
+    )
+    for i, row in enumerate(rows.itertuples()):
+        item = dataset[i]
+        added = item["sig"] - item["clean"]
+        assert float(item["clean"].norm() / added.norm()) == pytest.approx(4, rel=1e-3)
+        silent_end = bool(added[-4000:].abs().max() < 1e-5)
+        assert silent_end == (row.contaminant == "LJ2")
+
+
+def test_a_contaminant_folder_that_will_not_do_is_named(tmp_path):
+    with pytest.raises(DataError, match="contaminant_folder is not set"):
+        folder_clips(None)
+    with pytest.raises(DataError, match="contaminant_folder: no audio files"):
+        folder_clips(tmp_path)
+    (tmp_path / "bad.wav").write_text("no audio")
+    with pytest.raises(DataError, match="contaminant_folder names .*bad.wav, which is not a read"):
+        folder_clips(tmp_path)
