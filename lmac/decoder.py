@@ -27,9 +27,7 @@ class TopDownDecoder(nn.Module):
     """Our decoder: a feature pyramid, then a mask that follows the detail of X.
 
     Coarse to fine, each representation is projected to ``hidden`` channels, added to the
-    upsampled coarser level and smoothed, together with an embedding of the explained class:
-    near a tie the representations alone do not tell which of two classes is asked for, and the
-    class can be chosen. At the classifier's own resolution a few channels
+    upsampled coarser level and smoothed. At the classifier's own resolution a few channels
     see the features once more and yield two numbers per cell: how much to keep of it, and
     how much more of what stands out inside it. The latter makes the mask as fine as the STFT
     while every convolution stays at the coarser resolution:
@@ -48,17 +46,22 @@ class TopDownDecoder(nn.Module):
         Channels of the pyramid.
     detail : int
         Channels at the classifier's resolution.
-    bias : float
-        Initial mask logit.
+    conditioned : bool
+        Tell the decoder which class to explain. Off, as in the paper, for a decoder that is told
+        learns to carve that class out of any input: trained on the classifier's decisions alone,
+        it scores higher on every metric, but turned most clips into a random class, too. Its
+        metrics then say little about what the classifier heard.
     """
 
-    def __init__(self, channels, n_classes, hidden=32, detail=12, bias=0.0):
+    def __init__(self, channels, n_classes, hidden=32, detail=12, conditioned=False):
         super().__init__()
         self.laterals = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, hidden, 1, bias=False), nn.BatchNorm2d(hidden))
             for c in channels
         )
-        self.classes = nn.ModuleList(nn.Embedding(n_classes, hidden) for _ in channels)
+        self.classes = None
+        if conditioned:
+            self.classes = nn.ModuleList(nn.Embedding(n_classes, hidden) for _ in channels)
         self.smooth = nn.ModuleList(ConvNorm(hidden, hidden) for _ in channels)
         self.reduce = nn.Conv2d(hidden, detail, 1)
         self.feature_norm = nn.BatchNorm2d(1)
@@ -67,7 +70,6 @@ class TopDownDecoder(nn.Module):
         nn.init.zeros_(self.head.bias)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
-            self.head.bias[0] = bias
         self.to(memory_format=torch.channels_last)
 
     def forward(self, representations, X, target, domain):
@@ -78,10 +80,13 @@ class TopDownDecoder(nn.Module):
                 f"classifier gives {len(representations)}: is this decoder of another classifier?"
             )
         level = None
-        levels = zip(representations, self.laterals, self.classes, self.smooth, strict=True)
-        for h, lateral, classes, smooth in reversed(list(levels)):
-            h = lateral(h) + classes(target)[:, :, None, None]
-            level = smooth(h if level is None else h + F.interpolate(level, size=h.shape[2:]))
+        for i in reversed(range(len(representations))):
+            h = self.laterals[i](representations[i])
+            if self.classes is not None:
+                h = h + self.classes[i](target)[:, :, None, None]
+            if level is not None:
+                h = h + F.interpolate(level, size=h.shape[2:])
+            level = self.smooth[i](h)
         features = domain.to_features(X).unsqueeze(1)
         level = F.interpolate(
             self.reduce(level), size=features.shape[2:], mode="bilinear", align_corners=False

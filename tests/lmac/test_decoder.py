@@ -48,7 +48,7 @@ def test_a_fresh_mask_is_undecided():
 def test_gradients_reach_every_decoder_parameter_and_no_classifier_parameter():
     explained = make_explained()
     X, representations, target = inputs(explained, 16000)
-    decoder = TopDownDecoder(*explained.dry_pass(), hidden=8, detail=4)
+    decoder = TopDownDecoder(*explained.dry_pass(), hidden=8, detail=4, conditioned=True)
     mask = decoder(representations, X, target, explained.domain).sigmoid()
     explained.logits(mask * X).logsumexp(1).sum().backward()
     for name, parameter in decoder.named_parameters():
@@ -60,14 +60,15 @@ def test_gradients_reach_every_decoder_parameter_and_no_classifier_parameter():
     assert all(p.grad is None for p in explained.parameters())
 
 
-def test_the_mask_depends_on_the_class():
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_the_mask_depends_on_the_class_only_when_told(conditioned):
     explained = make_explained()
     X, representations, target = inputs(explained, 16000)
-    decoder = TopDownDecoder(*explained.dry_pass()).eval()
+    decoder = TopDownDecoder(*explained.dry_pass(), conditioned=conditioned).eval()
     one, two = (
         decoder(representations, X, torch.full_like(target, c), explained.domain) for c in (0, 1)
     )
-    assert (one - two).abs().max() > 1e-4
+    assert bool((one - two).abs().max() > 1e-4) == conditioned
 
 
 def test_detail_follows_what_stands_out_in_a_band():
