@@ -18,7 +18,6 @@ from lmac.config import load
 from lmac.listen.explanation import Explanation, Window
 from lmac.windows import cut, cut_frames, frame_starts, stitch
 
-
 # A recording this much longer than a window is still explained in one: classifiers take any
 # length, and two windows would be nearly the same.
 TOLERANCE = 1.1
