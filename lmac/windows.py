@@ -16,7 +16,7 @@ def frame_starts(n_samples, window, overlap, hop):
     Arguments
     ---------
     n_samples, window, overlap, hop : int
-        Samples. Windows overlap by ``overlap`` or up to one hop more; the last one is moved back
+        Samples. Windows overlap by ``overlap`` or up to one hop less; the last one is moved back
         until it ends with the recording (less than a hop after it), so that it is full of sound.
 
     Returns
@@ -26,7 +26,8 @@ def frame_starts(n_samples, window, overlap, hop):
     """
     if n_samples <= window:
         return [0]
-    step = max(1, (window - overlap) // hop)
+    # Rounded up, so that no window is left over when whole steps make the recording.
+    step = min(-(-(window - overlap) // hop), window // hop)
     last = -(-(n_samples - window) // hop)
     return [*range(0, last, step), last]
 

@@ -118,9 +118,10 @@ def read_labels(folder):
         )
     try:
         names = CategoricalEncoder.from_saved(path).ind2lab
-    except (ValueError, SyntaxError) as error:
+    except (ValueError, SyntaxError, KeyError) as error:
         raise ValueError(
-            f"{path} is not a SpeechBrain label encoder: expected lines like 'dog' => 0."
+            f"{path} is not a SpeechBrain label encoder: expected lines like 'dog' => 0, then one "
+            "of = signs and 'starting_index' => 0."
         ) from error
     if not names or sorted(names) != list(range(len(names))):
         raise ValueError(f"{path} must number its classes 0, 1, 2 …, got {sorted(names)}.")

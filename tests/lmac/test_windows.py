@@ -13,13 +13,18 @@ def test_windows_cover_every_sample_and_overlap(n_samples, overlap):
     starts = [s * hop for s in frame_starts(n_samples, window, overlap, hop)]
     assert starts[0] == 0
     gaps = [b - a for a, b in zip(starts, starts[1:], strict=False)]
-    assert all(0 < gap <= window - overlap for gap in gaps)
+    assert all(0 < gap <= min(window, window - overlap + hop) for gap in gaps)
     assert all(gap > window - overlap - hop for gap in gaps[:-1])
     assert 0 <= starts[-1] + window - n_samples < hop  # full of sound
 
 
 def test_one_window_when_it_covers_all():
     assert frame_starts(80000, 80000, 16000, 186) == [0] == frame_starts(10, 80000, 0, 186)
+
+
+def test_whole_steps_leave_no_window_over():
+    for n in range(2, 16):
+        assert len(frame_starts(80000 + (n - 1) * 64000, 80000, 16000, 186)) == n
 
 
 def test_a_window_s_frames_are_frames_of_the_recording(front_end):
