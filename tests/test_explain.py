@@ -17,6 +17,7 @@ from lmac.config import load
 from lmac.decoder import TopDownDecoder
 
 LABELS = ["dog", "rooster", "rain", "sea_waves", "clock_tick"]
+END = "================\n'starting_index' => 0\n"
 
 
 @pytest.fixture(scope="module")
@@ -127,15 +128,16 @@ def test_label_encoders_that_cannot_be_used(folder, tmp_path):
     path = tmp_path / "label_encoder.txt"
     for text, message in [
         ("dog\nrain\n", "is not a SpeechBrain label encoder"),
-        ("'dog' => 1\n'rain' => 2\n", "must number its classes 0, 1, 2"),
-        ("", "must number its classes"),
+        ("'dog' => 0\n'rain' => 1\n", "is not a SpeechBrain label encoder"),
+        ("'dog' => 1\n'rain' => 2\n" + END, "must number its classes 0, 1, 2"),
+        (END, "must number its classes"),
     ]:
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
             count_labels(tmp_path)
     shutil.copytree(folder / "classifier", tmp_path / "classifier")
     with (tmp_path / "classifier" / "label_encoder.txt").open("w") as file:
-        file.write("'dog' => 0\n'rain' => 1\n")
+        file.write("'dog' => 0\n'rain' => 1\n" + END)
     with pytest.raises(ValueError, match="another architecture"):
         explain_with(folder, f"--classifier_checkpoint={tmp_path / 'classifier'}")
     with pytest.raises(ValueError, match="names 2 classes, but the classifier has 5"):

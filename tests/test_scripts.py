@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from speechbrain.dataio.encoder import CategoricalEncoder
 
 import eval_explanations
 import train_classifier
@@ -73,7 +74,9 @@ def test_every_yaml_loads(path, tmp_path):
         if getattr(getattr(value, "tag", None), "value", None) == "!PLACEHOLDER":
             overrides[key] = "somewhere"
     if path.name == "explain.yaml":  # counts the classes of a real classifier
-        (tmp_path / "label_encoder.txt").write_text("'dog' => 0\n'rain' => 1\n")
+        encoder = CategoricalEncoder()
+        encoder.update_from_iterable(["dog", "rain"], sequence_input=False)
+        encoder.save(tmp_path / "label_encoder.txt")
         overrides["classifier_checkpoint"] = str(tmp_path)
     hparams, _ = load(path, overrides)
     assert hparams["sample_rate"] == 16000
