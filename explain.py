@@ -24,9 +24,7 @@ def main(argv):
     folder = Path(hparams["output_folder"]) / Path(hparams["audio"]).stem
     methods = hparams["methods"]
     for method in [methods] if isinstance(methods, str) else methods:
-        result = explainer.explain_file(
-            hparams["audio"], method, hparams["explain_class"], hparams["class_per_window"]
-        )
+        result = explainer.explain_file(hparams["audio"], method, hparams["explain_class"])
         result.write(folder / method)
         print(result)
         print(f"  {folder / method}")

@@ -103,17 +103,15 @@ class Explainer:
             **{k: hparams[k] for k in keys},
         )
 
-    def explain_file(self, path, method="L-MAC", explain_class=None, class_per_window=False):
+    def explain_file(self, path, method="L-MAC", explain_class=None):
         """Explain an audio file: any format soundfile reads, any rate, channels and length.
 
         Arguments as in :meth:`explain`; raises ValueError also for a file that cannot be read.
         """
         wav = torch.from_numpy(read_audio(path, self.sample_rate))
-        return self.explain(wav, method, explain_class, class_per_window, source=str(path))
+        return self.explain(wav, method, explain_class, source=str(path))
 
-    def explain(
-        self, wav, method="L-MAC", explain_class=None, class_per_window=False, source="waveform"
-    ):
+    def explain(self, wav, method="L-MAC", explain_class=None, source="waveform"):
         """Explain a recording [L] at the sample rate of the classifier.
 
         Arguments
@@ -123,10 +121,8 @@ class Explainer:
         method : str
             Name of an interpreter.
         explain_class : str, optional
-            Class to explain; otherwise the decision for the whole recording, the class of the
-            largest mean probability over the windows.
-        class_per_window : bool
-            Explain in each window its own decision instead.
+            Class to explain in all windows; otherwise each window explains its own decision, for
+            that is what the classifier decides and what decoders are trained to explain.
         source : str
             Kept in the result.
 
@@ -137,10 +133,10 @@ class Explainer:
         Raises
         ------
         ValueError
-            For silence, an unknown method or class, and a class given with class_per_window.
+            For silence, an unknown method or an unknown class.
         """
         interpreter = self._interpreter(method)
-        chosen = self._class_number(explain_class, class_per_window)
+        chosen = None if explain_class is None else self._class_number(explain_class)
         peak = float(wav.abs().max())
         if peak == 0:
             raise ValueError(f"{source} is silent: there is nothing to explain.")
@@ -156,11 +152,9 @@ class Explainer:
 
         X = domain.analyse(cut(padded, starts, window, self.hop))[0]
         probs = self._probabilities(X)
-        if class_per_window:
-            target = probs.argmax(1)
-        else:
-            number = int(probs.mean(0).argmax()) if chosen is None else chosen
-            target = torch.full((len(starts),), number, device=device)
+        target = probs.argmax(1)
+        if chosen is not None:
+            target.fill_(chosen)
         interpreter.reset(self.seed)
         pairs = zip(X.split(self.batch_size), target.split(self.batch_size), strict=True)
         mask = stitch(torch.cat([interpreter.explain(*pair) for pair in pairs]), starts)
@@ -190,7 +184,7 @@ class Explainer:
             X=whole[0, :n_frames].cpu(),
             mask=mask[:n_frames].cpu(),
             probabilities=probs.mean(0).cpu(),
-            explained_class=None if class_per_window else self.labels[int(target[0])],
+            explained_class=self.labels[target[0]] if (target == target[0]).all() else None,
             windows=self._windows(starts, window, len(wav), target, scores),
         )
 
@@ -220,11 +214,7 @@ class Explainer:
             self.interpreters |= get_interpreters(self.available, [method], self.explained)
         return self.interpreters[method]
 
-    def _class_number(self, name, class_per_window):
-        if name is None:
-            return None
-        if class_per_window:
-            raise ValueError("Give explain_class or class_per_window, not both.")
+    def _class_number(self, name):
         if name not in self.labels:
             raise ValueError(
                 f"explain_class: unknown class {name!r}; expected one of {', '.join(self.labels)}."

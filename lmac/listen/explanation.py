@@ -53,7 +53,7 @@ class Explanation:
     probabilities : Tensor [K]
         Of every class, float64, mean over the windows.
     explained_class : str or None
-        None when each window explains its own.
+        None when windows of different decisions explain different classes.
     windows : list of Window
     """
 

@@ -131,12 +131,11 @@ def test_inside_its_windows_a_long_explanation_is_the_plain_one(explainer, metho
     wav = recording(60)
     wav[8000] = 1.5 * wav.abs().max()  # the file's level is not the windows' own
     result = explainer.explain(wav, method)
-    number = LABELS.index(result.explained_class)
     normalised = wav / wav.abs().max()
     checked = 0
     for start, begin, end in inside(explainer, len(wav)):
         clip = torch.nn.functional.pad(normalised, (0, HOP))[start : start + explainer.window]
-        plain = by_hand(explainer, clip, method, number)
+        plain = by_hand(explainer, clip, method)
         torch.testing.assert_close(
             result.explanation[begin:end], plain["wav"][begin - start : end - start],
             rtol=0, atol=2e-4,
@@ -192,14 +191,14 @@ def test_no_seam_can_be_heard(explainer, monkeypatch):
 
 def test_scores_of_a_long_recording(explainer):
     wav = recording(6.3)
-    result = explainer.explain(wav, "GradCAM")
+    number = 2
+    result = explainer.explain(wav, "GradCAM", explain_class="rain")
     explained = explainer.explained
     starts = [round(w.start_s * RATE) for w in result.windows]
     step = -(-(explainer.window - explainer.overlap) // HOP) * HOP
     assert starts[:3] == [0, step, 2 * step] and result.windows[-1].end_s == 6.3
     normalised = torch.nn.functional.pad(wav / wav.abs().max(), (0, HOP))
     p, p_in = [], []
-    number = LABELS.index(result.explained_class)
     mask = torch.nn.functional.pad(result.mask, (0, 0, 0, 1))
     for start, window in zip(starts, result.windows, strict=True):
         X, _ = explained.domain.analyse(normalised[None, start : start + 2 * RATE])
@@ -211,13 +210,13 @@ def test_scores_of_a_long_recording(explainer):
         assert window.p_in == pytest.approx(p_in[-1], rel=1e-3)
         p.append(probs)
     mean = torch.stack(p).mean(0)
-    assert number == int(mean.argmax())
+    assert result.decision == LABELS[int(mean.argmax())]
     torch.testing.assert_close(result.probabilities, mean, rtol=1e-4, atol=1e-6)
     assert result.p == pytest.approx(float(mean[number]), rel=1e-4)
     assert result.p_in == pytest.approx(np.mean(p_in), rel=1e-3)
 
 
-def test_every_window_can_explain_its_own_decision(explainer, monkeypatch):
+def test_every_window_explains_its_own_decision(explainer, monkeypatch):
     asked = []
     monkeypatch.setattr(
         AllOnes, "explain", lambda self, X, target: asked.extend(target.tolist()) or X * 0 + 1
@@ -229,12 +228,16 @@ def test_every_window_can_explain_its_own_decision(explainer, monkeypatch):
     )  # fmt: skip
     wav = recording(8)
     wav[: 4 * RATE] *= 0.001
-    result = explainer.explain(wav, "AllOnes", class_per_window=True)
+    result = explainer.explain(wav, "AllOnes")
     assert {w.explained_class for w in result.windows} == {"dog", "rooster"}
     assert [LABELS[i] for i in asked] == [w.decision for w in result.windows]
     assert result.explained_class is None and result.p == result.p_in
+    assert result.decision == "rooster"  # of most windows
     asked.clear()
-    assert explainer.explain(wav, "AllOnes").explained_class == "rooster" and set(asked) == {1}
+    assert explainer.explain(wav[-5 * RATE // 2 :], "AllOnes").explained_class == "rooster"
+    asked.clear()
+    assert explainer.explain(wav, "AllOnes", "rain").explained_class == "rain"
+    assert set(asked) == {2}
 
 
 @pytest.mark.parametrize("seconds", [0.0005, 0.1, 1.0, 2.1, 5.0])
@@ -330,7 +333,6 @@ def test_mistakes_get_one_sentence(explainer, tmp_path):
     for arguments, message in [
         ({"explain_class": "cat"}, "explain_class: unknown class 'cat'; expected one of dog, roo"),
         ({"method": "Salience"}, "methods: unknown interpreter 'Salience'; expected some of L-MAC"),
-        ({"explain_class": "dog", "class_per_window": True}, "not both"),
         ({"wav": 0 * wav}, "waveform is silent: there is nothing to explain"),
     ]:
         with pytest.raises(ValueError, match=message):
