@@ -28,7 +28,7 @@ class Explainer:
 
     Recordings longer than ``window_s`` are explained window by window, and the masks cross-faded
     on the STFT grid of the whole recording (``lmac.windows``). Everything stays in memory: about
-    0.3 GB for each minute at 16 kHz.
+    0.4 GB for each minute at 16 kHz.
 
     Arguments
     ---------
