@@ -6,7 +6,7 @@ from pathlib import Path
 import speechbrain as sb
 import torch
 
-from lmac.classifiers.base import CHECKPOINT_FILES, AudioClassifier
+from lmac.classifiers.base import CHECKPOINT_FILES, LABELS_FILE, AudioClassifier
 
 
 def set_learning_rate(brain):
@@ -101,5 +101,5 @@ class ClassifierBrain(sb.Brain):
         folder.mkdir(parents=True, exist_ok=True)
         for part, name in CHECKPOINT_FILES.items():
             torch.save(self.modules[part].state_dict(), folder / name)
-        label_encoder.save(folder / "label_encoder.txt")
+        label_encoder.save(folder / LABELS_FILE)
         (folder / "info.json").write_text(json.dumps(info, indent=2) + "\n")

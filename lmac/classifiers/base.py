@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import torch
+from speechbrain.dataio.encoder import CategoricalEncoder
 from torch import nn
 
 # Names of the files in a SpeechBrain classifier folder, published ones included.
 CHECKPOINT_FILES = {"embedding_model": "embedding_model.ckpt", "classifier": "classifier.ckpt"}
+LABELS_FILE = "label_encoder.txt"
 
 
 class LinearHead(nn.Linear):
@@ -23,7 +25,8 @@ class AudioClassifier(nn.Module):
     ---------
     embedding_model : nn.Module
         Features [B, T, F] to (embedding [B, 1, D], representations): a list of maps
-        [B, C, T', F'], finest first. Its attribute ``reads`` names its features.
+        [B, C, T', F'], finest first. Its attribute ``reads`` names its features, its optional
+        ``min_frames`` is the least T that it takes.
     classifier : nn.Module
         Embedding [B, 1, D] to outputs [B, 1, K].
     """
@@ -39,6 +42,11 @@ class AudioClassifier(nn.Module):
     def reads(self):
         """``"mel"`` or ``"stft"``: the features of the embedding model."""
         return self.embedding_model.reads
+
+    @property
+    def min_frames(self):
+        """The least number of frames T that the embedding model takes."""
+        return getattr(self.embedding_model, "min_frames", 1)
 
     def forward(self, features):
         """Features [B, T, F] to (logits [B, K], representations)."""
@@ -94,3 +102,32 @@ def load_classifier(classifier, folder):
     for part, name in CHECKPOINT_FILES.items():
         load_weights(getattr(classifier, part), folder / name, part)
     return classifier
+
+
+def read_labels(folder):
+    """Class names, in the order of the classifier's outputs, from ``label_encoder.txt``.
+
+    SpeechBrain's ``CategoricalEncoder`` wrote it into ``folder``, beside the weights. Raises
+    FileNotFoundError when it is missing and ValueError when it does not number the names from 0.
+    """
+    path = Path(folder) / LABELS_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"classifier_checkpoint: there is no {path}, the file with the class names; give the "
+            "folder <output_folder>/best of train_classifier.py, or a published one with it."
+        )
+    try:
+        names = CategoricalEncoder.from_saved(path).ind2lab
+    except (ValueError, SyntaxError, KeyError) as error:
+        raise ValueError(
+            f"{path} is not a SpeechBrain label encoder: expected lines like 'dog' => 0, then one "
+            "of = signs and 'starting_index' => 0."
+        ) from error
+    if not names or sorted(names) != list(range(len(names))):
+        raise ValueError(f"{path} must number its classes 0, 1, 2 …, got {sorted(names)}.")
+    return [str(names[i]) for i in range(len(names))]
+
+
+def count_labels(folder):
+    """Number of classes in ``label_encoder.txt``: ``out_n_neurons`` where there is no data set."""
+    return len(read_labels(folder))

@@ -58,6 +58,7 @@ class Cnn14(nn.Module):
     """
 
     reads = "mel"
+    min_frames = 32  # survive five poolings
 
     def __init__(self, mel_bins=80, width=64, emb_dim=None, norm_type="bn", dropout=0.2):
         super().__init__()
@@ -76,9 +77,10 @@ class Cnn14(nn.Module):
 
         Raises ValueError for a clip too short to survive five poolings.
         """
-        if features.shape[1] < 32:
+        if features.shape[1] < self.min_frames:
             raise ValueError(
-                f"CNN14 needs at least 32 frames, got {features.shape[1]}: use longer clips."
+                f"CNN14 needs at least {self.min_frames} frames, got {features.shape[1]}: "
+                "use longer clips."
             )
         # norm0 normalises mel bands, so they sit in the channel dimension for a moment.
         x = self.norm0(features.unsqueeze(1).transpose(1, 3)).transpose(1, 3)

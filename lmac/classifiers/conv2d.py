@@ -34,6 +34,7 @@ class Conv2dEncoder(nn.Module):
     """
 
     reads = "stft"
+    min_frames = 16  # survive four strides
 
     def __init__(self, dim=256):
         super().__init__()
@@ -46,9 +47,10 @@ class Conv2dEncoder(nn.Module):
 
     def forward(self, features):
         """log1p(|S|) [B, T, F] to (embedding [B, 1, dim], five maps, finest first)."""
-        if features.shape[1] < 16:
+        if features.shape[1] < self.min_frames:
             raise ValueError(
-                f"Conv2d needs at least 16 frames, got {features.shape[1]}: use longer clips."
+                f"Conv2d needs at least {self.min_frames} frames, got {features.shape[1]}: "
+                "use longer clips."
             )
         x = features.unsqueeze(1)
         representations = []

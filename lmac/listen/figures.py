@@ -40,6 +40,20 @@ def decibels(magnitude, floor=-80.0):
     return (20 * (magnitude / peak).clamp_min(1e-8).log10()).clamp_min(floor)
 
 
+def draw_map(axis, values, seconds, domain, colours="magma", limits=(-80, 0)):
+    """Draw ``values`` [T, F] over time and frequency, by default dB; returns the image."""
+    return axis.imshow(
+        values.t(),
+        origin="lower",
+        aspect="auto",
+        cmap=colours,
+        vmin=limits[0],
+        vmax=limits[1],
+        extent=(0, seconds, 0, domain.top_of_axis),
+        interpolation="nearest",
+    )
+
+
 def explanation_figure(X, mask, domain, title, path):
     """Input, mask and explanation of one clip, one above the other, as a PNG at ``path``.
 
@@ -64,16 +78,7 @@ def explanation_figure(X, mask, domain, title, path):
         3, 1, figsize=(8, 8), sharex=True, sharey=True, layout="constrained"
     )
     for axis, (name, values, colours, limits, unit) in zip(axes, panels, strict=True):
-        image = axis.imshow(
-            values.t(),
-            origin="lower",
-            aspect="auto",
-            cmap=colours,
-            vmin=limits[0],
-            vmax=limits[1],
-            extent=(0, seconds, 0, domain.top_of_axis),
-            interpolation="nearest",
-        )
+        image = draw_map(axis, values, seconds, domain, colours, limits)
         axis.set(ylabel=domain.axis_label, title=name)
         figure.colorbar(image, ax=axis, label=unit, pad=0.01)
     axes[-1].set_xlabel("time (s)")

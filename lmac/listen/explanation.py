@@ -1,0 +1,144 @@
+"""One explanation: its fields, and the files that are written of it."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from lmac.domain import Domain
+from lmac.listen.audio import write_wavs
+from lmac.listen.figures import explanation_figure
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window: what the classifier decided there, and what the explanation does to it.
+
+    ``p``, ``p_in`` and ``p_out`` are probabilities of ``explained_class`` for the window, for the
+    written (cross-faded) mask and for its complement; ``p_in_audio`` is ``p_in`` after synthesis
+    and a second analysis, None where the domain cannot be listened to.
+    """
+
+    start_s: float
+    end_s: float
+    decision: str
+    p_decision: float
+    explained_class: str
+    p: float
+    p_in: float
+    p_out: float
+    p_in_audio: float | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a classifier decided as it did, for one recording and one method.
+
+    Attributes
+    ----------
+    source : str
+        The file, or what else was explained.
+    method : str
+    labels : list of str
+        All class names.
+    domain : Domain
+        What the mask multiplies; ``domain.front_end.sample_rate`` in Hz is the rate of all audio.
+    gain : float
+        From the recording to ``wav``, whose peak is 1.
+    wav, explanation, removed : Tensor [L]
+        Input, and the audio of ``M * X`` and ``(1 - M) * X`` (None where the domain has none).
+    X, mask : Tensor [T, F]
+        Spectrogram of the whole recording, and the mask in [0, 1].
+    probabilities : Tensor [K]
+        Of every class, float64, mean over the windows.
+    explained_class : str or None
+        None when windows of different decisions explain different classes.
+    windows : list of Window
+    """
+
+    source: str
+    method: str
+    labels: list
+    domain: Domain
+    gain: float
+    wav: Tensor
+    explanation: Tensor | None
+    removed: Tensor | None
+    X: Tensor
+    mask: Tensor
+    probabilities: Tensor
+    explained_class: str | None
+    windows: list
+
+    @property
+    def sample_rate(self):
+        return self.domain.front_end.sample_rate
+
+    @property
+    def decision(self):
+        """The class of the largest mean probability."""
+        return self.labels[int(self.probabilities.argmax())]
+
+    @property
+    def p(self):
+        """Probability of the explained class, mean over the windows."""
+        return self._mean("p")
+
+    @property
+    def p_in(self):
+        """The same for the explanation, ``M * X``."""
+        return self._mean("p_in")
+
+    @property
+    def p_out(self):
+        """The same for what was removed, ``(1 - M) * X``."""
+        return self._mean("p_out")
+
+    @property
+    def p_in_audio(self):
+        """``p_in`` of the audio as it is heard: synthesised and analysed again."""
+        return self._mean("p_in_audio") if self.domain.listenable else None
+
+    def _mean(self, name):
+        return sum(getattr(w, name) for w in self.windows) / len(self.windows)
+
+    def top_classes(self, k=5):
+        """The ``k`` most probable classes as (name, probability), best first."""
+        best = self.probabilities.topk(min(k, len(self.labels)))
+        return [(self.labels[i], float(v)) for v, i in zip(*best, strict=True)]
+
+    def __str__(self):
+        of = self.explained_class or "each window's decision"
+        return (
+            f"{Path(self.source).name}: {self.method} for {of} (decision {self.decision})\n"
+            f"p = {self.p:.3f}, p_in = {self.p_in:.3f}, p_out = {self.p_out:.3f}"
+        )
+
+    def write(self, folder):
+        """Write WAVs (one common gain, never clipped), ``explanation.png`` and ``.json``."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        written = None
+        if self.domain.listenable:
+            waves = {"input": self.wav, "explanation": self.explanation, "removed": self.removed}
+            written = self.gain * write_wavs(waves, folder, self.sample_rate)
+        explanation_figure(self.X, self.mask, self.domain, str(self), folder / "explanation.png")
+        content = {
+            "source": self.source,
+            "duration_s": len(self.wav) / self.sample_rate,
+            "sample_rate": self.sample_rate,
+            "method": self.method,
+            "domain": self.domain.name,
+            "decision": self.decision,
+            "top_classes": [{"class": c, "p": p} for c, p in self.top_classes()],
+            "explained_class": self.explained_class,
+            "p": self.p,
+            "p_in": self.p_in,
+            "p_out": self.p_out,
+            "p_in_audio": self.p_in_audio,
+            "gain": written,  # from the file's samples to all three WAVs
+            "windows": [asdict(w) for w in self.windows],
+        }
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        (folder / "explanation.json").write_text(text, encoding="utf-8")

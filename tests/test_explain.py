@@ -1,0 +1,145 @@
+"""explain.py, end to end on a classifier and a decoder with random weights."""
+
+import json
+import shutil
+
+import pytest
+import soundfile
+import torch
+from conftest import make_explained
+from speechbrain.dataio.encoder import CategoricalEncoder
+
+import explain
+from interpreters.explainer import Explainer
+from lmac.build import build_decoder
+from lmac.classifiers.base import count_labels, read_labels
+from lmac.config import load
+from lmac.decoder import TopDownDecoder
+
+LABELS = ["dog", "rooster", "rain", "sea_waves", "clock_tick"]
+END = "================\n'starting_index' => 0\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """classifier/, lmac/ (weights) and sound.flac: 3 s, stereo, 44.1 kHz."""
+    folder = tmp_path_factory.mktemp("explain")
+    explained = make_explained()
+    torch.manual_seed(1)
+    decoder = build_decoder(lambda c, n: TopDownDecoder(c, n, hidden=8), explained)
+    for name in ("classifier", "lmac"):
+        (folder / name).mkdir()
+    for part in ("embedding_model", "classifier"):
+        state = getattr(explained.classifier, part).state_dict()
+        torch.save(state, folder / "classifier" / f"{part}.ckpt")
+    torch.save(decoder.state_dict(), folder / "lmac" / "decoder.ckpt")
+    encoder = CategoricalEncoder()
+    encoder.update_from_iterable(LABELS, sequence_input=False)
+    encoder.save(folder / "classifier" / "label_encoder.txt")
+    sound = 0.1 * torch.randn(3 * 44100, 2) * torch.linspace(0, 9, 3 * 44100).sin()[:, None]
+    soundfile.write(folder / "sound.flac", sound.numpy(), 44100)
+    return folder
+
+
+def settings(folder):
+    return {
+        "results_folder": str(folder / "results"),
+        "classifier_checkpoint": str(folder / "classifier"),
+        "lmac_checkpoint": str(folder / "lmac"),
+        "classifier_width": 4,
+        "decoder_hidden": 8,
+        "window_s": 1.0,
+        "overlap_s": 0.25,
+        "audio": str(folder / "sound.flac"),
+    }
+
+
+def explain_with(folder, *overrides):
+    given = [f"--{key}={value}" for key, value in settings(folder).items()]
+    explain.main(["hparams/explain.yaml", "--device=cpu", *given, *overrides])
+    return folder / "results" / "explanations" / "sound"
+
+
+def test_one_command(folder, capsys):
+    out = explain_with(folder, "--methods=[L-MAC,Saliency]")
+    printed = capsys.readouterr().out
+    for method in ("L-MAC", "Saliency"):
+        content = json.loads((out / method / "explanation.json").read_text())
+        assert content["decision"] in LABELS and len(content["top_classes"]) == 5
+        assert len(content["windows"]) == 4 and content["method"] == method
+        for name in ("input", "explanation", "removed"):
+            info = soundfile.info(out / method / f"{name}.wav")
+            assert (info.frames, info.samplerate) == (48000, 16000)
+        assert (out / method / "explanation.png").stat().st_size > 10000
+        assert f"{method} for {content['decision']}" in printed and str(out / method) in printed
+
+
+def test_a_few_lines_of_python_do_the_same(folder):
+    out = explain_with(folder, "--explain_class=clock_tick")
+    explainer = Explainer.from_hparams("hparams/explain.yaml", overrides=settings(folder))
+    result = explainer.explain_file(folder / "sound.flac", explain_class="clock_tick")
+    content = json.loads((out / "L-MAC" / "explanation.json").read_text())
+    assert content["explained_class"] == result.explained_class == "clock_tick"
+    for key in ("p", "p_in", "p_out", "p_in_audio"):
+        assert content[key] == pytest.approx(getattr(result, key), rel=1e-9), key
+    written, _ = soundfile.read(out / "L-MAC" / "explanation.wav", dtype="float32")
+    gain = content["gain"] / result.gain
+    torch.testing.assert_close(torch.from_numpy(written), gain * result.explanation, rtol=0,
+                               atol=1e-4)  # fmt: skip
+
+
+def test_the_number_of_classes_comes_from_the_label_encoder(folder):
+    hparams, _ = load("hparams/explain.yaml", settings(folder))
+    assert hparams["out_n_neurons"] == 5 and hparams["classifier"].out_features == 5
+    assert read_labels(folder / "classifier") == LABELS
+
+
+@pytest.mark.parametrize("recipe", ["ESC10", "demo"])
+def test_recipes(folder, recipe):
+    keys = ("classifier_checkpoint", "lmac_checkpoint", "classifier_width", "decoder_hidden")
+    overrides = {k: settings(folder)[k] for k in keys}
+    explainer = Explainer.from_hparams(f"recipes/{recipe}/explain.yaml", overrides)
+    assert explainer.window == {"ESC10": 80000, "demo": 48000}[recipe]
+
+
+@pytest.mark.parametrize(
+    "overrides,message",
+    [
+        (["--audio=null"], "audio is not set: give the file to explain"),
+        (["--audio=nowhere.wav"], "nowhere.wav does not exist"),
+        (["--explain_class=cat"], "unknown class 'cat'; expected one of dog, rooster, rain"),
+        (["--methods=[Salience]"], "methods: unknown interpreter 'Salience'"),
+        (["--methods=Salience"], "methods: unknown interpreter 'Salience'"),
+        (["--lmac_checkpoint=null"], "lmac_checkpoint is not set"),
+        (["--classifier_checkpoint=nowhere"], "there is no nowhere/label_encoder.txt"),
+        (["--classifier_width=8"], "checkpoint of another architecture"),
+        (["--out_n_neurons=3"], "checkpoint of another architecture.*3"),
+        (["--overlap_s=0.9"], "overlap_s is 0.9: expected 0 to half of window_s, 0.5"),
+        (["--widnow_s=1"], "Unknown override --widnow_s.*window_s"),
+    ],
+)
+def test_mistakes_get_one_sentence(folder, overrides, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
+        explain_with(folder, *overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_label_encoders_that_cannot_be_used(folder, tmp_path):
+    path = tmp_path / "label_encoder.txt"
+    for text, message in [
+        ("dog\nrain\n", "is not a SpeechBrain label encoder"),
+        ("'dog' => 0\n'rain' => 1\n", "is not a SpeechBrain label encoder"),
+        ("'dog' => 1\n'rain' => 2\n" + END, "must number its classes 0, 1, 2"),
+        (END, "must number its classes"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            count_labels(tmp_path)
+    shutil.copytree(folder / "classifier", tmp_path / "classifier")
+    with (tmp_path / "classifier" / "label_encoder.txt").open("w") as file:
+        file.write("'dog' => 0\n'rain' => 1\n" + END)
+    with pytest.raises(ValueError, match="another architecture"):
+        explain_with(folder, f"--classifier_checkpoint={tmp_path / 'classifier'}")
+    with pytest.raises(ValueError, match="names 2 classes, but the classifier has 5"):
+        explain_with(folder, f"--classifier_checkpoint={tmp_path / 'classifier'}",
+                     "--out_n_neurons=5")  # fmt: skip
