@@ -12,15 +12,18 @@ classifier's own decision.
 
 from pathlib import Path
 
+import speechbrain as sb
+
 from interpreters.explainer import Explainer
 from lmac.config import load_experiment, run
 
 
 def main(argv):
-    hparams, run_opts = load_experiment(argv)
+    hparams, run_opts = load_experiment(argv, goes_on=False)
     if not hparams["audio"]:
         raise ValueError("audio is not set: give the file to explain, --audio=/path/to/file.")
-    explainer = Explainer.from_hparams(hparams, device=run_opts.device or "cpu")
+    device = run_opts.device or sb.utils.distributed.infer_device()
+    explainer = Explainer.from_hparams(hparams, device=device)
     folder = Path(hparams["output_folder"]) / Path(hparams["audio"]).stem
     methods = hparams["methods"]
     for method in [methods] if isinstance(methods, str) else methods:

@@ -22,6 +22,8 @@ class Interpreter(ABC):
     """
 
     needs_clean = False
+    # False for methods that explain the classifier's own decision whatever class is asked for.
+    any_class = True
 
     def __init__(self, explained, **options):
         self.explained = explained

@@ -133,9 +133,14 @@ class Explainer:
         Raises
         ------
         ValueError
-            For silence, an unknown method or an unknown class.
+            For silence, an unknown method or class, or a method that cannot be asked for one.
         """
         interpreter = self._interpreter(method)
+        if explain_class is not None and not interpreter.any_class:
+            raise ValueError(
+                f"explain_class: this {method} explains the classifier's own decision only: leave "
+                "explain_class out, use another method, or a decoder with decoder_conditioned."
+            )
         chosen = None if explain_class is None else self._class_number(explain_class)
         peak = float(wav.abs().max())
         if peak == 0:

@@ -14,6 +14,9 @@ from lmac.classifiers.base import load_weights
 class LMAC(Interpreter):
     """Mask of a trained L-MAC decoder.
 
+    It explains the classifier's own decision; only a decoder trained with
+    ``decoder_conditioned: True`` can be asked for another class.
+
     Arguments
     ---------
     explained : ExplainedClassifier
@@ -35,6 +38,7 @@ class LMAC(Interpreter):
             )
         super().__init__(explained, weights=hashlib.sha256(path.read_bytes()).hexdigest()[:12])
         self.decoder = load_weights(build_decoder(decoder, explained), path, "L-MAC decoder")
+        self.any_class = getattr(self.decoder, "classes", None) is not None
         self.decoder.to(next(explained.buffers()).device).eval()
 
     @torch.no_grad()

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from speechbrain.dataio.encoder import CategoricalEncoder
-
-from lmac.classifiers.base import AudioClassifier, load_classifier
+from lmac.classifiers.base import LABELS_FILE, AudioClassifier, load_classifier, read_labels
 from lmac.domain import get_domain
 from lmac.explained import ExplainedClassifier
 
@@ -22,28 +20,21 @@ def build_decoder(factory, explained):
     return factory(*explained.dry_pass())
 
 
-def class_names(classifier_checkpoint, expected=None):
+def class_names(classifier_checkpoint, expected):
     """Class names in the order of the classifier's outputs.
 
     Arguments
     ---------
     classifier_checkpoint : path
-        Its ``label_encoder.txt`` (SpeechBrain's format, published checkpoints have it too) tells
-        the order.
-    expected : list of str, optional
-        Names of the data set: the answer when there is no such file. ValueError when the
-        classifier's are others.
+        Its ``label_encoder.txt`` tells the order; without one it is that of ``expected``.
+    expected : list of str
+        Names of the data set; ValueError when the classifier's are others.
     """
-    path = Path(classifier_checkpoint) / "label_encoder.txt"
+    path = Path(classifier_checkpoint) / LABELS_FILE
     if not path.is_file():
-        if expected is None:
-            raise FileNotFoundError(f"There is no {path}, which names the classifier's classes.")
         return expected
-    encoder = CategoricalEncoder()
-    encoder.expect_len(None)
-    encoder.load(path)
-    names = [encoder.ind2lab[i] for i in range(len(encoder.ind2lab))]
-    if expected is not None and set(names) != set(expected):
+    names = read_labels(classifier_checkpoint)
+    if set(names) != set(expected):
         odd = sorted(set(names) ^ set(expected))
         raise ValueError(
             f"{path} and the data set have different classes ({', '.join(odd[:5])}): is this "

@@ -26,7 +26,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explain")
     explained = make_explained()
     torch.manual_seed(1)
-    decoder = build_decoder(lambda c, n: TopDownDecoder(c, n, hidden=8), explained)
+    decoder = build_decoder(
+        lambda c, n: TopDownDecoder(c, n, hidden=8, conditioned=True), explained
+    )
     for name in ("classifier", "lmac"):
         (folder / name).mkdir()
     for part in ("embedding_model", "classifier"):
@@ -48,6 +50,7 @@ def settings(folder):
         "lmac_checkpoint": str(folder / "lmac"),
         "classifier_width": 4,
         "decoder_hidden": 8,
+        "decoder_conditioned": True,
         "window_s": 1.0,
         "overlap_s": 0.25,
         "audio": str(folder / "sound.flac"),
@@ -96,10 +99,11 @@ def test_the_number_of_classes_comes_from_the_label_encoder(folder):
 
 @pytest.mark.parametrize("recipe", ["ESC10", "demo"])
 def test_recipes(folder, recipe):
-    keys = ("classifier_checkpoint", "lmac_checkpoint", "classifier_width", "decoder_hidden")
+    keys = ("classifier_checkpoint", "lmac_checkpoint", "classifier_width")
+    keys += ("decoder_hidden", "decoder_conditioned")
     overrides = {k: settings(folder)[k] for k in keys}
     explainer = Explainer.from_hparams(f"recipes/{recipe}/explain.yaml", overrides)
-    assert explainer.window == {"ESC10": 80000, "demo": 48000}[recipe]
+    assert explainer.window == {"ESC10": 80000, "demo": 40000}[recipe]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ class Levels(Interpreter):
 
 
 def small_decoder(channels, n_classes):
-    return TopDownDecoder(channels, n_classes, hidden=8, detail=4)
+    return TopDownDecoder(channels, n_classes, hidden=8, detail=4, conditioned=True)
 
 
 @pytest.fixture
@@ -342,6 +342,9 @@ def test_mistakes_get_one_sentence(explainer, tmp_path):
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(ValueError, match="text.wav cannot be decoded"):
         explainer.explain_file(tmp_path / "text.wav")
+    explainer._interpreter("L-MAC").any_class = False
+    with pytest.raises(ValueError, match="this L-MAC explains the classifier's own decision only"):
+        explainer.explain(wav, explain_class="dog")
     explained = explainer.explained
     with pytest.raises(ValueError, match="names 2 classes, but the classifier has 5"):
         Explainer(explained, {}, LABELS[:2])

@@ -284,6 +284,7 @@ def test_a_trained_mask_needs_its_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="lmac_checkpoint is not set"):
         LMAC(explained, small_decoder, None)
     interpreter = lmac(explained, tmp_path)
+    assert not interpreter.any_class
     with pytest.raises(ValueError, match="another architecture"):
         LMAC(explained, TopDownDecoder, tmp_path)
     assert interpreter.description != lmac(make_explained(seed=4), tmp_path).description
