@@ -72,8 +72,9 @@ function transport(clip) {
     attributes: { "aria-label": "Position" },
   });
   clip.seek.addEventListener("input", () => {
+    const to = Number(clip.seek.value);
     if (player.sound !== clip.selected) player.select(clip.selected, false);
-    player.seek(Number(clip.seek.value));
+    player.seek(to);
   });
   clip.time = element("output", {});
   clip.heard = element("span", { className: "heard soft name" });
@@ -235,7 +236,8 @@ function arrange() {
   $("clips").replaceChildren(...clips.map((clip) => clip.card));
   $("count").textContent = `${clips.length} of ${data.clips.length} clips`;
   if (player.sound && !clips.includes(player.sound.group)) player.pause();
-  if (!clips.includes(current)) setCurrent(clips[0] || null);
+  // Keys start at the top of a new order, unless they hold on to what is heard.
+  if (!clips.includes(current) || !player.playing) setCurrent(clips[0] || null);
   clips.forEach((clip) => { showMethods(clip); markSorted(clip); });
   if (!clips.length) $("clips").append(element("p", {}, "No clip is like that."));
 }

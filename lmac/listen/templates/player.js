@@ -16,9 +16,12 @@ class Player {
     const audio = document.createElement("audio");
     audio.preload = "auto";
     audio.src = sound.url;
-    for (const name of ["timeupdate", "play", "pause", "seeked"]) {
+    for (const name of ["timeupdate", "play", "pause", "seeked", "loadedmetadata"]) {
       audio.addEventListener(name, () => this.onChange(sound, audio));
     }
+    audio.addEventListener("loadedmetadata", () => {
+      if (audio.wanted) audio.currentTime = audio.wanted;
+    });
     audio.addEventListener("ended", () => {
       audio.currentTime = 0;
       this.onChange(sound, audio);
@@ -58,7 +61,8 @@ class Player {
 
   position(sound) {
     const audio = this.loaded.get(sound);
-    return audio ? audio.currentTime : 0;
+    if (!audio) return 0;
+    return audio.readyState > 0 ? audio.currentTime : audio.wanted || 0;
   }
 
   // Make it the sound that is heard; it plays if `play`, else it waits at the same position.
@@ -66,7 +70,7 @@ class Player {
     const before = this.sound;
     const old = before && this.loaded.get(before);
     const same = before && before.group === sound.group;
-    const at = old && same ? old.currentTime : 0;
+    const at = old && same ? this.position(before) : 0;
     if (old && before !== sound) old.pause();
     if (!same) this.release(sound.group);
     const audio = this.audio(sound);
@@ -82,10 +86,7 @@ class Player {
   seek(seconds) {
     const audio = this.audio(this.sound);
     if (audio.readyState > 0) audio.currentTime = seconds;
-    else {
-      audio.addEventListener("loadedmetadata", () => { audio.currentTime = seconds; },
-        { once: true });
-    }
+    else audio.wanted = seconds; // until its length is known
   }
 
   toggle(sound) {
