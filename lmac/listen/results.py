@@ -12,7 +12,18 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-NEEDED = ("scenario", "domain", "method", "ID", "label", "decision", "correct", "p", "p_in", "p_out")
+NEEDED = (
+    "scenario",
+    "domain",
+    "method",
+    "ID",
+    "label",
+    "decision",
+    "correct",
+    "p",
+    "p_in",
+    "p_out",
+)
 # Loudness is matched by lowering only, and by no more than this below the input, so that a
 # removed part that is next to silence does not silence everything else.
 MOST_DB = 20.0
@@ -89,7 +100,9 @@ def read_results(folder):
             f"{path}, line {twice.index[0] + 2}: a second row of {twice['ID'].iloc[0]!r} and "
             f"{twice['method'].iloc[0]!r}; keep one of them."
         )
-    clips = [_clip(part, folder) for _, part in table.groupby(list(NEEDED[:2]) + ["ID"], sort=False)]
+    clips = [
+        _clip(part, folder) for _, part in table.groupby(list(NEEDED[:2]) + ["ID"], sort=False)
+    ]
     with_samples = [c for c in clips if c.folders]
     if not with_samples:
         raise ValueError(

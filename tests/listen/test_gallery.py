@@ -343,8 +343,10 @@ def test_keyboard(gallery):
     press(gallery, "\ue012")  # arrow left
     until(
         gallery,
-        lambda: gallery.execute_script("return player.position(player.sound)")
-        == pytest.approx(max(0, at - 1), abs=0.05),
+        lambda: (
+            gallery.execute_script("return player.position(player.sound)")
+            == pytest.approx(max(0, at - 1), abs=0.05)
+        ),
         "a second back",
     )
     press(gallery, "?")
@@ -426,7 +428,10 @@ def test_two_evaluations_of_one_scenario_are_told_apart(tmp_path):
         for n in ("run a", "run b")
     ]
     clips = gallery_data(results, tmp_path / "gallery")["clips"]
-    assert [c["scenario"] for c in clips] == ["mixtures, stft (1: run a)", "mixtures, stft (2: run b)"]
+    assert [c["scenario"] for c in clips] == [
+        "mixtures, stft (1: run a)",
+        "mixtures, stft (2: run b)",
+    ]
 
 
 def test_audio_of_another_rate_keeps_its_duration(tmp_path):

@@ -7,6 +7,7 @@ const SHORT = { correspondence: "1. Correspondence", quality: "2. Audio quality"
 // A sound counts as heard when all but this much of it was played.
 const MISSED_S = 0.25;
 const MISSED_SHARE = 0.1;
+const MOST_TRAINING = 3; // screens, where each has one explanation only
 let state = load();  // what is kept over a reload
 let screens = [];    // the training, then what this participant hears, in order
 let sounds = [];     // of the screen that is shown
@@ -59,7 +60,8 @@ function order(participant) {
     const groups = test.scale === "mushra" ? [names] : names.map((name) => [name]);
     return groups.map((stimuli) => ({ trial, stimuli }));
   };
-  const training = split(test.training).map((s) => ({ ...s, training: true }));
+  const training = split(test.training).slice(0, MOST_TRAINING)
+    .map((s) => ({ ...s, training: true }));
   return [...training, ...shuffled(test.trials.flatMap(split), random)];
 }
 
@@ -77,8 +79,8 @@ function listen(sound, audio) {
   if (!audio.duration) return;
   sound.share = played / audio.duration;
   const missed = Math.min(MISSED_S, MISSED_SHARE * audio.duration);
-  if (played >= audio.duration - missed && !state.heard[sound.key]) {
-    state.heard[sound.key] = true;
+  if (played >= audio.duration - missed && !state.heard[sound.name]) {
+    state.heard[sound.name] = true;
     keep();
   }
 }
@@ -106,7 +108,7 @@ function refresh() {
     sound.button.setAttribute("aria-pressed", on);
     sound.box.classList.toggle("sounding", on);
     sound.bar.value = player.sound === sound ? player.position(sound) / sound.seconds : 0;
-    const heard = state.heard[sound.key];
+    const heard = state.heard[sound.name];
     sound.told.textContent = sound.failed ? "cannot be loaded" : heard ? "✓ heard"
       : sound.share ? `${Math.floor(100 * sound.share)} % heard` : "not heard yet";
     sound.told.classList.toggle("heard", Boolean(heard));
@@ -183,8 +185,8 @@ function show() {
 
 function showScreen({ trial, stimuli, training }) {
   const group = `${state.screen}`;
-  const sound = (name) => ({ name, key: `${group}/${name}`, url: `stimuli/${name}.wav`,
-    seconds: trial.seconds, gain: 1, group });
+  const sound = (name) => ({ name, url: `stimuli/${name}.wav`, seconds: trial.seconds, gain: 1,
+    group });
   sounds = [];
   $("screen-title").textContent = training ? "Training" : `Recording ${
     screens.slice(0, state.screen + 1).filter((s) => !s.training).length}`;
@@ -208,7 +210,7 @@ function showScreen({ trial, stimuli, training }) {
 function missing() {
   const found = [];
   for (const sound of sounds) {
-    if (!state.heard[sound.key]) found.push([`hear ${sound.label} to its end`, sound.button]);
+    if (!state.heard[sound.name]) found.push([`hear ${sound.label} to its end`, sound.button]);
     for (const box of sound.box.querySelectorAll("fieldset.unrated")) {
       found.push([`answer ${SHORT[box.question]} of ${sound.label}`, box.querySelector("input")]);
     }
