@@ -54,7 +54,7 @@ def read_ratings(test_folder, responses_folder):
     paths = sorted(p for p in folder.glob("*.json") if not p.name.startswith("."))
     if not paths:
         raise FileNotFoundError(
-            f"There are no answers (*.json) in {folder}: give the folder of the participants' files."
+            f"There are no answers (*.json) in {folder}: give the folder of participants' files."
         )
     rows, files = [], {}
     for path in paths:

@@ -39,7 +39,8 @@ def _driver(tmp_path_factory, downloads):
     for argument in (
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required",
+        "--disable-dev-shm-usage", "--force-prefers-reduced-motion",
+        "--autoplay-policy=no-user-gesture-required",
         "--window-size=1280,900", f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
     ):  # fmt: skip
         options.add_argument(argument)

@@ -1,11 +1,14 @@
 """Results folders made of tones; no network is needed."""
 
+import json
 import struct
 import zlib
 
 import numpy as np
 import pandas as pd
 import soundfile
+
+from lmac.listen.responses import QUESTIONS, RESPONSE_FORMAT
 
 RATE = 16000
 METHODS = ("L-MAC", "Saliency", "All-ones", "Random")
@@ -57,9 +60,33 @@ def make_results(
             rows.append(
                 {"scenario": scenario, "domain": domain, "method": method, "ID": ID,
                  "target_id": ID, "label": label, "decision": decision,
-                 "correct": int(label == decision), "p": 0.5 + c / 100, "p_in": 0.25, "p_out": 0.125,
-                 "AI": score, "AD": 100 - score,
+                 "correct": int(label == decision), "p": 0.5 + c / 100, "p_in": 0.25,
+                 "p_out": 0.125, "AI": score, "AD": 100 - score,
                  "SPS": "" if method == "All-ones" else score / 100}
             )  # fmt: skip
     pd.DataFrame(rows).to_csv(folder / "metrics.csv", index=False)
     return folder
+
+
+def answers(manifest, key, participant, rate):
+    """A participant's file; ``rate(condition, question)`` gives each number."""
+    ratings = []
+    for trial in manifest["trials"]:
+        for name in trial["stimuli"]:
+            condition = key["stimuli"][name]["condition"]
+            given = {q: rate(condition, q) for q in QUESTIONS}
+            ratings.append({"stimulus": name, "plays": 1, "position": len(ratings), **given})
+    return {
+        "format": RESPONSE_FORMAT,
+        "test": manifest["test"],
+        "participant": participant,
+        "started": "2026-01-01T10:00:00Z",
+        "finished": "2026-01-01T10:30:00Z",
+        "comment": "",
+        "ratings": ratings,
+    }
+
+
+def write_json(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import time
 from urllib.parse import unquote
 
 import numpy as np
@@ -14,6 +13,7 @@ import soundfile
 from lmac.listen.gallery import main, write_gallery
 from lmac.listen.results import matching_gains, read_results
 
+from .driving import click, playing, press, until
 from .made import METHODS, NASTY, NASTY_CLASS, make_results
 
 CLIPS = [
@@ -22,7 +22,6 @@ CLIPS = [
     (NASTY, NASTY_CLASS, NASTY_CLASS),
     ("dog-2", "dog", "dog"),
 ]
-PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +45,6 @@ def gallery(browser, page):
     return browser
 
 
-def until(driver, condition, what=""):
-    """The first true value of ``condition()``; slow machines get a minute."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"never came true: {what or condition}")
-
-
 def ids(driver):
     """IDs (and domain, where it is not the usual one) of the clips shown, in order."""
     return driver.execute_script("return shown.map((c) => c.ID + (c.input ? '' : ' (mel)'))")
@@ -71,33 +59,6 @@ def pick(driver, **choices):
             name,
             value,
         )
-
-
-def press(driver, *keys):
-    from selenium.webdriver.common.action_chains import ActionChains
-
-    for key in keys:
-        ActionChains(driver).send_keys(key).perform()
-
-
-def click(driver, selector):
-    """A real click, at the place on the screen."""
-    from selenium.webdriver.common.by import By
-
-    found = driver.find_element(By.CSS_SELECTOR, selector)
-    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
-    found.click()
-
-
-def playing(driver):
-    """Address (decoded), time, duration and volume of the sounds that play now."""
-    return [
-        {**a, "src": unquote(a["src"])}
-        for a in driver.execute_script(
-            "return [...document.querySelectorAll('audio')].filter((a) => !a.paused).map((a) =>"
-            "({src: a.src, time: a.currentTime, duration: a.duration, volume: a.volume}))"
-        )
-    ]
 
 
 def hears(driver, *parts):
@@ -303,14 +264,16 @@ def test_sorting_and_extremes(gallery):
 def test_switching_keeps_position_and_gain(gallery):
     gallery.execute_script(
         "$('volume').value = 50; $('volume').dispatchEvent(new Event('input'));"
-        "build(shown[0]); shown[0].seek.value = 1.5; shown[0].seek.dispatchEvent(new Event('input'))"
+        "build(shown[0]); shown[0].seek.value = 1.5;"
+        "shown[0].seek.dispatchEvent(new Event('input'))"
     )
     press(gallery, " ")
     now = hears(gallery, "dog 1/L-MAC/input.wav")
     assert now["time"] >= 1.5 and now["volume"] == 0.5
     # In one script, so that a slow machine cannot spend the time of the sound.
     before, after, volume = gallery.execute_async_script(
-        "const done = arguments[0], old = player.loaded.get(player.sound), before = old.currentTime;"
+        "const done = arguments[0], old = player.loaded.get(player.sound);"
+        "const before = old.currentTime;"
         "methodKey(2); const fresh = player.loaded.get(player.sound);"
         "fresh.addEventListener('playing', () => done([before, fresh.currentTime, fresh.volume]))"
     )
@@ -396,7 +359,8 @@ def test_500_clips_stay_quick(browser, tmp_path):
     browser.get(page.as_uri())
     assert len(ids(browser)) == 500
     counts = browser.execute_script(
-        "return [document.querySelectorAll('audio').length, document.querySelectorAll('img').length,"
+        "return [document.querySelectorAll('audio').length, "
+        "document.querySelectorAll('img').length,"
         "performance.getEntriesByType('resource').filter((r) => r.name.endsWith('.wav')).length]"
     )
     assert counts[0] == 0 and 0 < counts[1] < 40 and counts[2] == 0

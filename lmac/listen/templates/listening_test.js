@@ -118,7 +118,7 @@ function refresh() {
 function rating(name, question, label) {
   const box = element("fieldset", { className: "unrated",
     attributes: { "aria-describedby": `question-${question}` } });
-  const shown = element("output", {}, "–");
+  const shown = element("output", {}, "not rated yet");
   box.append(element("legend", {}, SHORT[question], shown));
   box.question = question;
   const rate = (value) => {
@@ -195,7 +195,7 @@ function showScreen({ trial, stimuli, training }) {
   $("todo").textContent = "";
   const reference = sound(trial.reference);
   $("reference").replaceChildren(soundRow(reference, "Input"));
-  reference.box = $("reference");
+  reference.box = $("bar");
   $("stimuli").replaceChildren(...stimuli.map((name, i) => {
     const label = stimuli.length > 1 ? `Sound ${String.fromCharCode(65 + i)}` : "Explanation";
     const one = sound(name);
