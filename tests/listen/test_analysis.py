@@ -121,9 +121,7 @@ def test_careless_listeners_are_screened_out_with_the_reason(study):
     assert listeners.loc["X2", "reason"] == (
         "rated the quality of the input (97.0) no better than that of the random mask (100.0)"
     )
-    assert listeners.loc["X3", "reason"] == (
-        "rated the quality of the hidden input below 90 in 100 % of the clips"
-    )
+    assert listeners.loc["X3", "reason"] == f"{below} in 100 % of the clips"
     report = (study / "analysis" / "report.md").read_text()
     for name in ("X0", "X1", "X2", "X3"):
         assert f"- {name}, screened out: " in report
@@ -200,7 +198,7 @@ def test_mos_has_its_own_threshold(tmp_path):
     "spoil,message",
     [
         (lambda r: r["ratings"].pop(), "P.json: 1 of 30 stimuli are not rated; take the file out"),
-        (lambda r: r["ratings"][3].update(quality=101), r"ratings\[3\]: quality must be .* 100, got 101"),
+        (lambda r: r["ratings"][3].update(quality=101), r"ratings\[3\]: quality .* 100, got 101"),
         (lambda r: r["ratings"][3].update(quality=True), "quality must be .* got True"),
         (lambda r: r["ratings"][3].update(quality=50.5), "quality must be .* got 50.5"),
         (lambda r: r["ratings"].append(r["ratings"][0]), "is rated twice"),

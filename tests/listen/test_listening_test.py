@@ -148,15 +148,15 @@ def begin(browser, address, name="P01"):
 def hear_everything(browser):
     """Play every sound of the screen to its end; names of the rated ones in their order."""
     count = browser.execute_script("return sounds.length")
+    audio = "const a = player.loaded.get(player.sound); return [a.src, a.duration]"
+    told = "return sounds[arguments[0]].told.textContent"
     names = []
     for i in range(count):
         browser.execute_script("sounds[arguments[0]].button.click()", i)
-        audio = "const a = player.loaded.get(player.sound); return [a.src, a.duration]"
         until(browser, lambda: browser.execute_script(audio)[1], "it loads")
         source, duration = browser.execute_script(audio)
         names.append(re.search(r"stimuli/(\w+)\.wav", source)[1])
         assert duration == pytest.approx(0.7, abs=0.02)
-        told = "return sounds[arguments[0]].told.textContent"
         until(browser, lambda i=i: browser.execute_script(told, i) == "✓ heard", "heard")
         until(browser, lambda: not playing(browser), "the end")
     return names[1:]
