@@ -153,7 +153,7 @@ def _picture(path, output):
     with path.open("rb") as file:
         head = file.read(24)
     if head[:8] != b"\x89PNG\r\n\x1a\n" or len(head) < 24:
-        raise ValueError(f"{path} is no PNG picture: delete it, or evaluate again.")
+        raise ValueError(f"{path} is no PNG picture: delete it, or evaluate into a new folder.")
     width, height = struct.unpack(">II", head[16:24])
     return {"url": relative_url(path, output), "width": width, "height": height}
 

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from metrics import METRICS
+
 NEEDED = (
     "scenario",
     "domain",
@@ -87,8 +89,11 @@ def read_results(folder):
         raise ValueError(
             f"{path} lacks the columns {', '.join(missing)}: is it of eval_explanations.py?"
         )
-    for column in ("p", "p_in", "p_out", "correct"):
-        bad = table[pd.to_numeric(table[column], errors="coerce").isna()]
+    needed = ("p", "p_in", "p_out", "correct")
+    for column in (*needed, *(m for m in METRICS if m in table)):
+        bad = pd.to_numeric(table[column], errors="coerce").isna()
+        # Only a metric may be undefined, which is an empty cell.
+        bad = table[bad & (table[column].notna() | (column in needed))]
         if len(bad):
             raise ValueError(
                 f"{path}, line {bad.index[0] + 2}: {column} must be a number, got "
@@ -138,7 +143,9 @@ def loudness(path):
     try:
         wave, rate = soundfile.read(path, dtype="float64")
     except (RuntimeError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as audio ({error}): evaluate again.") from error
+        raise ValueError(
+            f"{path} cannot be read as audio ({error}): evaluate into a new folder."
+        ) from error
     return len(wave) / rate, float(np.sqrt(np.mean(wave**2))) if len(wave) else 0.0
 
 

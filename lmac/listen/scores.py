@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import wilcoxon
+from scipy.stats import PermutationMethod, wilcoxon
 
 from lmac.listen.listening_test import INPUT, RANDOM
 from lmac.listen.responses import QUESTIONS
@@ -15,6 +15,8 @@ from metrics.summary import bootstrap_interval
 INPUT_THRESHOLD = {"mushra": 90, "mos": 4}
 INPUT_SHARE = 0.15
 LEVEL = 0.05
+# So many differences have 8192 combinations of signs, which are all looked at.
+EXACT = 13
 
 
 def screen(ratings, threshold, share):
@@ -122,7 +124,7 @@ def significance_table(ratings, n_boot=10000):
                     "difference": difference.mean(),
                     "lo": low,
                     "hi": high,
-                    "p": float(wilcoxon(difference).pvalue) if difference.any() else 1.0,
+                    "p": signed_rank(difference),
                 }
             )
         corrected = holm([pair["p"] for pair in pairs])
@@ -130,6 +132,18 @@ def significance_table(ratings, n_boot=10000):
             lines.append({**pair, "p_holm": p, "significant": p < LEVEL})
     columns = ["question", "a", "b", "difference", "lo", "hi", "p", "p_holm", "significant"]
     return pd.DataFrame(lines, columns=columns)
+
+
+def signed_rank(difference):
+    """Two-sided p of the Wilcoxon signed-rank test of differences [N]; zeros are left out.
+
+    Exact for few listeners even with ties, where the normal approximation promises too much.
+    """
+    difference = difference[difference != 0]
+    if not len(difference):
+        return 1.0
+    method = PermutationMethod(n_resamples=2**EXACT) if len(difference) <= EXACT else "auto"
+    return float(wilcoxon(difference, method=method).pvalue)
 
 
 def holm(p):

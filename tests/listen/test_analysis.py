@@ -10,7 +10,7 @@ import pytest
 from lmac.listen.analysis import analyse, main
 from lmac.listen.listening_test import make_test
 from lmac.listen.responses import QUESTIONS, read_test
-from lmac.listen.scores import holm, score_table, significance_table
+from lmac.listen.scores import holm, score_table, signed_rank, significance_table
 
 from .made import answers, make_results, write_json
 
@@ -114,9 +114,8 @@ def test_differences_are_found_where_there_are_any(study):
 def test_careless_listeners_are_screened_out_with_the_reason(study):
     listeners = pd.read_csv(study / "analysis" / "listeners.csv").set_index("participant")
     assert listeners[listeners["kept"]].index.tolist() == [f"P{i:02}" for i in range(20)]
-    assert listeners.loc["X0", "reason"].startswith(
-        "rated the quality of the hidden input below 90"
-    )
+    below = "rated the quality of the hidden input below 90"
+    assert listeners.loc["X0", "reason"].startswith(below)
     assert "answered 50 to everything about correspondence" in listeners.loc["X1", "reason"]
     assert listeners.loc["X2", "reason"] == (
         "rated the quality of the input (97.0) no better than that of the random mask (100.0)"
@@ -174,6 +173,10 @@ def test_wilcoxon_and_holm_against_numbers_by_hand():
     # Six differences of one sign: 2 of the 2^6 signs are as extreme.
     means = np.column_stack([[1.0, 2, 3, 4, 5, 6], np.zeros(6)])
     assert significance_table(ratings_of(means), 10)["p"].tolist() == [2 / 64] * 2
+    # With ties and zeros as well: five ones, whatever the sixth listener thinks equal.
+    assert signed_rank(np.array([1.0, 1, 1, 1, 1, 0])) == 2 / 32
+    # Ranks 1 to 4 with the smallest negative: 1 or less in 2 of 16, twice for two sides.
+    assert signed_rank(np.array([-1.0, 2, 3, 4])) == 4 / 16
     assert significance_table(ratings_of(np.ones((6, 2))), 10)["p"].tolist() == [1, 1]
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == pytest.approx([1, 1]) and holm([]) == []

@@ -125,6 +125,7 @@ def test_matching_only_lowers():
             "lacks the columns scenario, domain",
         ),
         (lambda f: spoil_cell(f, "p_in", "high"), "line 2: p_in must be a number, got 'high'"),
+        (lambda f: spoil_cell(f, "AI", "much"), "line 2: AI must be a number, got 'much'"),
         (
             lambda f: (f / "samples/a/L-MAC/removed.wav").write_bytes(b"RIFF"),
             "removed.wav cannot be read as audio",
@@ -143,7 +144,7 @@ def test_matching_only_lowers():
             "line 3: a second row of 'a' and 'L-MAC'",
         ),
     ],
-    ids=["no table", "no samples", "columns", "cell", "wav", "png", "twice"],
+    ids=["no table", "no samples", "columns", "cell", "metric", "wav", "png", "twice"],
 )
 def test_bad_results_get_one_sentence(tmp_path, spoil, message):
     make_results(tmp_path, [("a", "x", "x")], seconds=0.1)
