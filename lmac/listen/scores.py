@@ -140,7 +140,7 @@ def signed_rank(difference):
     Exact for few listeners even with ties, where the normal approximation promises too much.
     """
     difference = difference[difference != 0]
-    if not len(difference):
+    if len(difference) < 2:  # of one there is either sign, equally likely
         return 1.0
     method = PermutationMethod(n_resamples=2**EXACT) if len(difference) <= EXACT else "auto"
     return float(wilcoxon(difference, method=method).pvalue)
