@@ -1,9 +1,15 @@
-"""A headless Chromium."""
+"""A headless Chromium, and listening tests to be taken in it."""
 
 import os
 import shutil
+import threading
 
 import pytest
+
+from lmac.listen.listening_test import make_test
+from lmac.listen.server import TestServer
+
+from .made import NASTY, RECORDINGS, make_results
 
 
 def missing_browser():
@@ -62,3 +68,29 @@ def browser(_driver):
     errors = [e for e in _driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")]
     _driver.get("about:blank")
     assert not errors
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return make_results(tmp_path_factory.mktemp("Prüfung 1") / "re sults", RECORDINGS, seconds=0.7)
+
+
+@pytest.fixture(scope="module")
+def mushra(results):
+    page = make_test([results], results.parent / "mush ra", clips=2, title=f"Test {NASTY}")
+    return page.parents[1]
+
+
+@pytest.fixture(scope="module")
+def mos(results):
+    return make_test([results], results.parent / "mos", scale="mos", clips=1).parents[1]
+
+
+@pytest.fixture
+def server(mos, tmp_path):
+    with TestServer(("127.0.0.1", 0), mos, tmp_path / "answers") as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -17,6 +17,14 @@ METHODS = ("L-MAC", "Saliency", "All-ones", "Random")
 NASTY = """<script>alert("x")<'script> & Käse 100% #1?"""
 NASTY_CLASS = """</script><b>Gänse "schnattern"</b>"""
 
+# Of listening tests; the decision on the last one is wrong.
+RECORDINGS = [
+    ("Secret-1", "dog", "dog"),
+    (f"Secret-2 {NASTY}", NASTY_CLASS, NASTY_CLASS),
+    ("Secret-3", "sea_waves", "sea_waves"),
+    ("Secret-wrong", "cat", "dog"),
+]
+
 
 def write_png(path, size=8):
     """A grey PNG, written by hand so that no library is needed."""

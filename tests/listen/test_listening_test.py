@@ -1,9 +1,7 @@
-"""The listening test, taken in a real browser, and the server that collects it."""
+"""The listening test, taken in a real browser."""
 
-import http.client
 import json
 import re
-import threading
 import time
 
 import numpy as np
@@ -13,35 +11,12 @@ import soundfile
 
 from lmac.listen.analysis import analyse
 from lmac.listen.listening_test import main, make_test
-from lmac.listen.responses import LARGEST_BYTES, QUESTIONS, read_test
-from lmac.listen.server import TestServer
+from lmac.listen.responses import QUESTIONS, read_test
 
 from .driving import click, playing, until
-from .made import METHODS, NASTY, NASTY_CLASS, answers, make_results, write_json
+from .made import METHODS, NASTY, NASTY_CLASS, RECORDINGS, make_results, write_json
 
-CLIPS = [
-    ("Secret-1", "dog", "dog"),
-    (f"Secret-2 {NASTY}", NASTY_CLASS, NASTY_CLASS),
-    ("Secret-3", "sea_waves", "sea_waves"),
-    ("Secret-wrong", "cat", "dog"),
-]
 CONDITIONS = {"input", "Random", "L-MAC", "Saliency"}
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return make_results(tmp_path_factory.mktemp("Prüfung 1") / "re sults", CLIPS, seconds=0.7)
-
-
-@pytest.fixture(scope="module")
-def mushra(results):
-    page = make_test([results], results.parent / "mush ra", clips=2, title=f"Test {NASTY}")
-    return page.parents[1]
-
-
-@pytest.fixture(scope="module")
-def mos(results):
-    return make_test([results], results.parent / "mos", scale="mos", clips=1).parents[1]
 
 
 # --- what is made ---
@@ -57,7 +32,7 @@ def test_every_clip_has_every_condition_once_and_a_training(mushra):
         assert trial["stimuli"] == sorted(trial["stimuli"])
         assert key["stimuli"][trial["reference"]]["role"] == "reference"
     used = {key["trials"][t]["ID"] for t in key["trials"]}
-    assert used == {c[0] for c in CLIPS[:3]}  # not the one whose decision is wrong
+    assert used == {c[0] for c in RECORDINGS[:3]}  # not the one whose decision is wrong
 
 
 def test_stimuli_are_the_right_sounds_at_one_loudness(mushra, results):
@@ -66,7 +41,7 @@ def test_stimuli_are_the_right_sounds_at_one_loudness(mushra, results):
     levels = {}
     for name, known in key["stimuli"].items():
         wave, rate = soundfile.read(mushra / "page" / "stimuli" / f"{name}.wav")
-        clip = [c[0] for c in CLIPS].index(key["trials"][known["trial"]]["ID"])
+        clip = [c[0] for c in RECORDINGS].index(key["trials"][known["trial"]]["ID"])
         method = 0 if known["condition"] == "input" else METHODS.index(known["condition"])
         heard = np.argmax(np.abs(np.fft.rfft(wave))) * rate / len(wave)
         assert heard == pytest.approx(300 + 50 * clip + 20 * method, abs=1.5)
@@ -128,7 +103,7 @@ def test_mistakes_get_one_sentence(results, tmp_path, options, message):
 def test_a_test_is_never_overwritten_and_needs_its_anchor(results, mushra, tmp_path):
     with pytest.raises(ValueError, match="is not empty: give a new --output"):
         make_test([results], mushra, clips=2)
-    make_results(tmp_path / "r", CLIPS[:2], METHODS[:2], seconds=0.02)
+    make_results(tmp_path / "r", RECORDINGS[:2], METHODS[:2], seconds=0.02)
     with pytest.raises(ValueError, match="has no method 'Random', which is a hidden anchor"):
         make_test([tmp_path / "r"], tmp_path / "t", clips=1)
 
@@ -243,6 +218,24 @@ def test_a_whole_mushra_test_from_a_file(browser, mushra, downloads, tmp_path):
     assert_analysis_returns(mushra, tmp_path, ratings)
 
 
+def test_a_whole_mos_test_sent_to_the_server(browser, mos, server):
+    begin(browser, f"http://127.0.0.1:{server.server_port}/", "Q-1")
+    ratings = take(browser, 3 + 4)  # training is three screens of the four sounds
+    assert len(ratings) == 4
+    click(browser, "#send")
+    outcome = "return $('outcome').textContent"
+    until(browser, lambda: "have arrived" in browser.execute_script(outcome), "sent")
+    click(browser, "#send")  # once more does no harm
+    time.sleep(0.5)
+    assert "have arrived" in browser.execute_script(outcome)
+    files = list(server.responses.iterdir())
+    assert [f.name for f in files] == [f"{read_test(mos)[0]['test']}_Q-1.json"]
+    assert_analysis_returns(mos, server.responses, ratings)
+    click(browser, "#again")
+    assert browser.execute_script("return $('welcome').checkVisibility()")
+    assert browser.execute_script("return localStorage.length") == 0
+
+
 def test_class_names_are_text_and_underscores_are_blanks(browser, mushra):
     begin(browser, (mushra / "page" / "index.html").as_uri())
     seen = set()
@@ -345,129 +338,3 @@ def test_phone_width_and_names_of_controls(browser, request, kind):
         ".length"
     )
     assert browser.execute_script(nameless) == 0
-
-
-# --- the collecting server ---
-
-
-@pytest.fixture
-def server(mos, tmp_path):
-    with TestServer(("127.0.0.1", 0), mos, tmp_path / "answers") as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def ask(server, method, path, body=None, headers=None):
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
-    try:
-        connection.request(method, path, body, headers or {})
-        reply = connection.getresponse()
-        return reply.status, reply.read(), dict(reply.getheaders())
-    finally:
-        connection.close()
-
-
-def post(server, content, **headers):
-    body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    given = {"Content-Type": "application/json"} | {
-        k.replace("_", "-"): v for k, v in headers.items()
-    }
-    status, text, _ = ask(server, "POST", "/responses", body, given)
-    return status, text.decode()
-
-
-def test_a_whole_mos_test_sent_to_the_server(browser, mos, server):
-    begin(browser, f"http://127.0.0.1:{server.server_port}/", "Q-1")
-    ratings = take(browser, 3 + 4)  # training is three screens of the four sounds
-    assert len(ratings) == 4
-    click(browser, "#send")
-    outcome = "return $('outcome').textContent"
-    until(browser, lambda: "have arrived" in browser.execute_script(outcome), "sent")
-    click(browser, "#send")  # once more does no harm
-    time.sleep(0.5)
-    assert "have arrived" in browser.execute_script(outcome)
-    files = list(server.responses.iterdir())
-    assert [f.name for f in files] == [f"{read_test(mos)[0]['test']}_Q-1.json"]
-    assert_analysis_returns(mos, server.responses, ratings)
-    click(browser, "#again")
-    assert browser.execute_script("return $('welcome').checkVisibility()")
-    assert browser.execute_script("return localStorage.length") == 0
-
-
-def test_server_binds_here_and_serves_the_page_only(server, mos):
-    assert server.server_address[0] == "127.0.0.1"
-    status, body, _ = ask(server, "GET", "/")
-    assert status == 200 and body == (mos / "page" / "index.html").read_bytes()
-    for path in ("/key.json", "/../key.json", "/%2e%2e/key.json", "/stimuli/../../key.json",
-                 "/manifest.json", "/responses", "/stimuli/", "//etc/passwd"):  # fmt: skip
-        status, body, _ = ask(server, "GET", path)
-        assert status == 404 and body == b"There is no such page.\n", path
-
-
-def test_server_answers_ranges(server, mos):
-    name = read_test(mos)[0]["trials"][0]["reference"]
-    whole = (mos / "page" / "stimuli" / f"{name}.wav").read_bytes()
-    path = f"/stimuli/{name}.wav"
-    for asked, expected in {
-        "bytes=0-": whole,
-        "bytes=100-199": whole[100:200],
-        "bytes=-50": whole[-50:],
-        "bytes=100-99999999": whole[100:],
-    }.items():
-        status, body, headers = ask(server, "GET", path, headers={"Range": asked})
-        assert status == 206 and body == expected
-        assert headers["Content-Range"].endswith(f"/{len(whole)}")
-    assert ask(server, "GET", path, headers={"Range": "bytes=99999999-"})[0] == 416
-    assert ask(server, "GET", path, headers={"Range": "bytes=-0"})[0] == 416
-    assert ask(server, "GET", path, headers={"Range": "lines=1-2"})[1] == whole
-    status, body, headers = ask(server, "HEAD", path)
-    assert (status, body, headers["Content-Length"]) == (200, b"", str(len(whole)))
-
-
-def test_server_never_overwrites(server, mos):
-    manifest, key = read_test(mos)
-    first = answers(manifest, key, "P1", lambda *_: 3)
-    assert post(server, first) == (201, "Stored.\n")
-    assert post(server, first)[0] == 201  # the very same again
-    other = answers(manifest, key, "P1", lambda *_: 4)
-    assert post(server, other) == (409, "There are answers of this participant name already.\n")
-    (stored,) = server.responses.iterdir()
-    assert json.loads(stored.read_text()) == first
-
-
-def test_server_stores_one_of_many_at_once(server, mos):
-    manifest, key = read_test(mos)
-    tries = [answers(manifest, key, "P1", lambda *_, v=v: v) for v in (1, 2, 3, 4, 5)]
-    codes = []
-    threads = [threading.Thread(target=lambda t=t: codes.append(post(server, t)[0])) for t in tries]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(codes) == [201, 409, 409, 409, 409]
-    (stored,) = server.responses.iterdir()
-    assert json.loads(stored.read_text()) in tries
-
-
-def test_server_refuses_what_is_not_in_order(server, mos):
-    manifest, key = read_test(mos)
-    good = answers(manifest, key, "P1", lambda *_: 3)
-    assert post(server, b"{")[0] == 400
-    assert post(server, b"[" * 100_000)[0] == 400
-    assert post(server, b"\xff\xfe")[0] == 400
-    assert post(server, [])[0] == 400
-    bad = json.loads(json.dumps(good))
-    bad["ratings"][0]["quality"] = 6
-    status, text = post(server, bad)
-    assert status == 400 and "quality must be a whole number from 1 to 5, got 6" in text
-    assert post(server, {**good, "participant": "../../evil"})[0] == 400
-    assert post(server, {**good, "test": "0"})[0] == 400
-    assert post(server, b"x" * (LARGEST_BYTES + 1))[0] == 413
-    assert post(server, good, Content_Type="text/plain")[0] == 415
-    assert post(server, good, Origin="http://elsewhere.example")[0] == 415
-    assert ask(server, "POST", "/elsewhere", b"{}", {"Content-Type": "application/json"})[0] == 404
-    assert list(server.responses.iterdir()) == []
-    assert post(server, good, Origin=f"http://127.0.0.1:{server.server_port}")[0] == 201
