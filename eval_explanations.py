@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Score explanations: metrics.csv (a row per clip and method), summary.csv, table.md, samples/.
+"""Score explanations: metrics.csv (a row per clip and method), summary.csv, table.md, samples/
+and gallery/index.html, a page to look at and listen to them.
 
     python eval_explanations.py hparams/evaluation.yaml --data_folder=/path/to/ESC-50 \
         --classifier_checkpoint=results/classifier/1234/best \
@@ -21,6 +22,7 @@ from interpreters.base import get_interpreters
 from lmac.brains.evaluation import EvaluationBrain, Rows, weights_digest
 from lmac.build import class_names, explained_classifier
 from lmac.config import load_experiment, run
+from lmac.listen.gallery import write_gallery
 from lmac.report import write_report
 
 
@@ -97,6 +99,10 @@ def main(argv):
         print(f"Rows, table and manifest: {folder}")
         for path in sorted((folder / "samples").glob("*/L-MAC/*"))[:12]:
             print(f"  {path}")
+        if any((folder / "samples").glob("*/*/*")):
+            print(f"Gallery, to be opened in a browser: {write_gallery([folder])}")
+        else:
+            print("No gallery: --listen=0 wrote no audio or pictures.")
 
 
 if __name__ == "__main__":

@@ -180,6 +180,19 @@ def test_samples_can_be_listened_to(folder):
         assert (sample / "explanation.png").stat().st_size > 10000
 
 
+def test_evaluation_ends_by_naming_its_gallery(folder, capsys):
+    evaluate_in(folder, "all")  # nothing to compute any more
+    last = capsys.readouterr().out.splitlines()[-1]
+    page = folder / "all" / "gallery" / "index.html"
+    assert last == f"Gallery, to be opened in a browser: {page}"
+    text = page.read_text()
+    for clip in (folder / "all" / "samples").iterdir():
+        assert clip.name in text
+    evaluate_in(folder, "unheard", "--methods=[All-ones]", "--listen=0")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("No gallery: --listen=0")
+    assert not (folder / "unheard" / "gallery").exists()
+
+
 def test_wavs_share_one_gain_and_never_clip(tmp_path):
     waves = {"input": torch.tensor([0.5, -1.0]), "explanation": torch.tensor([2.0, 0.1])}
     gain = write_wavs(waves, tmp_path, 16000)
