@@ -9,13 +9,17 @@ import pytest
 import soundfile
 import torch
 from speechbrain.dataio.encoder import CategoricalEncoder
+from speechbrain.lobes.models.ECAPA_TDNN import Classifier as CosineHead
 
 import eval_explanations
 import train_classifier
 import train_lmac
 from interpreters.constant import AllOnes
 from lmac.brains.evaluation import COLUMNS
+from lmac.classifiers import AudioClassifier
 from lmac.config import load, merge
+from lmac.domain import get_domain
+from lmac.explained import ExplainedClassifier
 from lmac.listen.audio import write_wavs
 from metrics import METRICS
 
@@ -80,6 +84,17 @@ def test_every_yaml_loads(path, tmp_path):
         overrides["classifier_checkpoint"] = str(tmp_path)
     hparams, _ = load(path, overrides)
     assert hparams["sample_rate"] == 16000
+
+
+@pytest.mark.parametrize("path", sorted(Path("hparams/classifiers").glob("*.yaml")), ids=str)
+def test_every_classifier_is_an_override_away(path):
+    overrides = {"data_folder": "x", "classifier_checkpoint": "x", "classifier_yaml": str(path)}
+    hparams, _ = load("hparams/evaluation.yaml", overrides)
+    classifier = AudioClassifier(hparams["embedding_model"], hparams["classifier"])
+    domain = get_domain("stft", hparams["front_end"], reads=classifier.reads)
+    channels, n_classes = ExplainedClassifier(domain, classifier).dry_pass()
+    assert n_classes == 50 and channels[-1] == hparams["emb_dim"]
+    assert isinstance(hparams["classifier"], CosineHead) == ("published" in path.name)
 
 
 def test_classifier_training_leaves_what_the_readme_says(folder):
