@@ -11,6 +11,7 @@ scored on the same mixtures. Writes benchmarks/results/decoders.md.
 """
 
 import argparse
+import shutil
 import statistics
 import time
 from pathlib import Path
@@ -81,7 +82,8 @@ def speed(width, seconds, batch_size, repeats):
 def train_and_score(name, epochs, width, args):
     """Train one decoder with the ESC-10 recipe; its summary row and its wall time in seconds."""
     yaml = DECODERS[name][0]
-    folder = Path("results/benchmark") / f"{name}_{args.minutes:g}min"
+    folder = Path("results/benchmark") / name
+    shutil.rmtree(folder, ignore_errors=True)  # a benchmark does not go on from an earlier one
     shared = [
         f"--data_folder={args.data_folder}",
         f"--classifier_checkpoint={args.classifier_checkpoint}",
