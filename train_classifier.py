@@ -64,10 +64,8 @@ def main(argv):
             **brain.test_stats,
         }
         hparams["train_logger"].log_stats({"split": split}, test_stats=brain.test_stats)
-    info["loss"] = (
-        getattr(hparams["classification_loss"], "func", None) or hparams["classification_loss"]
-    )
-    info["loss"] = info["loss"].__name__
+    loss = hparams["classification_loss"]
+    info["loss"] = getattr(loss, "func", loss).__name__  # a YAML with arguments gives a partial
 
     if sb.utils.distributed.if_main_process():
         best = Path(hparams["output_folder"]) / "best"
