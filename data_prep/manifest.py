@@ -64,14 +64,19 @@ def audio_duration(path, where):
     return info.duration
 
 
-def write_manifest(rows, path):
-    """Write dictionaries with the keys of COLUMNS to ``path``, whole or not at all."""
+def write_table(rows, columns, path):
+    """Write dictionaries with the keys ``columns`` as a CSV, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    pd.DataFrame(list(rows), columns=list(COLUMNS)).to_csv(temporary, index=False)
+    pd.DataFrame(list(rows), columns=list(columns)).to_csv(temporary, index=False)
     os.replace(temporary, path)
     return path
+
+
+def write_manifest(rows, path):
+    """Write the manifest of a data set: dictionaries with the keys of COLUMNS."""
+    return write_table(rows, COLUMNS, path)
 
 
 def read_manifest(path):

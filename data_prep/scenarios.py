@@ -5,7 +5,6 @@ Rows are drawn once and kept beside the results, so that every method and every 
 on the same audio.
 """
 
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +14,13 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from data_prep.audio import AudioCache, fit_length, peak_normalise
-from data_prep.manifest import DataError, audio_duration, read_table, require_folder
+from data_prep.manifest import (
+    DataError,
+    audio_duration,
+    read_table,
+    require_folder,
+    write_table,
+)
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff")
 COLUMNS = (
@@ -157,11 +162,7 @@ def scenario_manifest(path, scenario, targets, contaminants, **options):
     if scenario not in SCENARIOS:
         raise DataError(f"Unknown scenario {scenario!r}: expected one of {', '.join(SCENARIOS)}.")
     if not path.exists():
-        rows = SCENARIOS[scenario](targets, contaminants, **options)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
-        os.replace(temporary, path)
+        write_table(SCENARIOS[scenario](targets, contaminants, **options), COLUMNS, path)
     table = read_table(path, COLUMNS)
     foreign = set(table["target"]) - set(targets["ID"])
     if set(table["scenario"]) != {scenario} or foreign:

@@ -47,6 +47,7 @@ class Rows:
         self.note = folder / "evaluation.json"
         known = json.loads(self.note.read_text()) if self.note.exists() else None
         rows = self._read()
+        outdated = not self.path.exists()
         if known and not rows.empty:
             changed = [k for k in setting if known["setting"].get(k) != setting[k]]
             if changed:
@@ -59,8 +60,10 @@ class Rows:
             if stale:
                 logger.info("Computing again, for they changed: %s", ", ".join(stale))
                 rows = rows[~rows["method"].isin(stale)]
+                outdated = True
             methods = {**known["methods"], **methods}
-        self._rewrite(rows)
+        if outdated:
+            self._rewrite(rows)
         self.note.write_text(json.dumps({"setting": setting, "methods": methods}, indent=2) + "\n")
         self.done = set(zip(rows["method"], rows["ID"], strict=True))
 
@@ -71,7 +74,10 @@ class Rows:
         whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last line short
         if whole != text:
             self.path.write_text(whole, encoding="utf-8")
-        table = pd.read_csv(self.path, keep_default_na=False, na_values=[""])
+        # The default parser may miss the last digit, which would drift when rows are rewritten.
+        table = pd.read_csv(
+            self.path, keep_default_na=False, na_values=[""], float_precision="round_trip"
+        )
         if list(table.columns) != list(COLUMNS):
             raise ValueError(
                 f"{self.path} has other columns than this version writes: give another "

@@ -53,10 +53,6 @@ class AudioClassifier(nn.Module):
         embedding, representations = self.embedding_model(features)
         return self.classifier(embedding).squeeze(1), representations
 
-    def freeze(self):
-        """Eval mode without parameter gradients; gradients still reach the input."""
-        return self.requires_grad_(False).eval()
-
 
 def load_weights(module, path, what):
     """Load a state dict into ``module``, safely (no pickled code is run).

@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from metrics.tables import write_text
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -21,15 +23,8 @@ def write_page(template, path, **values):
     # Names are shown as they are written, and NaN is no JSON.
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False}
     text = environment.get_template(template).render(**values)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    write_text(text, path)
+    return Path(path)
 
 
 def relative_url(path, folder):
