@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lmac.brains.evaluation import HEARD
+from lmac.brains.evaluation import CHECKS, HEARD, SI_SDR, TO_SOURCE
 from metrics import METRICS
 from metrics.summary import summarise
 from metrics.tables import to_markdown, write_csv, write_text
@@ -29,14 +29,14 @@ def write_report(rows, hparams, classifier_info, device):
         What it ran on.
     """
     folder = Path(hparams["output_folder"])
-    measured = [*METRICS, *([HEARD] if rows[HEARD].notna().any() else []), "s/clip"]
+    measured = [*METRICS, *(c for c in CHECKS if rows[c].notna().any()), "s/clip"]
     summary = summarise(rows, metric_names=measured, n_boot=hparams["n_boot"])
     summary = summary.drop(columns=[c for c in summary if c.startswith("s/clip ")])
     write_csv(summary, folder / "summary.csv")
     text = to_markdown(
         summary,
         caption=caption(rows, hparams, classifier_info, device),
-        extra_columns=[HEARD, "s/clip"],
+        extra_columns=[*CHECKS, "s/clip"],
     )
     write_text(text, folder / "table.md")
     return text
@@ -78,7 +78,9 @@ def caption(rows, hparams, classifier_info, device):
         "published numbers do. Probabilities in float64. Attributions are taken for the "
         "classifier's own decision with respect to X, and made masks by absolute value and "
         f'division by each clip\'s maximum. "{HEARD}": share of clips whose explanation, turned '
-        "into sound and analysed again, keeps the decision.",
+        f'into sound and analysed again, keeps the decision. "{TO_SOURCE}": root mean square '
+        f'difference of M X and the X of the target\'s own part; "{SI_SDR}": of the '
+        "explanation's sound to that part.",
         f"Run: {datetime.date.today()}, commit {commit()}, {hardware(device)}.",
     ]
 

@@ -15,14 +15,19 @@ import torch
 from lmac.listen.audio import write_wavs
 from lmac.listen.figures import explanation_figure
 from metrics import METRICS, Outcome, compute
+from metrics.distance import log_distance, si_sdr
 
 logger = logging.getLogger(__name__)
 
-# Not a metric of the paper: does the decision survive synthesis and a second analysis?
+# Not metrics of the paper: does the decision survive synthesis and a second analysis, and how
+# near is the explanation to the target's own part of the clip, as a spectrum and as audio?
 HEARD = "Fid-In (audio)"
+TO_SOURCE = "distance to source"
+SI_SDR = "SI-SDR (dB)"
+CHECKS = (HEARD, TO_SOURCE, SI_SDR)
 COLUMNS = (
     *("scenario", "domain", "method", "ID", "target_id", "label", "decision", "correct"),
-    *("p", "p_in", "p_out", *METRICS, HEARD, "s/clip"),
+    *("p", "p_in", "p_out", *METRICS, *CHECKS, "s/clip"),
 )
 
 
@@ -122,7 +127,7 @@ def weights_digest(module):
 
 
 class EvaluationBrain(sb.Brain):
-    """Scores interpreters on batches with ``id, target, class, sig``.
+    """Scores interpreters on batches with ``id, target, class, sig, clean``.
 
     Arguments
     ---------
@@ -162,18 +167,19 @@ class EvaluationBrain(sb.Brain):
         if todo:
             wav = batch.sig.data.to(self.device)
             X, spectrum = self.explained.domain.analyse(wav)
+            clean = batch.clean.data.to(self.device)
+            clean_X, _ = self.explained.domain.analyse(clean)
             probs = self.explained.probabilities(X)
             for method in todo:
-                self._score(method, batch, wav, X, spectrum, probs)
+                self._score(method, batch, wav, X, spectrum, probs, clean, clean_X)
         return torch.zeros(())
 
-    def _score(self, method, batch, wav, X, spectrum, probs):
+    def _score(self, method, batch, wav, X, spectrum, probs, clean, clean_X):
         interpreter = self.interpreters[method]
         target = probs.argmax(1)
         interpreter.reset(self.seed + self.step)
         start = time.perf_counter()
         if interpreter.needs_clean:
-            clean_X, _ = self.explained.domain.analyse(batch.clean.data.to(self.device))
             mask = interpreter.explain(X, target, clean_X)
         else:
             mask = interpreter.explain(X, target)
@@ -188,11 +194,13 @@ class EvaluationBrain(sb.Brain):
             mask,
         )
         scores = compute(outcome)
+        scores[TO_SOURCE] = log_distance(kept, clean_X)
         domain = self.explained.domain
         if domain.listenable:
             audio = domain.synthesise(kept, spectrum, wav.shape[1])
             heard = self.explained.probabilities(domain.analyse(audio)[0]).argmax(1)
             scores[HEARD] = (heard == target).double()
+            scores[SI_SDR] = si_sdr(audio, clean)
         truth = batch["class"].to(self.device)
         for i, ID in enumerate(batch.id):
             if ID in self.listen_ids:

@@ -1,0 +1,39 @@
+"""Distances to the known source, against SpeechBrain and by hand."""
+
+import math
+
+import pytest
+import torch
+from speechbrain.nnet.losses import cal_si_snr
+
+from metrics.distance import log_distance, si_sdr
+
+
+def test_si_sdr_is_speechbrain_s_for_signals_without_mean():
+    torch.manual_seed(0)
+    source = torch.randn(3, 4000, dtype=torch.float64)
+    estimate = 0.3 * source + torch.tensor([[0.01], [0.1], [2.0]]) * torch.randn(3, 4000)
+    source, estimate = (x - x.mean(1, keepdim=True) for x in (source, estimate))
+    theirs = -cal_si_snr(source.T.unsqueeze(2), estimate.T.unsqueeze(2)).flatten()
+    torch.testing.assert_close(si_sdr(estimate, source), theirs, atol=1e-4, rtol=0)
+
+
+def test_si_sdr_by_hand():
+    source = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [3.0, 4.0]])
+    estimate = torch.tensor([[2.0, 2.0], [5.0, 0.5], [1.0, 1.0], [0.0, 0.0], [3.0, 4.0]])
+    values = si_sdr(estimate, source)
+    assert float(values[0]) == pytest.approx(0, abs=1e-9)  # as much distortion as source
+    assert float(values[1]) == pytest.approx(20)
+    assert values[2].isnan() and values[3].isnan()
+    assert 250 < float(values[4]) <= 301
+    orthogonal = si_sdr(torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 0.0]]))
+    assert float(orthogonal) == -math.inf
+
+
+def test_log_distance_by_hand():
+    source = torch.tensor([[[3.0, 4.0]], [[1.0, 1.0]]])
+    values = log_distance(torch.zeros(2, 1, 2), source)
+    assert values.tolist() == pytest.approx([math.sqrt(12.5), 1.0])
+    assert log_distance(source, source).tolist() == [0, 0]
+    with pytest.raises(ValueError, match="one shape"):
+        log_distance(source, source[:1])
