@@ -19,8 +19,8 @@ from data_prep.dataset import prepare
 from data_prep.manifest import select_folds
 from data_prep.scenarios import EXTERNAL, folder_clips, scenario_dataset, scenario_manifest
 from interpreters.base import get_interpreters
-from lmac.brains.evaluation import EvaluationBrain, Rows, weights_digest
-from lmac.build import class_names, explained_classifier
+from lmac.brains.evaluation import EvaluationBrain, Rows
+from lmac.build import class_names, explained_classifier, weights_digest
 from lmac.config import load_experiment, run
 from lmac.listen.gallery import write_gallery
 from lmac.report import write_report

@@ -4,6 +4,12 @@
     python train_lmac.py hparams/lmac.yaml --data_folder=/path/to/ESC-50 \
         --classifier_checkpoint=results/classifier/1234/best
 
+Fine-tunes a trained decoder towards the clean source (stage 2):
+
+    python train_lmac.py hparams/lmac_finetune.yaml --data_folder=/path/to/ESC-50 \
+        --classifier_checkpoint=results/classifier/1234/best \
+        --finetune_from=results/lmac/stft/1234/best
+
 Resumes where it was killed. The checkpoint with the lowest loss on valid_folds ends up in
 <output_folder>/best.
 """
@@ -15,7 +21,13 @@ import speechbrain as sb
 
 from data_prep.dataset import fold_datasets, prepare
 from lmac.brains.lmac import LMACBrain
-from lmac.build import build_decoder, explained_classifier
+from lmac.build import (
+    build_decoder,
+    decoder_file,
+    explained_classifier,
+    load_decoder,
+    weights_digest,
+)
 from lmac.config import load_experiment, run
 
 
@@ -27,6 +39,9 @@ def main(argv):
     hparams["steps_per_epoch"] = math.ceil(len(datasets["train"]) / hparams["batch_size"])
     explained = explained_classifier(hparams)
     decoder = build_decoder(hparams["decoder"], explained)
+    if hparams["l_guidance"] > 0:
+        key = "finetune_from"
+        load_decoder(decoder, explained, decoder_file(hparams[key], key), key)
     hparams["checkpointer"].add_recoverable("decoder", decoder)
 
     brain = LMACBrain(
@@ -46,8 +61,10 @@ def main(argv):
     )
     brain.evaluate(datasets["valid"], min_key="loss", test_loader_kwargs=dict(loader))
     if sb.utils.distributed.if_main_process():
-        info = {key: hparams[key] for key in ("domain", "seed", "l_in", "l_out", "l_sparse")}
+        keys = ("domain", "seed", "l_in", "l_out", "l_sparse", "l_guidance", "finetune_from")
+        info = {key: hparams[key] for key in keys}
         info |= {"epochs": hparams["number_of_epochs"], "valid": brain.test_stats}
+        info["classifier_weights"] = weights_digest(explained.classifier)
         best = Path(hparams["output_folder"]) / "best"
         brain.export(best, info)
         print(f"Decoder: {best}")

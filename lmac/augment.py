@@ -97,10 +97,13 @@ class WaveformAugment:
         self.mixer = mixer
 
     def __call__(self, wav):
-        """[B, L] to [B, L]."""
-        if self.shift:
-            wav = random_shift(wav)
-        if self.mixer is not None:
-            wav = self.mixer(wav)
-        wav = wav / wav.abs().amax(1, keepdim=True).clamp_min(1e-8)
-        return wav * 10 ** (uniform(len(wav), *self.gain_db, wav.device).unsqueeze(1) / 20)
+        """Clips [B, L] to augmented clips and the clips' own part in them, both [B, L].
+
+        The second is the shifted clip before anything was mixed in, at its level in the first.
+        """
+        clean = random_shift(wav) if self.shift else wav
+        mixed = clean if self.mixer is None else self.mixer(clean)
+        gain = 10 ** (uniform(len(wav), *self.gain_db, wav.device).unsqueeze(1) / 20)
+        # First the peak, then the gain: the order is visible in the last bit.
+        peak = mixed.abs().amax(1, keepdim=True).clamp_min(1e-8)
+        return mixed / peak * gain, clean / peak * gain

@@ -1,10 +1,20 @@
 """From hyperparameters to the parts that several scripts need."""
 
+import hashlib
+import json
 from pathlib import Path
 
-from lmac.classifiers.base import LABELS_FILE, AudioClassifier, load_classifier, read_labels
+from lmac.classifiers.base import (
+    LABELS_FILE,
+    AudioClassifier,
+    load_classifier,
+    load_weights,
+    read_labels,
+)
 from lmac.domain import get_domain
 from lmac.explained import ExplainedClassifier
+
+DECODER_FILE = "decoder.ckpt"
 
 
 def explained_classifier(hparams):
@@ -18,6 +28,54 @@ def explained_classifier(hparams):
 def build_decoder(factory, explained):
     """The decoder that ``factory`` makes for the representations the classifier really has."""
     return factory(*explained.dry_pass())
+
+
+def decoder_file(checkpoint, key):
+    """The file of a decoder's weights: ``checkpoint`` itself or ``decoder.ckpt`` in that folder.
+
+    Raises FileNotFoundError that names ``key``, the setting that ``checkpoint`` comes from.
+    """
+    if checkpoint is None:
+        raise FileNotFoundError(f"{key} is not set: give the folder <output_folder>/best.")
+    path = Path(checkpoint)
+    path = path / DECODER_FILE if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{key}: there is no {path}; train it with train_lmac.py, or give the folder "
+            "<output_folder>/best of a finished run."
+        )
+    return path
+
+
+def load_decoder(decoder, explained, path, key):
+    """Load the weights at ``path`` into ``decoder``; ValueError when they are not its own.
+
+    Weights of another architecture are refused, and, where ``info.json`` lies beside them, those
+    of another domain or another classifier: the shapes alone would not tell.
+    """
+    load_weights(decoder, path, "L-MAC decoder")
+    info = path.parent / "info.json"
+    known = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else {}
+    here = {
+        "domain": explained.domain.name,
+        "classifier_weights": weights_digest(explained.classifier),
+    }
+    for what, value in here.items():
+        if known.get(what, value) != value:
+            raise ValueError(
+                f"{key}: {path} was trained for {what} {known[what]}, not for {value}: give the "
+                "decoder that belongs to --classifier_checkpoint and --domain."
+            )
+    return decoder
+
+
+def weights_digest(module):
+    """Twelve hexadecimal digits that identify the weights of ``module``."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def class_names(classifier_checkpoint, expected):

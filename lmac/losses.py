@@ -16,10 +16,33 @@ def angular_margin(outputs, targets, margin=0.2, scale=30):
     return F.cross_entropy(AdditiveAngularMargin(margin, scale)(outputs, one_hot), targets)
 
 
-def lmac_loss(logits_in, logits_out, target, mask, l_in=4.0, l_out=0.2, l_sparse=4.0):
-    """Stage-1 objective of L-MAC (paper, equation 4).
+GUIDANCE = ("bce", "mse")
 
-    ``l_in CE(f(M X), c) - l_out CE(f((1 - M) X), c) + l_sparse mean(M)``
+
+def lmac_loss(
+    logits_in,
+    logits_out,
+    target,
+    mask,
+    X=None,
+    clean_X=None,
+    l_in=4.0,
+    l_out=0.2,
+    l_sparse=4.0,
+    l_guidance=0.0,
+    cc_th=0.6,
+    bin_th=0.35,
+    guidance="bce",
+):
+    """Objective of L-MAC (paper, equation 4), of both stages.
+
+    ``l_in CE(f(M X), c) - l_out CE(f((1 - M) X), c) + R``. In stage 1 ``R = l_sparse mean(M)``.
+    In stage 2, ``l_guidance > 0``, a clip is *selected* when what its mask keeps already
+    resembles the clean source: ``<M X, X_clean> / (|M X| |X_clean|) >= cc_th``. Selected clips
+    get guidance in place of sparsity::
+
+        "mse": R = l_guidance mean((M X - X_clean)^2)
+        "bce": R = l_guidance BCE(M, 1[X_clean >= bin_th max(X_clean)])
 
     Arguments
     ---------
@@ -29,19 +52,54 @@ def lmac_loss(logits_in, logits_out, target, mask, l_in=4.0, l_out=0.2, l_sparse
         The classifier's own decision c.
     mask : Tensor [B, T, F]
         In [0, 1].
+    X, clean_X : Tensor [B, T, F]
+        The input and its part without what was mixed in; needed in stage 2.
     l_in, l_out : float
         Weights; 4 and 0.2 published.
     l_sparse : float
         Weight of the mean of the mask, whatever the batch size. The published recipe sums
         that mean over the batch, so its 0.4 at batch 16 is 6.4 here.
+    l_guidance : float
+        Weight of the guidance, 0 for stage 1; 4 published.
+    cc_th, bin_th : float
+        Thresholds of the selection and of the clean source; 0.6 and 0.35 published.
+    guidance : str
+        "bce" or "mse"; ValueError for another.
 
     Returns
     -------
-    dict of scalar Tensors: ``loss`` and its weighted parts ``in``, ``out``, ``sparse``.
+    dict of scalar Tensors: ``loss`` and its weighted parts ``in``, ``out``, ``sparse``; in stage
+    2 also ``guidance`` and ``selected``, the number of selected clips (no part of the loss).
     """
     parts = {
         "in": l_in * F.cross_entropy(logits_in, target),
         "out": -l_out * F.cross_entropy(logits_out, target),
-        "sparse": l_sparse * mask.mean(),
     }
-    return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+    if l_guidance == 0:
+        parts["sparse"] = l_sparse * mask.mean()
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+    kept = mask * X
+    selected = correlation(kept, clean_X) >= cc_th
+    distance = _distance_to_clean(kept, mask, clean_X, guidance, bin_th)
+    parts["sparse"] = l_sparse * mask.flatten(1).mean(1).masked_fill(selected, 0).mean()
+    parts["guidance"] = l_guidance * distance.masked_fill(~selected, 0).mean()
+    loss = torch.stack(list(parts.values())).sum()
+    return {"loss": loss, **parts, "selected": selected.sum()}
+
+
+@torch.no_grad()
+def correlation(one, other):
+    """Normalised inner product of two batches of maps [B, T, F]; [B], 0 for an empty map."""
+    return F.cosine_similarity(one.flatten(1), other.flatten(1), dim=1)
+
+
+def _distance_to_clean(kept, mask, clean_X, guidance, bin_th):
+    """The guidance of each clip, [B]."""
+    if guidance == "mse":
+        return (kept - clean_X).square().flatten(1).mean(1)
+    if guidance == "bce":
+        loud = clean_X >= bin_th * clean_X.amax((1, 2), keepdim=True)
+        # Not F.binary_cross_entropy, which refuses to run under CUDA's autocast.
+        likelihood = torch.where(loud, mask, 1 - mask).clamp_min(1e-7)
+        return -likelihood.log().flatten(1).mean(1)
+    raise ValueError(f"guidance: expected one of {', '.join(GUIDANCE)}, got {guidance!r}.")

@@ -36,7 +36,7 @@ class ClassifierBrain(sb.Brain):
         target = batch["class"].to(self.device)
         other, weight = target, 1.0
         if stage == sb.Stage.TRAIN and self.hparams.augment is not None:
-            wav = self.hparams.augment(wav)
+            wav, _ = self.hparams.augment(wav)
         X, _ = self.modules.domain.analyse(wav)
         features = self.modules.domain.to_features(X)
         if stage == sb.Stage.TRAIN:

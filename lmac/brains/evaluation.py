@@ -1,7 +1,6 @@
 """Scoring interpreters: a row per clip and method, written as it is computed."""
 
 import csv
-import hashlib
 import json
 import logging
 import os
@@ -115,15 +114,6 @@ class Rows:
         return table.sort_values(
             "method", key=lambda c: c.map(order).fillna(len(order)), kind="stable"
         )
-
-
-def weights_digest(module):
-    """Twelve hexadecimal digits that identify the weights of ``module``."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
 
 
 class EvaluationBrain(sb.Brain):

@@ -18,7 +18,8 @@ def test_snr_is_what_was_asked_for():
 
 def test_silence_mixes_without_nan():
     assert mix_at_snr(torch.zeros(1, 50), torch.zeros(1, 50), torch.zeros(1)).abs().max() == 0
-    assert WaveformAugment(mixer=ClipMixer(probability=1))(torch.zeros(2, 50)).isfinite().all()
+    augment = WaveformAugment(mixer=ClipMixer(probability=1))
+    assert all(part.isfinite().all() for part in augment(torch.zeros(2, 50)))
 
 
 def test_shift_rotates_each_clip_by_its_own_amount():
@@ -38,15 +39,21 @@ def test_gain_range_and_other_clips_of_the_batch():
     augment = WaveformAugment(
         shift=False, gain_db=(-6, -6), mixer=ClipMixer(probability=1.0, snr_db=(6, 6))
     )
-    out = augment(wav)
+    out, clean = augment(wav)
     torch.testing.assert_close(out.abs().amax(1), torch.full((8,), 10 ** (-6 / 20)))
     bins = torch.fft.rfft(out).abs()[:, 1:9]
     for i, row in enumerate(bins):
         loudest, second = row.sort(descending=True).values[:2]
         assert int(row.argmax()) == i
         assert float(second / loudest) == pytest.approx(10 ** (-6 / 20), rel=1e-3)
-    untouched = WaveformAugment(shift=False, gain_db=(0, 0), mixer=ClipMixer(probability=0.0))(wav)
-    torch.testing.assert_close(untouched, wav / wav.abs().amax(1, keepdim=True))
+    # The clip's own part: the clip at one gain, and the rest of the mixture 6 dB below it.
+    gain = clean.norm(dim=1) / wav.norm(dim=1)
+    torch.testing.assert_close(clean, gain.unsqueeze(1) * wav)
+    snr_db = 20 * (clean.norm(dim=1) / (out - clean).norm(dim=1)).log10()
+    torch.testing.assert_close(snr_db, torch.full((8,), 6.0), atol=1e-3, rtol=0)
+    none = WaveformAugment(shift=False, gain_db=(0, 0), mixer=ClipMixer(probability=0.0))
+    for part in none(wav):
+        torch.testing.assert_close(part, wav / wav.abs().amax(1, keepdim=True))
 
 
 def test_noise_folder_loops_short_noise(tmp_path):

@@ -49,6 +49,81 @@ def test_lmac_loss_gradients():
     )
 
 
+def finetuning_case():
+    """Three clips: the mask of the first keeps the source, of the second half, of the third none.
+
+    The correlations of M X with the clean X are 1, 1/sqrt(2) and 0.
+    """
+    clean = torch.tensor([[[4.0, 0.0, 1.0]], [[2.0, 2.0, 0.0]], [[0.0, 0.0, 3.0]]])
+    X = torch.tensor([[[8.0, 5.0, 2.0]], [[2.0, 2.0, 1.0]], [[1.0, 1.0, 3.0]]])
+    mask = torch.tensor([[[0.5, 0.0, 0.5]], [[1.0, 0.0, 0.0]], [[0.5, 0.25, 0.0]]])
+    torch.manual_seed(0)
+    logits_in, logits_out = torch.randn(2, 3, 4, dtype=torch.float64)
+    target = torch.tensor([1, 3, 0])
+    return logits_in, logits_out, target, mask.double(), X.double(), clean.double()
+
+
+def finetuning_loss(*case, **options):
+    return lmac_loss(*case, l_in=4, l_out=0.2, l_sparse=6.4, l_guidance=4, **options)
+
+
+@pytest.mark.parametrize("cc_th, n_selected", [(0.6, 2), (0.8, 1), (1.1, 0), (0.0, 3)])
+def test_selected_clips_get_guidance_in_place_of_sparsity(cc_th, n_selected):
+    case = finetuning_case()
+    mask, X, clean = (x.tolist() for x in case[3:])
+    parts = finetuning_loss(*case, cc_th=cc_th, guidance="mse")
+    guided = [
+        sum((m * x - s) ** 2 for m, x, s in zip(mask[i][0], X[i][0], clean[i][0], strict=True)) / 3
+        for i in range(n_selected)
+    ]
+    sparse = [sum(mask[i][0]) / 3 for i in range(n_selected, 3)]
+    assert int(parts["selected"]) == n_selected
+    assert float(parts["guidance"]) == pytest.approx(4 * sum(guided) / 3)
+    assert float(parts["sparse"]) == pytest.approx(6.4 * sum(sparse) / 3)
+    first = lmac_loss(*case[:4], l_in=4, l_out=0.2, l_sparse=0)["loss"]
+    regulariser = parts["guidance"] + parts["sparse"]
+    assert float(parts["loss"]) == pytest.approx(float(first + regulariser))
+
+
+def test_binary_guidance_by_hand():
+    case = finetuning_case()
+    mask = torch.tensor([[[0.9, 0.2, 0.6]]]).double().repeat(3, 1, 1)
+    parts = finetuning_loss(*case[:3], mask, *case[4:], cc_th=-1, bin_th=0.35, guidance="bce")
+    # Cells at or above 0.35 of the clip's own maximum: 1 0 0; 1 1 0; 0 0 1.
+    keep, drop = [math.log(m) for m in (0.9, 0.2, 0.6)], [math.log(m) for m in (0.1, 0.8, 0.4)]
+    likelihood = (
+        (keep[0] + drop[1] + drop[2])
+        + (keep[0] + keep[1] + drop[2])
+        + (drop[0] + drop[1] + keep[2])
+    )
+    assert float(parts["guidance"]) == pytest.approx(-4 * likelihood / 9)
+    quarter = finetuning_loss(*case[:3], mask, *case[4:], cc_th=-1, bin_th=0.25, guidance="bce")
+    assert float(quarter["guidance"]) != pytest.approx(float(parts["guidance"]))  # 1 >= 4 / 4
+    with pytest.raises(ValueError, match="guidance: expected one of bce, mse, got 'l2'"):
+        finetuning_loss(*case, guidance="l2")
+
+
+@pytest.mark.parametrize("guidance", ["bce", "mse"])
+def test_finetuning_gradients(guidance):
+    logits_in, logits_out, target, _, X, clean = finetuning_case()
+    mask = (0.1 + 0.8 * torch.rand(3, 1, 3, dtype=torch.float64)).requires_grad_()
+    logits_in.requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda i, m: finetuning_loss(i, logits_out, target, m, X, clean, guidance=guidance)["loss"],
+        (logits_in, mask),
+    )
+
+
+def test_empty_and_saturated_masks_give_finite_losses():
+    *case, X, clean = finetuning_case()
+    for mask in (torch.zeros_like(X), torch.ones_like(X)):
+        for guidance in ("bce", "mse"):
+            mask = mask.detach().clone().requires_grad_()
+            loss = finetuning_loss(*case[:3], mask, X, clean, cc_th=-1, guidance=guidance)["loss"]
+            loss.backward()
+            assert loss.isfinite() and mask.grad.isfinite().all()
+
+
 def test_angular_margin_is_speechbrain_s():
     cosines = torch.rand(6, 5) * 1.8 - 0.9
     target = torch.tensor([0, 1, 2, 3, 4, 0])

@@ -1,0 +1,119 @@
+"""Stage 2 through the script: from a stage-1 decoder, and from nothing else."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+
+import eval_explanations
+import train_classifier
+import train_lmac
+
+TINY = [
+    "--dataset_yaml=hparams/datasets/builtin.yaml",
+    "--clips_per_class=5",
+    "--signal_length_s=1.0",
+    "--classifier_width=4",
+    "--device=cpu",
+]
+
+
+def finetune(folder, name, *overrides):
+    train_lmac.main(
+        ["hparams/lmac_finetune.yaml", *TINY, f"--results_folder={folder}",
+         f"--classifier_checkpoint={folder}/classifier/best", "--decoder_hidden=8",
+         f"--finetune_from={folder}/lmac/best", "--number_of_epochs=1",
+         f"--output_folder={folder}/{name}", *overrides]
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A trained classifier and stage-1 decoder."""
+    folder = tmp_path_factory.mktemp("finetuning")
+    train_classifier.main(
+        ["hparams/classifier.yaml", *TINY, f"--results_folder={folder}", "--batch_size=10",
+         f"--output_folder={folder}/classifier", "--number_of_epochs=1"]
+    )  # fmt: skip
+    train_lmac.main(
+        ["hparams/lmac.yaml", *TINY, f"--results_folder={folder}", "--number_of_epochs=1",
+         f"--classifier_checkpoint={folder}/classifier/best", "--decoder_hidden=8",
+         f"--output_folder={folder}/lmac"]
+    )  # fmt: skip
+    return folder
+
+
+def test_it_starts_from_the_given_decoder_logs_the_selected_and_goes_on(folder):
+    # Without a learning rate only BatchNorm statistics move: the weights are those of stage 1.
+    finetune(folder, "still", "--lr=0.0", "--cc_th=-1")
+    one, two = (
+        torch.load(folder / name / "best" / "decoder.ckpt", weights_only=True)
+        for name in ("lmac", "still")
+    )
+    weights = [k for k in one if "running" not in k and "tracked" not in k]
+    assert weights and all(torch.equal(one[k], two[k]) for k in weights)
+    log = (folder / "still" / "train_log.txt").read_text()
+    assert "train selected: 30" in log and "train of: 30" in log
+    assert "valid selected: 10" in log and "valid of: 10" in log
+
+    finetune(folder, "none", "--cc_th=1.1")
+    assert "train selected: 0, train of: 30" in (folder / "none" / "train_log.txt").read_text()
+    finetune(folder, "none", "--cc_th=1.1", "--number_of_epochs=2")
+    log = (folder / "none" / "train_log.txt").read_text()
+    assert log.count("epoch: 1,") == 1 and log.count("epoch: 2,") == 1
+
+
+@pytest.mark.parametrize("guidance", ["bce", "mse"])
+def test_guidance_leads_to_the_clean_source(folder, guidance):
+    """With every clip selected and little else in the loss, the guidance term falls."""
+    options = ["--cc_th=-1", "--l_in=0.0", "--l_out=0.0", "--number_of_epochs=6", "--lr=0.01"]
+    finetune(folder, f"guided_{guidance}", *options, f"--guidance={guidance}")
+    losses = [
+        float(line.split("train guidance: ")[1].split(",")[0])
+        for line in (folder / f"guided_{guidance}" / "train_log.txt").read_text().splitlines()
+        if "train guidance" in line
+    ]
+    assert len(losses) == 6 and losses[-1] < 0.9 * losses[0]
+
+
+def test_both_stages_in_one_table(folder):
+    finetune(folder, "lmac_ft")
+    eval_explanations.main(
+        ["hparams/evaluation.yaml", *TINY, f"--results_folder={folder}", "--listen=0",
+         f"--classifier_checkpoint={folder}/classifier/best", "--decoder_hidden=8",
+         f"--lmac_checkpoint={folder}/lmac/best", f"--lmac_ft_checkpoint={folder}/lmac_ft/best",
+         "--methods=[L-MAC,L-MAC FT,Oracle,All-ones]", f"--output_folder={folder}/table",
+         "--n_boot=20"]
+    )  # fmt: skip
+    rows = pd.read_csv(folder / "table" / "metrics.csv").set_index("method")
+    assert (rows.loc["L-MAC", "MM"].to_numpy() != rows.loc["L-MAC FT", "MM"].to_numpy()).any()
+    # What the oracle keeps is the source, wherever it is not louder than the mixture.
+    distance, audio = (
+        rows.groupby("method")[c].mean() for c in ("distance to source", "SI-SDR (dB)")
+    )
+    assert distance["Oracle"] < distance["All-ones"] and audio["Oracle"] > audio["All-ones"]
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("--finetune_from=nowhere", "finetune_from: there is no nowhere"),
+        ("--finetune_from=null", "finetune_from is not set"),
+        ("--domain=mel", "was trained for domain stft, not for mel"),
+        ("--decoder_hidden=4", "another architecture"),
+    ],
+)
+def test_missing_and_foreign_checkpoints_are_refused(folder, override, message):
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
+        finetune(folder, "refused", override)
+
+
+def test_a_decoder_of_another_classifier_is_refused(folder, tmp_path):
+    shutil.copytree(folder / "lmac" / "best", tmp_path / "best")
+    info = json.loads((tmp_path / "best" / "info.json").read_text())
+    info["classifier_weights"] = "0" * 12
+    (tmp_path / "best" / "info.json").write_text(json.dumps(info))
+    with pytest.raises(ValueError, match="classifier_weights 000000000000"):
+        finetune(folder, "refused", f"--finetune_from={tmp_path}/best")
