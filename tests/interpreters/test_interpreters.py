@@ -53,7 +53,7 @@ def inputs(explained, batch=3, n_samples=16000):
 
 
 def test_the_matrix_covers_the_yaml():
-    assert {*FACTORIES, "Oracle"} == set(merge("hparams/interpreters.yaml")["interpreters"])
+    assert {*FACTORIES, "Oracle", "L-MAC FT"} == set(merge("hparams/interpreters.yaml")["interpreters"])
 
 
 @pytest.mark.parametrize("kind,domain", KINDS)
