@@ -114,7 +114,7 @@ def learn_dictionary(frames, n_components=100, seed=0, tolerance=0.005, max_epoc
     progress = tqdm(range(1, max_epochs + 1), desc="NMF dictionary", unit="epoch")
     for epoch in progress:
         shuffle.shuffle(used)
-        # The last batch takes what is left over: a tiny one would weigh as much as the others.
+        # Batches of nearly one size: a tiny last one would weigh as much as the others.
         for part in np.array_split(used, max(1, len(used) // batch)):
             nmf.partial_fit(frames[part])
         error = relative_error(held, nmf.transform(held) @ nmf.components_)

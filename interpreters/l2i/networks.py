@@ -6,7 +6,7 @@ from torch import nn
 
 from lmac.brains.evaluation import weights_digest
 
-BANDS = 20  # a representation's frequency axis is averaged to at most this many bands
+BANDS = 40  # a representation's frequency axis is averaged to at most this many bands
 
 
 @torch.no_grad()
