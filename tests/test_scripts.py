@@ -25,7 +25,7 @@ from metrics import METRICS
 
 RECIPES = sorted(Path("recipes").glob("*/*.yaml"))
 EXPERIMENTS = [
-    Path("hparams") / f"{n}.yaml" for n in ("classifier", "lmac", "evaluation", "explain")
+    Path("hparams") / f"{n}.yaml" for n in ("classifier", "lmac", "l2i", "evaluation", "explain")
 ]
 TINY = [
     "--dataset_yaml=hparams/datasets/builtin.yaml",

@@ -1,30 +1,23 @@
 """Training an audio classifier."""
 
-import json
 from pathlib import Path
 
 import speechbrain as sb
 import torch
 
+from lmac.brains.training import TrainingBrain
 from lmac.classifiers.base import CHECKPOINT_FILES, LABELS_FILE, AudioClassifier
 
 
-def set_learning_rate(brain):
-    """Set the rate of ``hparams.lr_schedule`` from the epoch and the step that now begins."""
-    steps = brain.hparams.steps_per_epoch
-    done = (brain.hparams.epoch_counter.current - 1) * steps + brain.step - 1
-    rate = brain.hparams.lr_schedule(done / (steps * brain.hparams.number_of_epochs))
-    for group in brain.optimizer.param_groups:
-        group["lr"] = rate
-
-
-class ClassifierBrain(sb.Brain):
+class ClassifierBrain(TrainingBrain):
     """Trains ``modules.embedding_model`` and ``modules.classifier`` on waveform batches.
 
     ``hparams`` beside SpeechBrain's: ``domain`` (to features), ``augment`` (waveforms),
     ``spec_augment`` (features), ``mixup`` (Beta parameter, 0 for none),
-    ``classification_loss`` (outputs, targets) and ``lr_schedule`` (progress).
+    ``classification_loss`` (outputs, targets) and what ``TrainingBrain`` needs.
     """
+
+    best_key, best_is = "accuracy", "max"
 
     def on_fit_start(self):
         super().on_fit_start()
@@ -61,9 +54,6 @@ class ClassifierBrain(sb.Brain):
         self.outputs.append((logits.detach(), target))
         return loss
 
-    def on_fit_batch_start(self, batch, should_step):
-        set_learning_rate(self)
-
     def on_stage_start(self, stage, epoch=None):
         self.outputs = []
 
@@ -76,19 +66,8 @@ class ClassifierBrain(sb.Brain):
             "accuracy": float((logits.argmax(1) == target).float().mean()),
             "confidence": float(probabilities.amax(1).mean()),
         }
-        if stage == sb.Stage.TRAIN:
-            self.train_stats = stats
-        elif stage == sb.Stage.VALID:
-            self.hparams.train_logger.log_stats(
-                {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
-                train_stats=self.train_stats,
-                valid_stats=stats,
-            )
-            self.checkpointer.save_and_keep_only(
-                meta={"accuracy": stats["accuracy"], "epoch": epoch}, max_keys=["accuracy"]
-            )
-        else:
-            self.test_stats = stats
+        self.finish_stage(stage, stats, epoch)
+        if stage == sb.Stage.TEST:
             self.test_outputs = (logits.cpu(), target.cpu())
 
     def on_evaluate_start(self, max_key=None, min_key=None):
@@ -97,9 +76,5 @@ class ClassifierBrain(sb.Brain):
 
     def export(self, folder, info, label_encoder):
         """Write the current weights in SpeechBrain's file layout, with what is known of them."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for part, name in CHECKPOINT_FILES.items():
-            torch.save(self.modules[part].state_dict(), folder / name)
-        label_encoder.save(folder / LABELS_FILE)
-        (folder / "info.json").write_text(json.dumps(info, indent=2) + "\n")
+        self.export_weights(folder, CHECKPOINT_FILES, info)
+        label_encoder.save(Path(folder) / LABELS_FILE)

@@ -1,17 +1,14 @@
 """Training the L-MAC decoder on a frozen classifier."""
 
-import json
-from pathlib import Path
-
 import speechbrain as sb
 import torch
 
-from lmac.brains.classifier import set_learning_rate
+from lmac.brains.training import TrainingBrain
 from lmac.build import DECODER_FILE
 from metrics import Outcome, compute
 
 
-class LMACBrain(sb.Brain):
+class LMACBrain(TrainingBrain):
     """Trains ``modules.decoder``; the classifier is no module of the Brain and stays frozen.
 
     Arguments
@@ -56,9 +53,6 @@ class LMACBrain(sb.Brain):
         self.clips += len(target)
         return parts["loss"]
 
-    def on_fit_batch_start(self, batch, should_step):
-        set_learning_rate(self)
-
     def on_stage_start(self, stage, epoch=None):
         self.parts, self.scores, self.clips = [], [], 0
 
@@ -70,23 +64,8 @@ class LMACBrain(sb.Brain):
         if self.scores:
             for name in self.scores[0]:
                 stats[name] = float(torch.cat([s[name] for s in self.scores]).nanmean())
-        if stage == sb.Stage.TRAIN:
-            self.train_stats = stats
-        elif stage == sb.Stage.VALID:
-            self.hparams.train_logger.log_stats(
-                {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
-                train_stats=self.train_stats,
-                valid_stats=stats,
-            )
-            self.checkpointer.save_and_keep_only(
-                meta={"loss": stage_loss, "epoch": epoch}, min_keys=["loss"]
-            )
-        else:
-            self.test_stats = stats
+        self.finish_stage(stage, stats, epoch)
 
     def export(self, folder, info):
         """Write the decoder's weights and what is known of them."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(self.modules.decoder.state_dict(), folder / DECODER_FILE)
-        (folder / "info.json").write_text(json.dumps(info, indent=2) + "\n")
+        self.export_weights(folder, {"decoder": DECODER_FILE}, info)

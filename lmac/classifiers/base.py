@@ -54,11 +54,11 @@ class AudioClassifier(nn.Module):
         return self.classifier(embedding).squeeze(1), representations
 
 
-def load_weights(module, path, what):
-    """Load a state dict into ``module``, safely (no pickled code is run).
+def read_weights(path, what):
+    """A state dict, safely (no pickled code is run).
 
     Raises FileNotFoundError when ``path`` is missing and ValueError when the file is not a
-    state dict of this architecture; each names the file and the first differing entries.
+    state dict; each names the file.
     """
     path = Path(path)
     if not path.is_file():
@@ -69,6 +69,16 @@ def load_weights(module, path, what):
         raise ValueError(f"{path} is not a readable PyTorch state dict ({what}).") from error
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}, expected a state dict ({what}).")
+    return state
+
+
+def load_weights(module, path, what):
+    """Load a state dict into ``module``.
+
+    Raises what ``read_weights`` raises, and ValueError when the file is not a state dict of this
+    architecture; it names the first differing entries.
+    """
+    state = read_weights(path, what)
     own = module.state_dict()
     problems = [f"missing {k}" for k in own if k not in state]
     problems += [f"unexpected {k}" for k in state if k not in own]
