@@ -31,7 +31,9 @@ class SmoothGrad(SeededInterpreter):
         spread = (X.amax((1, 2)) - X.amin((1, 2))).view(-1, 1, 1)
         scale = (self.noise * spread).clamp_min(1e-12)
         # In units of the noise, so that one standard deviation fits every clip of the batch.
-        tunnel = NoiseTunnel(CaptumSaliency(lambda Z: self.explained.logits((Z * scale).clamp_min(0))))
+        tunnel = NoiseTunnel(
+            CaptumSaliency(lambda Z: self.explained.logits((Z * scale).clamp_min(0)))
+        )
         with self.random_numbers(), torch.enable_grad():
             attribution = tunnel.attribute(
                 (X / scale).detach().requires_grad_(),

@@ -33,10 +33,11 @@ def build_decoder(factory, explained):
 def decoder_file(checkpoint, key):
     """The file of a decoder's weights: ``checkpoint`` itself or ``decoder.ckpt`` in that folder.
 
-    Raises FileNotFoundError that names ``key``, the setting that ``checkpoint`` comes from.
+    ValueError when ``checkpoint`` is None, FileNotFoundError when it is not there; both name
+    ``key``, the setting that it comes from.
     """
     if checkpoint is None:
-        raise FileNotFoundError(f"{key} is not set: give the folder <output_folder>/best.")
+        raise ValueError(f"{key} is not set: give the folder <output_folder>/best.")
     path = Path(checkpoint)
     path = path / DECODER_FILE if path.is_dir() else path
     if not path.is_file():

@@ -157,7 +157,8 @@ def load_experiment(argv, goes_on=True):
     path, run_opts, overrides = parse(argv)
     sb.utils.distributed.ddp_init_group(run_opts)
     hparams, resolved = load(path, overrides)
-    if goes_on:
+    # A run that was refused before its first checkpoint leaves nothing that could be mistaken.
+    if goes_on and any(Path(hparams["save_folder"]).glob("CKPT*")):
         check_same_run(hparams["output_folder"], resolved)
     sb.create_experiment_directory(hparams["output_folder"], save_env_desc=False)
     if sb.utils.distributed.if_main_process():

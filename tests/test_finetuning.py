@@ -110,6 +110,15 @@ def test_missing_and_foreign_checkpoints_are_refused(folder, override, message):
         finetune(folder, "refused", override)
 
 
+def test_a_refused_command_can_be_corrected(folder):
+    with pytest.raises(FileNotFoundError):
+        finetune(folder, "corrected", "--finetune_from=nowhere")
+    finetune(folder, "corrected")
+    assert (folder / "corrected" / "best" / "decoder.ckpt").is_file()
+    with pytest.raises(ValueError, match="holds a run with finetune_from .*lmac/best, now"):
+        finetune(folder, "corrected", "--finetune_from=elsewhere")
+
+
 def test_a_decoder_of_another_classifier_is_refused(folder, tmp_path):
     shutil.copytree(folder / "lmac" / "best", tmp_path / "best")
     info = json.loads((tmp_path / "best" / "info.json").read_text())

@@ -63,7 +63,9 @@ def inputs(explained, batch=3, n_samples=16000):
 
 
 def test_the_matrix_covers_the_yaml():
-    assert {*FACTORIES, "Oracle", "L-MAC FT"} == set(merge("hparams/interpreters.yaml")["interpreters"])
+    assert {*FACTORIES, "Oracle", "L-MAC FT"} == set(
+        merge("hparams/interpreters.yaml")["interpreters"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,6 +146,19 @@ def test_smoothgrad_with_one_sample_and_no_noise_is_the_gradient():
     torch.testing.assert_close(smooth, plain, rtol=1e-6, atol=1e-9)
 
 
+def test_smoothgrad_of_a_clip_with_a_large_range():
+    """A loud sound and silence: unclipped, the noise would make magnitudes below -1."""
+    explained = make_explained()
+    wav = torch.zeros(1, 16000)
+    wav[:, 8000:] = 0.9 * torch.sin(0.3 * torch.arange(8000))
+    X, _ = explained.domain.analyse(wav)
+    target = explained.logits(X).argmax(1)
+    noisy = X - 2 * 0.15 * X.amax() * torch.rand_like(X)
+    assert not explained.logits(noisy).isfinite().all()
+    mask = SmoothGrad(explained, samples=3).explain(X, target)
+    assert mask.isfinite().all() and mask.amax() == 1
+
+
 def test_smoothgrad_is_the_mean_gradient_under_noise():
     """Against a plain loop with other draws; the noise is relative to each clip's own range."""
     explained = make_explained(domain="mel")
@@ -153,7 +168,7 @@ def test_smoothgrad_is_the_mean_gradient_under_noise():
     scale = 0.1 * (X.amax((1, 2)) - X.amin((1, 2))).view(-1, 1, 1)
     total = 0
     for _ in range(150):
-        noisy = (X + scale * torch.randn_like(X)).requires_grad_()
+        noisy = (X + scale * torch.randn_like(X)).clamp_min(0).requires_grad_()
         score = explained.logits(noisy).gather(1, target[:, None]).sum()
         total = total + torch.autograd.grad(score, noisy)[0]
 
