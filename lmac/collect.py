@@ -96,11 +96,12 @@ def _randomisation(folder, methods, n_boot):
     summary = summarise(rows, ["method"], [RANK_CORRELATION], n_boot=n_boot)
     cells = []
     for row in summary.to_dict("records"):
-        mean, low, high = (row[RANK_CORRELATION + end] for end in ("", " lo", " hi"))
-        value = "undefined" if pd.isna(mean) else f"{mean:.2f}"
-        cells.append(
-            f"{row['method']} {value}" + ("" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]")
+        mean, low, high, undefined = (
+            row[RANK_CORRELATION + end] for end in ("", " lo", " hi", " undefined")
         )
+        value = "" if pd.isna(mean) else f" {mean:.2f}"
+        value += "" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]"
+        cells.append(row["method"] + value + (f" ({undefined} undefined)" if undefined else ""))
     return [
         "Weight randomisation, mean Spearman correlation between the masks for the trained and "
         f"for a re-initialised classifier ({summary['n'].max()} clips): {', '.join(cells)}."

@@ -57,17 +57,16 @@ def read_caption(path):
 def caption(rows, hparams, classifier_info, device):
     """Paragraphs that state data, classifier, protocol, convention and provenance."""
     one = rows.drop_duplicates("ID")
-    folds = f"targets from fold {hparams['target_folds']}"
+    selected = hparams["target_folds"] == hparams["valid_folds"]
+    folds = f"targets from fold {hparams['target_folds']} " + (
+        "(the fold that also selected the checkpoints, as published)"
+        if selected
+        else "(not used to select any checkpoint)"
+    )
     if hparams["scenario"] == "mixtures":
         folds += f", contaminants from fold {hparams['contaminant_folds']}"
     elif hparams["scenario"] in ("id", "speech"):
         folds += f", contaminants from {_recordings(hparams)}"
-    selected = hparams["target_folds"] == hparams["valid_folds"]
-    folds += (
-        " (the fold that also selected the checkpoints, as published)"
-        if selected
-        else " (not used to select any checkpoint)"
-    )
     trained = ", ".join(
         f"{k} {classifier_info[k]}"
         for k in ("loss", "number_of_epochs", "seed")

@@ -67,12 +67,12 @@ def read_published(path: str | Path, table: str | int | None = None) -> pd.DataF
     """
     rows = pd.read_csv(path, dtype=str)
     missing = [name for name in ("table", "scenario", "domain", "method") if name not in rows]
-    unknown = sorted(set(rows.get("scenario", ())) - set(SCENARIOS))
-    if missing or unknown:
+    if missing:
+        raise ValueError(f"{path} has no column {', '.join(missing)}.")
+    unknown = sorted(set(rows["scenario"]) - set(SCENARIOS))
+    if unknown:
         raise ValueError(
-            f"{path}: "
-            + (f"no column {', '.join(missing)}." if missing else "")
-            + (f"unknown scenario {unknown[0]!r}, expected {', '.join(SCENARIOS)}." * bool(unknown))
+            f"{path}: unknown scenario {unknown[0]!r}, expected {', '.join(SCENARIOS)}."
         )
     rows["scenario"] = rows["scenario"].map(SCENARIOS)
     rows["method"] = rows["method"].replace(METHODS)
