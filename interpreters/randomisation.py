@@ -97,6 +97,8 @@ def correlations(trained, other, batches, seed, targets):
 def check(explained, other, available, methods, batches, clips, path, seed):
     """Rows for all of ``methods``; those that ``path`` has are kept, the file grows by method.
 
+    Rows of another classifier, seed or other clips are dropped when there are new ones.
+
     Arguments
     ---------
     explained, other : ExplainedClassifier
@@ -115,23 +117,23 @@ def check(explained, other, available, methods, batches, clips, path, seed):
     with torch.no_grad():
         targets = [explained.probabilities(X).argmax(1) for X, _ in batches]
     network = f"classifier {weights_digest(explained.classifier)}, seed {seed}"
-    known = pd.read_csv(path) if Path(path).is_file() else None
-    if known is not None:  # of this classifier, on these clips
+    known = pd.DataFrame(columns=[*KEYS, RANK_CORRELATION])
+    if Path(path).is_file():
+        known = pd.read_csv(path)
         known = known[known["computed_with"].str.endswith(network)]
-        whole = known.groupby("method")["ID"].agg(set) == set(clips["ID"])
-        known = known[known["method"].isin(whole[whole].index)]
+        if set(known["ID"]) != set(clips["ID"]):
+            known = known.iloc[:0]
     for method in tqdm(methods, desc="randomisation"):
         computed_with = f"{pairs[0][method].description}, {network}"
-        if known is not None:
-            if computed_with in set(known.loc[known["method"] == method, "computed_with"]):
-                continue
-            known = known[known["method"] != method]
+        there = known[known["method"] == method]
+        if set(there["computed_with"]) == {computed_with}:
+            continue
         values = correlations(pairs[0][method], pairs[1][method], batches, seed, targets)
         rows = clips.assign(
             method=method, computed_with=computed_with, **{RANK_CORRELATION: values.numpy()}
         )[[*KEYS, RANK_CORRELATION]]
-        known = rows if known is None or known.empty else pd.concat([known, rows])
-        known = in_order(known, list(available))
+        kept = known[known["method"] != method]
+        known = in_order(pd.concat([kept, rows]) if len(kept) else rows, list(available))
         write_csv(known, path)
     # As the file has them, so that a later call gives the same.
     return pd.read_csv(path)
