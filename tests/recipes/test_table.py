@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ def nothing_is_computed(monkeypatch):
         raise AssertionError(f"computed: {arguments}")
 
     monkeypatch.setattr(table, "evaluate", fail)
-    monkeypatch.setattr(table.subprocess, "run", fail)
+    monkeypatch.setattr(table, "subprocess", SimpleNamespace(run=fail))
 
 
 @pytest.fixture
@@ -276,7 +277,7 @@ def test_an_evaluation_runs_in_its_own_process_and_its_failure_ends_this_one(mon
         commands.append(command)
         return subprocess.CompletedProcess(command, 3)
 
-    monkeypatch.setattr(table.subprocess, "run", run)
+    monkeypatch.setattr(table, "subprocess", SimpleNamespace(run=run))
     with pytest.raises(SystemExit) as stop:
         table.main([RECIPE, "--data_folder=x", "--methods=[IG,Guided GradCAM]"])
     assert stop.value.code == 3 and len(commands) == 1
