@@ -70,6 +70,16 @@ def randomised(explained, batches, seed):
     return copied
 
 
+def twin(interpreter, other):
+    """A copy of ``interpreter`` that explains the classifier of ``other`` instead.
+
+    It is not built anew, for trained methods refuse a classifier that is not theirs.
+    """
+    copied = copy.deepcopy(interpreter)
+    copied.explained.classifier.load_state_dict(other.classifier.state_dict())
+    return copied
+
+
 def correlations(trained, other, batches, seed, targets):
     """Rank correlation per clip of the masks of two interpreters, NaN where one is constant.
 
@@ -113,7 +123,7 @@ def check(explained, other, available, methods, batches, clips, path, seed):
         Of ``randomisation.csv``.
     seed : int
     """
-    pairs = [get_interpreters(available, methods, which) for which in (explained, other)]
+    interpreters = get_interpreters(available, methods, explained)
     with torch.no_grad():
         targets = [explained.probabilities(X).argmax(1) for X, _ in batches]
     network = f"classifier {weights_digest(explained.classifier)}, seed {seed}"
@@ -124,11 +134,12 @@ def check(explained, other, available, methods, batches, clips, path, seed):
         if set(known["ID"]) != set(clips["ID"]):
             known = known.iloc[:0]
     for method in tqdm(methods, desc="randomisation"):
-        computed_with = f"{pairs[0][method].description}, {network}"
+        computed_with = f"{interpreters[method].description}, {network}"
         there = known[known["method"] == method]
         if set(there["computed_with"]) == {computed_with}:
             continue
-        values = correlations(pairs[0][method], pairs[1][method], batches, seed, targets)
+        pair = interpreters[method], twin(interpreters[method], other)
+        values = correlations(*pair, batches, seed, targets)
         rows = clips.assign(
             method=method, computed_with=computed_with, **{RANK_CORRELATION: values.numpy()}
         )[[*KEYS, RANK_CORRELATION]]

@@ -9,8 +9,10 @@ from torch import nn
 from interpreters import randomisation
 from interpreters.base import Interpreter
 from interpreters.constant import AllOnes, Random
+from interpreters.gradcam import GradCAM
+from interpreters.guided import GuidedGradCAM
 from interpreters.lmac import LMAC
-from interpreters.randomisation import check, correlations, randomised, report
+from interpreters.randomisation import check, correlations, randomised, report, twin
 from interpreters.saliency import Saliency
 from lmac.brains.evaluation import weights_digest
 from lmac.decoder import TopDownDecoder
@@ -135,9 +137,21 @@ def test_a_trained_decoder_reads_the_random_representations(explained, other, ba
     def build(*shape):
         return TopDownDecoder(*shape, hidden=8)
 
-    pair = [LMAC(e, build, tmp_path) for e in (explained, other)]
+    trained = LMAC(explained, build, tmp_path)
+    pair = trained, twin(trained, other)
     value = correlations(*pair, batches, 0, targets(explained, batches))
     assert value.isfinite().all() and (value < 0.999).all()
+
+
+@pytest.mark.parametrize("method", [Saliency, GuidedGradCAM, GradCAM])
+def test_a_twin_sees_the_other_classifier_in_every_part(method, explained, other, batches):
+    X, _ = batches[0]
+    target = explained.probabilities(X).argmax(1)
+    one = method(explained)
+    before = one.explain(X, target)
+    copied = twin(one, other)
+    assert torch.equal(copied.explain(X, target), method(other).explain(X, target))
+    assert torch.equal(one.explain(X, target), before)
 
 
 METHODS = {"Saliency": Saliency, "Random": Random, "All-ones": AllOnes}
