@@ -16,8 +16,7 @@ from pathlib import Path
 import speechbrain as sb
 
 from data_prep.dataset import prepare
-from data_prep.manifest import select_folds
-from data_prep.scenarios import EXTERNAL, folder_clips, scenario_dataset, scenario_manifest
+from data_prep.scenarios import scenario_clips
 from interpreters.base import get_interpreters
 from lmac.brains.evaluation import EvaluationBrain, Rows
 from lmac.build import class_names, explained_classifier, weights_digest
@@ -31,32 +30,7 @@ def main(argv):
     hparams, run_opts = load_experiment(argv, goes_on=False)
     manifest, labels = prepare(hparams)
     labels = class_names(hparams["classifier_checkpoint"], labels)
-    duration_s, sample_rate = hparams["signal_length_s"], hparams["sample_rate"]
-    external = hparams["scenario"] in EXTERNAL
-    if external:
-        contaminants = folder_clips(
-            hparams["contaminant_folder"], last=hparams["last_contaminants"]
-        )
-    else:
-        contaminants = select_folds(manifest, hparams["contaminant_folds"], "contaminant_folds")
-    scenario = scenario_manifest(
-        hparams["scenario_manifest"],
-        hparams["scenario"],
-        select_folds(manifest, hparams["target_folds"], "target_folds"),
-        contaminants,
-        seed=hparams["seed"],
-        duration_s=duration_s,
-        sample_rate=sample_rate,
-    )
-    dataset = scenario_dataset(
-        scenario,
-        hparams["data_folder"],
-        labels,
-        round(duration_s * sample_rate),
-        hparams["cache_folder"],
-        sample_rate,
-        hparams["contaminant_folder"] if external else None,
-    )
+    scenario, dataset = scenario_clips(hparams, manifest, labels)
 
     device = run_opts.device or sb.utils.distributed.infer_device()
     explained = explained_classifier(hparams).to(device)
@@ -69,7 +43,7 @@ def main(argv):
             :12
         ],
         "classifier": weights_digest(explained.classifier),
-        "signal_length_s": duration_s,
+        "signal_length_s": hparams["signal_length_s"],
     }
     rows = Rows(folder, setting, {name: i.description for name, i in interpreters.items()})
     every = max(1, len(scenario) // max(1, hparams["listen"]))

@@ -19,6 +19,7 @@ from data_prep.manifest import (
     audio_duration,
     read_table,
     require_folder,
+    select_folds,
     write_table,
 )
 
@@ -251,3 +252,38 @@ def scenario_dataset(
         ],
         output_keys=["id", "target", "class", "sig", "clean"],
     )
+
+
+def scenario_clips(hparams, manifest, labels):
+    """The manifest of an evaluation's scenario, and its data set.
+
+    Reads from ``hparams`` the keys of ``hparams/evaluation.yaml``; ``manifest`` and ``labels``
+    are those of the data set. Raises DataError as the functions above do.
+    """
+    duration_s, sample_rate = hparams["signal_length_s"], hparams["sample_rate"]
+    external = hparams["scenario"] in EXTERNAL
+    if external:
+        contaminants = folder_clips(
+            hparams["contaminant_folder"], last=hparams["last_contaminants"]
+        )
+    else:
+        contaminants = select_folds(manifest, hparams["contaminant_folds"], "contaminant_folds")
+    scenario = scenario_manifest(
+        hparams["scenario_manifest"],
+        hparams["scenario"],
+        select_folds(manifest, hparams["target_folds"], "target_folds"),
+        contaminants,
+        seed=hparams["seed"],
+        duration_s=duration_s,
+        sample_rate=sample_rate,
+    )
+    dataset = scenario_dataset(
+        scenario,
+        hparams["data_folder"],
+        labels,
+        round(duration_s * sample_rate),
+        hparams["cache_folder"],
+        sample_rate,
+        hparams["contaminant_folder"] if external else None,
+    )
+    return scenario, dataset

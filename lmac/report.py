@@ -6,6 +6,7 @@ import platform
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from lmac.brains.evaluation import CHECKS, HEARD, SI_SDR, TO_SOURCE
@@ -29,9 +30,7 @@ def write_report(rows, hparams, classifier_info, device):
         What it ran on.
     """
     folder = Path(hparams["output_folder"])
-    measured = [*METRICS, *(c for c in CHECKS if rows[c].notna().any()), "s/clip"]
-    summary = summarise(rows, metric_names=measured, n_boot=hparams["n_boot"])
-    summary = summary.drop(columns=[c for c in summary if c.startswith("s/clip ")])
+    summary = summary_of(rows, hparams["n_boot"])
     write_csv(summary, folder / "summary.csv")
     text = to_markdown(
         summary,
@@ -42,20 +41,32 @@ def write_report(rows, hparams, classifier_info, device):
     return text
 
 
+def summary_of(rows, n_boot):
+    """Means and intervals of the rows of ``metrics.csv``; seconds per clip without interval."""
+    measured = [*METRICS, *(c for c in CHECKS if rows[c].notna().any()), "s/clip"]
+    summary = summarise(rows, metric_names=measured, n_boot=n_boot)
+    return summary.drop(columns=[c for c in summary if c.startswith("s/clip ")])
+
+
+def read_caption(path):
+    """The paragraphs of :func:`caption`, without the title, from a ``table.md``."""
+    head = Path(path).read_text(encoding="utf-8").split("\n**")[0]
+    return [part.strip() for part in head.split("\n\n")[1:] if part.strip()]
+
+
 def caption(rows, hparams, classifier_info, device):
     """Paragraphs that state data, classifier, protocol, convention and provenance."""
     one = rows.drop_duplicates("ID")
-    folds = f"targets from fold {hparams['target_folds']}"
+    selected = hparams["target_folds"] == hparams["valid_folds"]
+    folds = f"targets from fold {hparams['target_folds']} " + (
+        "(the fold that also selected the checkpoints, as published)"
+        if selected
+        else "(not used to select any checkpoint)"
+    )
     if hparams["scenario"] == "mixtures":
         folds += f", contaminants from fold {hparams['contaminant_folds']}"
     elif hparams["scenario"] in ("id", "speech"):
-        folds += f", contaminants from {Path(hparams['contaminant_folder']).name}"
-    selected = hparams["target_folds"] == hparams["valid_folds"]
-    folds += (
-        " (the fold that also selected the checkpoints, as published)"
-        if selected
-        else " (not used to select any checkpoint)"
-    )
+        folds += f", contaminants from {_recordings(hparams)}"
     trained = ", ".join(
         f"{k} {classifier_info[k]}"
         for k in ("loss", "number_of_epochs", "seed")
@@ -83,6 +94,16 @@ def caption(rows, hparams, classifier_info, device):
         "explanation's sound to that part.",
         f"Run: {datetime.date.today()}, commit {commit()}, {hardware(device)}.",
     ]
+
+
+def _recordings(hparams):
+    """The contaminant folder with its parent, and how many of its files are really heard."""
+    scenario = pd.read_csv(hparams["scenario_manifest"], dtype=str, keep_default_na=False)
+    folder = "/".join(Path(hparams["contaminant_folder"]).resolve().parts[-2:])
+    last = (
+        f", the last {hparams['last_contaminants']} files" if hparams["last_contaminants"] else ""
+    )
+    return f"{folder}{last} ({scenario['contaminant_wav'].nunique()} different recordings drawn)"
 
 
 def commit():

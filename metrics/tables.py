@@ -1,7 +1,8 @@
 """Summaries (see ``metrics.summary.summarise``) as CSV files and Markdown tables."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +32,81 @@ def write_text(text: str, path: str | Path) -> None:
     _replace(path, lambda file: file.write(text))
 
 
+@dataclass(frozen=True)
+class Cell:
+    """What is printed: a number or a text, its 95 % interval, and whether it is the best."""
+
+    text: str
+    interval: str = ""
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Block:
+    """The table of one scenario and domain: heads, own rows, published rows, a footnote."""
+
+    key: tuple
+    heads: list[str]
+    rows: list[list[Cell]]
+    published: list[list[Cell]]
+    undefined: str
+
+
+def layout(
+    summary: pd.DataFrame,
+    metric_names: Sequence[str] | None = None,
+    not_applicable: Mapping[str, Sequence[str]] = NOT_APPLICABLE,
+    not_ranked: Sequence[str] = NOT_RANKED,
+    reference: pd.DataFrame | None = None,
+    reference_label: str = PUBLISHED,
+    extra_columns: Sequence[str] = ("s/clip",),
+) -> tuple[list[Block], str]:
+    """The blocks of a table, and its legend; the arguments are those of ``to_markdown``."""
+    if metric_names is None:
+        metric_names = [name for name in get_metrics() if name in summary]
+    metrics = list(get_metrics(metric_names).values())
+    needed = ["method", "n", *(m.name + end for m in metrics for end in _PARTS)]
+    missing = [name for name in needed if name not in summary]
+    if missing:
+        raise ValueError(f"The summary lacks the columns {', '.join(map(repr, missing))}.")
+    extra = [name for name in extra_columns if name in summary]
+    keys = [name for name in summary.columns[: summary.columns.get_loc("n")] if name != "method"]
+    tables = list(summary.groupby(keys, sort=False, dropna=False)) if keys else [((), summary)]
+    heads = ["method", "n", *(m.name + ARROWS[m.better] for m in metrics), *extra]
+
+    blocks = []
+    for key, table in tables:
+        best = {m.name: _best(table, m, not_applicable, not_ranked) for m in metrics}
+        rows = []
+        for _, row in table.iterrows():
+            cells = [_cell(row, m, best[m.name], not_applicable, not_ranked) for m in metrics]
+            more = [Cell("" if pd.isna(row[name]) else f"{row[name]:.3g}") for name in extra]
+            rows.append([Cell(str(row["method"])), Cell(str(row["n"])), *cells, *more])
+        published = []
+        if reference is not None:
+            for _, row in _matching(reference, dict(zip(keys, key, strict=True))).iterrows():
+                cells = [Cell(_published_cell(row, m, not_applicable)) for m in metrics]
+                blanks = [Cell("")] * len(extra)
+                published.append([Cell(str(row["method"])), Cell(""), *cells, *blanks])
+        undefined = _undefined(table, metrics, not_applicable)
+        blocks.append(Block(key, heads, rows, published, undefined))
+    if reference is not None and not any(block.published for block in blocks):
+        raise ValueError(
+            f"No published row agrees with the summary in {' and '.join(keys)}: expected "
+            f"{[key for key, _ in tables]}."
+        )
+
+    legend = "Mean [95 % bootstrap interval of the mean]; ↑ higher is better, ↓ lower is better."
+    unranked = [name for name in not_ranked if name in set(summary["method"])]
+    legend += f" Not ranked: {', '.join(unranked)}." if unranked else ""
+    if reference is not None:
+        legend += (
+            f' Rows that say "{reference_label}" are copied from the publication; its AD applies '
+            'softmax twice and compares with "AD (published)" only.'
+        )
+    return blocks, legend
+
+
 def to_markdown(
     summary: pd.DataFrame,
     metric_names: Sequence[str] | None = None,
@@ -40,6 +116,8 @@ def to_markdown(
     reference: pd.DataFrame | None = None,
     reference_label: str = PUBLISHED,
     extra_columns: Sequence[str] = ("s/clip",),
+    above: Mapping[tuple, str] | None = None,
+    below: Mapping[tuple, Sequence[str]] | None = None,
 ) -> str:
     """Print a summary in Markdown, one row per method and one table per scenario and domain.
 
@@ -58,60 +136,38 @@ def to_markdown(
             and never bold. Published AD appears under "AD (published)" only.
         reference_label: what is said about them.
         extra_columns: further columns, printed if the summary has them.
+        above: scenario and domain of a table -> a line that is printed above it.
+        below: scenario and domain of a table -> paragraphs that are printed below it.
 
     Raises:
         ValueError: for an unknown metric, a missing column, or a reference that fits no table.
     """
-    if metric_names is None:
-        metric_names = [name for name in get_metrics() if name in summary]
-    metrics = list(get_metrics(metric_names).values())
-    needed = ["method", "n", *(m.name + end for m in metrics for end in _PARTS)]
-    missing = [name for name in needed if name not in summary]
-    if missing:
-        raise ValueError(f"The summary lacks the columns {', '.join(map(repr, missing))}.")
-    extra = [name for name in extra_columns if name in summary]
-    keys = [name for name in summary.columns[: summary.columns.get_loc("n")] if name != "method"]
-    tables = list(summary.groupby(keys, sort=False, dropna=False)) if keys else [((), summary)]
-
+    blocks, legend = layout(
+        summary, metric_names, not_applicable, not_ranked, reference, reference_label,
+        extra_columns,
+    )  # fmt: skip
     caption = [caption] if isinstance(caption, str) else caption
     lines = [line for text in caption for line in (text, "")]
-    matched = 0
-    for key, table in tables:
-        if keys:
-            lines += [f"**{', '.join(map(str, key))}**", ""]
-        heads = ["method", "n", *(m.name + ARROWS[m.better] for m in metrics), *extra]
-        lines += [_row(heads), _row(["---"] + ["---:"] * (len(heads) - 1))]
-        best = {m.name: _best(table, m, not_applicable, not_ranked) for m in metrics}
-        for _, row in table.iterrows():
-            cells = [_cell(row, m, best[m.name], not_applicable, not_ranked) for m in metrics]
-            more = ["" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in extra]
-            lines.append(_row([row["method"], row["n"], *cells, *more]))
-        if reference is not None:
-            published = _matching(reference, dict(zip(keys, key, strict=True)))
-            matched += len(published)
-            for _, row in published.iterrows():
-                cells = [_published_cell(row, m, not_applicable) for m in metrics]
-                label = f"{row['method']}, {reference_label}"
-                lines.append(_row([label, "", *cells, *[""] * len(extra)]))
-        lines += ["", *_undefined(table, metrics, not_applicable)]
-    if reference is not None and not matched:
-        raise ValueError(
-            f"No published row agrees with the summary in {' and '.join(keys)}: expected "
-            f"{[key for key, _ in tables]}."
-        )
-
-    legend = "Mean [95 % bootstrap interval of the mean]; ↑ higher is better, ↓ lower is better."
-    unranked = [name for name in not_ranked if name in set(summary["method"])]
-    lines.append(legend + (f" Not ranked: {', '.join(unranked)}." if unranked else ""))
-    if reference is not None:
-        lines[-1] += (
-            f' Rows that say "{reference_label}" are copied from the publication; its AD applies '
-            'softmax twice and compares with "AD (published)" only.'
-        )
-    return "\n".join(lines) + "\n"
+    for block in blocks:
+        if block.key:
+            lines += [f"**{', '.join(map(str, block.key))}**", ""]
+        if above and block.key in above:
+            lines += [above[block.key], ""]
+        lines += [_row(block.heads), _row(["---"] + ["---:"] * (len(block.heads) - 1))]
+        lines += [_row(map(_markdown, row)) for row in block.rows]
+        for name, *cells in block.published:
+            lines.append(_row([f"{name.text}, {reference_label}", *map(_markdown, cells)]))
+        notes = [block.undefined, *((below or {}).get(block.key, ()))]
+        lines += ["", *(line for note in notes if note for line in (note, ""))]
+    return "\n".join([*lines, legend]) + "\n"
 
 
-def _row(cells: Sequence) -> str:
+def _markdown(cell: Cell) -> str:
+    text = f"**{cell.text}**" if cell.bold else cell.text
+    return f"{text} {cell.interval}" if cell.interval else text
+
+
+def _row(cells: Iterable) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -138,17 +194,18 @@ def _best(table: pd.DataFrame, metric: Metric, not_applicable, not_ranked) -> fl
     return max(means) if metric.better == "up" else min(means)
 
 
-def _cell(row: pd.Series, metric: Metric, best: float | None, not_applicable, not_ranked) -> str:
+def _cell(row: pd.Series, metric: Metric, best: float | None, not_applicable, not_ranked) -> Cell:
     if not _applies(row["method"], metric, not_applicable):
-        return "n/a"
+        return Cell("n/a")
     if pd.isna(row[metric.name]):
-        return ""
+        return Cell("")
     mean, low, high = (_rounded(row[metric.name + end], metric) for end in _PARTS[:3])
-    text = f"{mean:.{metric.decimals}f}"
-    if mean == best and row["method"] not in not_ranked:
-        text = f"**{text}**"
-    interval = f" [{low:.{metric.decimals}f}, {high:.{metric.decimals}f}]"
-    return text if pd.isna(row[f"{metric.name} lo"]) else text + interval
+    interval = f"[{low:.{metric.decimals}f}, {high:.{metric.decimals}f}]"
+    return Cell(
+        f"{mean:.{metric.decimals}f}",
+        "" if pd.isna(row[f"{metric.name} lo"]) else interval,
+        mean == best and row["method"] not in not_ranked,
+    )
 
 
 def _published_cell(row: pd.Series, metric: Metric, not_applicable) -> str:
@@ -167,7 +224,7 @@ def _matching(reference: pd.DataFrame, key: Mapping) -> pd.DataFrame:
     return reference
 
 
-def _undefined(table: pd.DataFrame, metrics: Sequence[Metric], not_applicable) -> list[str]:
+def _undefined(table: pd.DataFrame, metrics: Sequence[Metric], not_applicable) -> str:
     """A footnote that counts what the means leave out."""
     notes = []
     for metric in metrics:
@@ -177,7 +234,7 @@ def _undefined(table: pd.DataFrame, metrics: Sequence[Metric], not_applicable) -
             if row[metric.name + " undefined"] and _applies(row["method"], metric, not_applicable)
         ]
         notes += [f"{metric.name}: {', '.join(counts)}"] if counts else []
-    return [f"Undefined, and left out of the mean: {'; '.join(notes)}.", ""] if notes else []
+    return f"Undefined, and left out of the mean: {'; '.join(notes)}." if notes else ""
 
 
 def _replace(path: str | Path, write: Callable) -> None:

@@ -1,6 +1,7 @@
 """Scoring interpreters: a row per clip and method, written as it is computed."""
 
 import csv
+import io
 import json
 import logging
 import os
@@ -28,6 +29,31 @@ COLUMNS = (
     *("scenario", "domain", "method", "ID", "target_id", "label", "decision", "correct"),
     *("p", "p_in", "p_out", *METRICS, *CHECKS, "s/clip"),
 )
+
+
+def read_rows(path):
+    """``metrics.csv`` as a DataFrame, without a last line that a kill cut short.
+
+    Raises ValueError for a table that this version did not write.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    # The default parser may miss the last digit, which would drift when rows are rewritten.
+    table = pd.read_csv(
+        io.StringIO(text[: text.rfind("\n") + 1]), keep_default_na=False, na_values=[""],
+        float_precision="round_trip",
+    )  # fmt: skip
+    if list(table.columns) != list(COLUMNS):
+        raise ValueError(
+            f"{path} has other columns than this version writes: give another "
+            "--output_folder, or delete the file."
+        )
+    return table
+
+
+def in_order(table, methods):
+    """Rows sorted by the order of ``methods``; those of other methods last, as they come."""
+    order = {m: i for i, m in enumerate(methods)}
+    return table.sort_values("method", key=lambda c: c.map(order).fillna(len(order)), kind="stable")
 
 
 class Rows:
@@ -78,16 +104,7 @@ class Rows:
         whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last line short
         if whole != text:
             self.path.write_text(whole, encoding="utf-8")
-        # The default parser may miss the last digit, which would drift when rows are rewritten.
-        table = pd.read_csv(
-            self.path, keep_default_na=False, na_values=[""], float_precision="round_trip"
-        )
-        if list(table.columns) != list(COLUMNS):
-            raise ValueError(
-                f"{self.path} has other columns than this version writes: give another "
-                "--output_folder, or delete the file."
-            )
-        return table
+        return read_rows(self.path)
 
     def _rewrite(self, rows):
         temporary = self.path.with_suffix(".tmp")
@@ -109,11 +126,7 @@ class Rows:
 
     def table(self, methods):
         """All rows as a DataFrame, the methods in the order of ``methods``."""
-        table = self._read()
-        order = {m: i for i, m in enumerate(methods)}
-        return table.sort_values(
-            "method", key=lambda c: c.map(order).fillna(len(order)), kind="stable"
-        )
+        return in_order(self._read(), methods)
 
 
 class EvaluationBrain(sb.Brain):

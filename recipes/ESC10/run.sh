@@ -15,14 +15,4 @@ recipe=recipes/ESC10
 "$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" "$@"
 
 # What may be published: numbers, manifest and a few figures, but no audio we did not make.
-from=results/ESC10/evaluation/mixtures_stft
-to=$recipe/results/mixtures_stft
-mkdir -p $to/figures
-cp $from/{metrics.csv,summary.csv,table.md,scenario.csv} $to/
-cp results/ESC10/classifier/best/{info.json,confusion.png} $to/
-for clip in $(ls $from/samples | head -3); do
-    for method in L-MAC GradCAM Saliency; do
-        cp "$from/samples/$clip/$method/explanation.png" "$to/figures/${clip}_$method.png"
-    done
-done
-echo "Copied to $to"
+"$python" -m recipes.publish results/ESC10 $recipe/results --figures=mixtures_stft

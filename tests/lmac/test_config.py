@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmac.config import ConfigError, check_same_run, load, merge, parse
+from lmac.config import ConfigError, check_same_run, load, merge, parse, settings
 
 
 @pytest.fixture
@@ -94,3 +94,15 @@ def test_a_run_is_not_continued_with_other_settings(files):
 def test_a_key_given_twice_counts_the_last_time():
     path, _, overrides = parse(["x.yaml", "--lr=1", "--folds=[1,2]", "--lr=2"])
     assert path == "x.yaml" and overrides == {"lr": 2, "folds": [1, 2]}
+
+
+def test_settings_are_resolved_and_nothing_is_constructed(files):
+    (files / "main.yaml").write_text(
+        "common_yaml: base.yaml\ndata: !PLACEHOLDER\nlist: [a, b]\nwhere: !ref <folder>/x\n"
+        "thing: !new:no.such.Class\n    size: !ref <width>\n"
+    )
+    found = settings(files / "main.yaml", {"seed": 7})
+    assert found == {
+        "seed": 7, "folder": "out/7", "width": 64, "data": None, "list": ["a", "b"],
+        "where": "out/7/x",
+    }  # fmt: skip

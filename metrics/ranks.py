@@ -1,0 +1,32 @@
+"""Rank correlation of two sets of masks."""
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+
+# The file of the weight-randomisation check in the folder of an evaluation, and its column.
+RANDOMISATION = "randomisation.csv"
+RANK_CORRELATION = "rank correlation"
+
+
+def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Spearman's rank correlation of masks [B, ...], ties at their mean rank: float64 [B].
+
+    NaN where one of the two masks is constant, which has no ranks.
+
+    Raises:
+        ValueError: for masks of different shapes.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"Expected masks of one shape, got {[*first.shape]}, {[*second.shape]}.")
+    ranks = [rankdata(x.detach().flatten(1).cpu().numpy(), axis=1) for x in (first, second)]
+    centred = [r - r.mean(1, keepdims=True) for r in ranks]
+    lengths = [np.sqrt((r * r).sum(1)) for r in centred]
+    defined = (lengths[0] > 0) & (lengths[1] > 0)
+    # Sums of squared ranks are not exact: equal rankings must still give exactly 1.
+    equal = (ranks[0] == ranks[1]).all(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = (centred[0] * centred[1]).sum(1) / (lengths[0] * lengths[1])
+    value = np.where(equal, 1.0, value.clip(-1, 1))
+    return torch.from_numpy(np.where(defined, value, np.nan))
