@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from lmac.brains.evaluation import COLUMNS, HEARD
+from lmac.brains.evaluation import COLUMNS, HEARD, SI_SDR, TO_SOURCE
 from metrics import METRICS
 
 CAPTION = """# ESC-10, scenario x, domain y
@@ -41,7 +41,9 @@ def plant(folder, scenario, domain, methods, clips=12, seed=0):
                     "p_in": rng.random(),
                     "p_out": rng.random(),
                     **scores,
+                    TO_SOURCE: rng.random(),
                     HEARD: rng.random() if domain == "stft" else None,
+                    SI_SDR: rng.normal() if domain == "stft" else None,
                     "s/clip": 0.125,
                 }
             )

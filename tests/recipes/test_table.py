@@ -11,7 +11,7 @@ import pytest
 from latex import plain, tabulars
 from planted import markdown_tables, plant
 
-from lmac.brains.evaluation import HEARD
+from lmac.brains.evaluation import HEARD, SI_SDR, TO_SOURCE
 from metrics import METRICS
 from metrics.ranks import RANK_CORRELATION
 from recipes import table
@@ -86,8 +86,11 @@ def test_numbers_are_those_of_the_rows_in_all_three_files(results):
                 assert float(low) <= float(text) <= float(high)
                 assert f"[{low}, {high}]" in in_latex[at + 1]
             assert shown[method][heads.index("s/clip")] == "0.125"
-    assert stft["L-MAC"][-2] == f"{mean(results, 'stft', 'L-MAC', HEARD):.3g}"
-    assert mel["L-MAC"][-2] == ""  # no sound
+    for name in (HEARD, TO_SOURCE, SI_SDR):
+        at = stft["method"].index(name)
+        assert stft["L-MAC"][at] == f"{mean(results, 'stft', 'L-MAC', name):.3g}"
+        audible = f"{mean(results, 'mel', 'L-MAC', name):.3g}" if name == TO_SOURCE else ""
+        assert mel["L-MAC"][at] == audible
 
 
 def test_accuracy_confidence_and_what_is_stated(results):
@@ -176,7 +179,8 @@ def test_each_table_has_its_own_footnotes_and_published_rows(recipe, scenario, t
     }[scenario]
     for drop, shown in zip(published, markdown_tables(texts["md"]), strict=True):
         theirs = shown.get(f"IG, {label}")
-        assert (theirs[-3] if theirs else None) == drop
+        at = shown["method"].index("AD (published) ↓")
+        assert (theirs[at] if theirs else None) == drop
     accuracies = {"white_noise": "38.6", "speech": "79.3"}
     assert texts["md"].count("accuracy published") == (scenario in accuracies)
     assert f"accuracy published: {accuracies.get(scenario)} %" in texts["md"] or (
