@@ -1,0 +1,69 @@
+"""Leaks: recordings, clips or noise that were trained on and are evaluated on."""
+
+import pandas as pd
+
+from data_prep.manifest import DataError, select_folds
+
+
+def source_leaks(manifest, train_folds, test_folds):
+    """Source recordings with clips both in ``train_folds`` and in ``test_folds``.
+
+    Arguments
+    ---------
+    manifest : DataFrame
+        Of ``data_prep.manifest.read_manifest``; ``source`` is ESC-50's ``src_file`` or
+        UrbanSound8K's ``fsID``.
+    train_folds, test_folds : list of int
+
+    Returns
+    -------
+    DataFrame
+        A row a leaking source: ``source``, ``train`` and ``test``, the IDs of its clips in
+        either, as lists. Empty when nothing leaks.
+
+    Raises
+    ------
+    DataError
+        For a fold in both lists, a fold without clips, and clips whose source is not known.
+    """
+    both = sorted(set(train_folds) & set(test_folds))
+    if both:
+        raise DataError(f"Fold {both} is in the training and in the test folds.")
+    parts = {
+        "train": select_folds(manifest, train_folds, "train_folds"),
+        "test": select_folds(manifest, test_folds, "test_folds"),
+    }
+    for part in parts.values():
+        unknown = part[part["source"] == ""]
+        if len(unknown):
+            raise DataError(
+                f"The manifest names no source recording of {unknown['ID'].iloc[0]} "
+                f"({len(unknown)} such clips): leaks cannot be ruled out."
+            )
+    clips = {name: part.groupby("source")["ID"].agg(list) for name, part in parts.items()}
+    return pd.concat(clips, axis=1, join="inner").reset_index()
+
+
+def scenario_leaks(scenario, manifest, train_folds):
+    """Rows of a scenario manifest with a target or contaminant that was trained on.
+
+    Arguments
+    ---------
+    scenario : DataFrame
+        Of ``data_prep.scenarios.scenario_manifest``.
+    manifest : DataFrame
+    train_folds : list of int
+
+    Returns
+    -------
+    DataFrame
+        Those rows of ``scenario`` of which a clip, or a clip cut from the same recording, is in
+        ``train_folds``.
+    """
+    train = manifest[manifest["fold"].isin(train_folds)]
+    sources = set(train["source"]) - {""}
+    trained = set(manifest[manifest["source"].isin(sources)]["wav"]) | set(train["wav"])
+    # External contaminants have paths below another folder, which may look the same.
+    own = scenario["contaminant_label"] != ""
+    leak = scenario["target_wav"].isin(trained) | (own & scenario["contaminant_wav"].isin(trained))
+    return scenario[leak]
