@@ -16,7 +16,9 @@ from pathlib import Path
 import speechbrain as sb
 
 from data_prep.dataset import prepare
+from data_prep.leaks import warn_of_scenario_leaks
 from data_prep.manifest import select_folds
+from data_prep.recordings import refuse_training_noise
 from data_prep.scenarios import EXTERNAL, folder_clips, scenario_dataset, scenario_manifest
 from interpreters.base import get_interpreters
 from lmac.brains.evaluation import EvaluationBrain, Rows, weights_digest
@@ -37,6 +39,8 @@ def main(argv):
         contaminants = folder_clips(
             hparams["contaminant_folder"], last=hparams["last_contaminants"]
         )
+        trained = [hparams[key] for key in hparams if key.endswith("_checkpoint")]
+        refuse_training_noise(hparams["contaminant_folder"], trained)
     else:
         contaminants = select_folds(manifest, hparams["contaminant_folds"], "contaminant_folds")
     scenario = scenario_manifest(
@@ -48,6 +52,7 @@ def main(argv):
         duration_s=duration_s,
         sample_rate=sample_rate,
     )
+    warn_of_scenario_leaks(scenario, manifest, hparams)
     dataset = scenario_dataset(
         scenario,
         hparams["data_folder"],

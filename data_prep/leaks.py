@@ -1,8 +1,14 @@
 """Leaks: recordings, clips or noise that were trained on and are evaluated on."""
 
+import json
+import logging
+from pathlib import Path
+
 import pandas as pd
 
 from data_prep.manifest import DataError, select_folds
+
+logger = logging.getLogger(__name__)
 
 
 def source_leaks(manifest, train_folds, test_folds):
@@ -67,3 +73,45 @@ def scenario_leaks(scenario, manifest, train_folds):
     own = scenario["contaminant_label"] != ""
     leak = scenario["target_wav"].isin(trained) | (own & scenario["contaminant_wav"].isin(trained))
     return scenario[leak]
+
+
+def warn_of_training_leaks(manifest, hparams, splits=("valid", "test")):
+    """Log what ``train_folds`` share with the folds of ``splits``; True when there was a leak."""
+    leaking = False
+    for key in (f"{split}_folds" for split in splits):
+        train, folds = _listed(hparams["train_folds"]), _listed(hparams[key])
+        both = sorted(set(train) & set(folds))
+        if both:
+            logger.warning("Leak: train_folds and %s share fold %s.", key, both)
+            leaking = True
+        elif manifest["source"].any():  # made-up sounds have none
+            leaks = source_leaks(manifest, train, folds)
+            for row in leaks.head(5).itertuples(index=False):
+                logger.warning("Leak: recording %s is in train_folds (%s) and in %s (%s).",
+                               row.source, row.train[0], key, row.test[0])  # fmt: skip
+            if len(leaks) > 5:
+                logger.warning("Leak: so are %d other recordings.", len(leaks) - 5)
+            leaking |= len(leaks) > 0
+    return leaking
+
+
+def warn_of_scenario_leaks(scenario, manifest, hparams):
+    """Log the clips that the classifier was trained on; True when there are some.
+
+    ``info.json`` beside the weights tells its training folds, else ``train_folds`` does.
+    """
+    info = Path(hparams["classifier_checkpoint"]) / "info.json"
+    known = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else {}
+    folds = _listed(known.get("train_folds", hparams["train_folds"]))
+    leaks = scenario_leaks(scenario, manifest, folds)
+    if len(leaks):
+        logger.warning(
+            "Leak: %d of the %d clips explained have a target or contaminant of the classifier's "
+            "training folds %s, such as %s.",
+            len(leaks), len(scenario), folds, leaks["ID"].iloc[0],
+        )  # fmt: skip
+    return len(leaks) > 0
+
+
+def _listed(folds):
+    return [folds] if isinstance(folds, int) else list(folds)
