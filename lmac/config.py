@@ -82,16 +82,36 @@ def _resolve(value, folder):
     return None if value is None else Path(os.path.relpath(folder / str(value)))
 
 
-def load(path, overrides=None):
-    """Merged, resolved and constructed hyperparameters, and their resolved text."""
+def _standalone(path, overrides):
     tree = merge(path, overrides)
     for key in [k for k in tree if k.endswith("_yaml")]:
         del tree[key]  # merged by now; the resolved file stands alone
-    text = io.StringIO()
-    ruamel.yaml.YAML().dump(tree, text)
+    return tree
+
+
+def settings(path, overrides=None):
+    """The plain settings of an experiment as a dict: references resolved, nothing constructed.
+
+    Settings that still need a value are None; objects are left out.
+    """
+    tree = _standalone(path, overrides)
+    for key, value in tree.items():
+        if _tag(value) == "!PLACEHOLDER":
+            tree[key] = None
+    resolved = ruamel.yaml.YAML().load(resolve_references(_dump(tree)).read())
+    return {k: v for k, v in resolved.items() if not _tag(v)}
+
+
+def _tag(node):
+    return getattr(getattr(node, "tag", None), "value", None)
+
+
+def load(path, overrides=None):
+    """Merged, resolved and constructed hyperparameters, and their resolved text."""
+    text = _dump(_standalone(path, overrides))
     try:
-        resolved = resolve_references(text.getvalue()).read()
-        return load_hyperpyyaml(text.getvalue()), resolved
+        resolved = resolve_references(text).read()
+        return load_hyperpyyaml(text), resolved
     except ValueError as error:
         if "PLACEHOLDER" in str(error):
             key = str(error).split("'")[1]
