@@ -111,7 +111,4 @@ def _require_whole(path, where):
         declared, found = map(int, cut.groups())
         # A header that is off by some bytes loses nothing that could be heard.
         if found < 0.99 * declared < _UNKNOWN_LENGTH:
-            raise DataError(
-                f"{where} names {path}, which is cut off: {found} bytes of samples instead of "
-                f"{declared}. Unpack it again."
-            )
+            raise DataError(f"{where} names {path}, which is cut short: its end is missing.")
