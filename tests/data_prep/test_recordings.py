@@ -9,7 +9,8 @@ import soundfile
 import torch
 from layouts import write_sound
 
-from data_prep.audio import AudioCache
+import data_prep.audio
+from data_prep.audio import AudioCache, read_audio
 from data_prep.manifest import DataError
 from data_prep.recordings import NoiseFolder, audio_files, noise_source, refuse_training_noise
 from data_prep.scenarios import folder_clips
@@ -64,9 +65,10 @@ def test_noise_is_drawn_from_torchs_seed(tmp_path):
 def test_nothing_is_read_before_it_is_drawn(tmp_path, monkeypatch):
     folder = ramps(tmp_path / "n", **{f"f{i}": 200 for i in range(50)})
     decoded = Counter()
-    real = soundfile.read
     monkeypatch.setattr(
-        soundfile, "read", lambda path, **k: decoded.update([str(path)]) or real(path, **k)
+        data_prep.audio,
+        "read_audio",
+        lambda path, rate: decoded.update([str(path)]) or read_audio(path, rate),
     )
     monkeypatch.setattr(soundfile, "info", lambda *_: pytest.fail("looked into every file"))
     cache = AudioCache(tmp_path / "cache")

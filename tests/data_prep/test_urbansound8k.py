@@ -128,7 +128,7 @@ def test_a_partial_copy_serves_the_folds_it_has(folder, tmp_path, caplog):
 
 def test_a_whole_copy_warns_of_nothing(folder, tmp_path, caplog):
     prepare(folder, tmp_path / "m.csv")
-    assert not caplog.records
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 def expect(folder, message):
@@ -147,8 +147,7 @@ def expect(folder, message):
         ("1010-0-0-0.wav,1,0,1,1,1,0,air_conditioner", "row 32: 1010-0-0-0.wav is in row 2 alr"),
         ("zero.wav,1,0,1,1,2,0,air_conditioner", "row 32, names .*zero.wav, .*not a readable"),
         ("empty.wav,1,0,1,1,2,0,air_conditioner", "row 32, names .*empty.wav, .*no samples"),
-        ("cut.wav,1,0,1,1,2,0,air_conditioner", "row 32, names .*cut.wav, which is cut off: 1156 "
-                                                "bytes of samples instead of 3200. Unpack"),
+        ("cut.wav,1,0,1,1,2,0,air_conditioner", "row 32, names .*cut.wav, which is cut short: its"),
         ("head.wav,1,0,1,1,2,0,air_conditioner", "row 32, names .*head.wav, .*not a readable"),
     ],
 )  # fmt: skip
@@ -170,7 +169,7 @@ def test_a_file_cut_in_any_encoding_is_named(folder, subtype):
     write_sound(path, subtype=subtype)
     prepare(folder, folder / "m.csv")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    expect(folder, f"row 14, names .*{path.name}, which is cut off")
+    expect(folder, f"row 14, names .*{path.name}, which is cut short")
 
 
 def test_a_header_that_was_never_filled_in_is_no_damage(folder):
