@@ -125,16 +125,19 @@ def refuse_training_noise(folder, checkpoints, what="contaminant_folder"):
     folder : path
         Of contaminants for evaluation.
     checkpoints : iterable of (path or None)
-        Folders of trained weights. ``hyperparams.yaml`` beside them, where a training leaves
-        it, tells its ``noise_folder``.
+        Trained weights, or their folders. ``hyperparams.yaml`` beside the folder, where a
+        training leaves it, tells its ``noise_folder``.
     what : str
         The key that named ``folder``.
     """
     _refuse_splits(folder, what, TRAINING_SPLITS, EVALUATION_SPLITS)
     folder = Path(folder).resolve()
     for checkpoint in checkpoints:
-        notes = Path(checkpoint or "").resolve().parent / "hyperparams.yaml"
-        if not checkpoint or not notes.is_file():
+        if not checkpoint:
+            continue
+        weights = Path(checkpoint).resolve()
+        notes = (weights.parent if weights.is_file() else weights).parent / "hyperparams.yaml"
+        if not notes.is_file():
             continue
         noise = ruamel.yaml.YAML().load(notes.read_text(encoding="utf-8")).get("noise_folder")
         trained = noise and Path(noise).resolve()

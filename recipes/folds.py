@@ -45,7 +45,10 @@ MODULES = {
 OPTIONS = {"folds": None, "stages": None, "valid_shift": -1, "targets": "valid", "cycle": None}
 # These are set for each fold.
 _OWN = ("train_folds", "valid_folds", "test_folds", "target_folds", "contaminant_folds")
-_OF_A_FOLD = (*_OWN, "output_folder", "save_folder", "manifest", "scenario_manifest")
+_OF_A_FOLD = (
+    *_OWN,
+    *("output_folder", "save_folder", "manifest", "scenario_manifest", "finetune_from"),
+)
 
 
 def module_of(path):

@@ -160,6 +160,9 @@ def test_evaluation_learns_the_noise_from_beside_the_checkpoint(tmp_path, used, 
     )
     with pytest.raises(DataError, match="shares recordings with .*noise.*was trained with: give"):
         refuse_training_noise(noise / asked, [None, run / "best"])
+    (run / "best" / "decoder.ckpt").touch()
+    with pytest.raises(DataError, match="shares recordings with"):
+        refuse_training_noise(noise / asked, [run / "best" / "decoder.ckpt"])
     if used == "street":
         refuse_training_noise(noise / "park", [run / "best"])
     (run / "hyperparams.yaml").write_text("noise_folder: null\n")

@@ -1,7 +1,7 @@
 """Every YAML in recipes/ does what it is for: one epoch, one evaluation or one explanation.
 
-The files are found, not listed, and run in the order in which they need each other: a key that
-ends in _checkpoint must point to where another YAML of the same folder leaves its weights.
+The files are found, not listed, and run in the order in which they need each other: a setting
+that names weights (…/best) must name those that another YAML of the same folder leaves.
 """
 
 import importlib
@@ -101,7 +101,7 @@ class Bench:
             own = self.overrides(path, domain)
             plain = settings(path, own)
             for name, value in plain.items():
-                if name.endswith("_checkpoint") and value:
+                if str(value).endswith("/best"):
                     self.run(*self.maker(path, plain, name))
             module = importlib.import_module(module_of(path))
             if module.__name__ == "recipes.table":
