@@ -14,6 +14,7 @@ import speechbrain as sb
 from speechbrain.dataio.encoder import CategoricalEncoder
 
 from data_prep.dataset import fold_datasets, prepare
+from data_prep.leaks import warn_of_training_leaks
 from lmac.brains.classifier import ClassifierBrain
 from lmac.config import load_experiment, run
 from lmac.domain import get_domain
@@ -24,6 +25,7 @@ def main(argv):
     hparams, run_opts = load_experiment(argv)
     manifest, labels = prepare(hparams)
     datasets = fold_datasets(hparams, manifest, labels)
+    warn_of_training_leaks(manifest, hparams)
     loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
     train_loader = {**loader, "shuffle": True, "drop_last": True}
     hparams["steps_per_epoch"] = math.floor(len(datasets["train"]) / hparams["batch_size"])

@@ -20,6 +20,7 @@ from pathlib import Path
 import speechbrain as sb
 
 from data_prep.dataset import fold_datasets, prepare
+from data_prep.leaks import warn_of_training_leaks
 from lmac.brains.lmac import LMACBrain
 from lmac.build import (
     build_decoder,
@@ -35,6 +36,7 @@ def main(argv):
     hparams, run_opts = load_experiment(argv)
     manifest, labels = prepare(hparams)
     datasets = fold_datasets(hparams, manifest, labels, ("train", "valid"))
+    warn_of_training_leaks(manifest, hparams, ("valid",))
     loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
     hparams["steps_per_epoch"] = math.ceil(len(datasets["train"]) / hparams["batch_size"])
     explained = explained_classifier(hparams)

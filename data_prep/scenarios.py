@@ -12,18 +12,19 @@ import numpy as np
 import pandas as pd
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
+from tqdm import tqdm
 
 from data_prep.audio import AudioCache, fit_length, peak_normalise
+from data_prep.leaks import warn_of_scenario_leaks
 from data_prep.manifest import (
     DataError,
     audio_duration,
     read_table,
-    require_folder,
     select_folds,
     write_table,
 )
+from data_prep.recordings import audio_files, refuse_training_noise
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff")
 COLUMNS = (
     "ID",
     "scenario",
@@ -135,22 +136,34 @@ EXTERNAL = ("id", "speech")
 def folder_clips(folder, what="contaminant_folder", last=None):
     """All audio below ``folder`` as contaminants, sorted by path; the ``last`` ones if given.
 
-    Raises DataError for a folder that is missing or empty, and for a file that is no audio.
+    Raises DataError for a folder that is missing or empty, and for files that are no audio; only
+    those that are kept are looked into.
     """
-    folder = require_folder(folder, what, "Give a folder of recordings.")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-    if not files:
-        raise DataError(f"{what}: no audio files ({', '.join(AUDIO_SUFFIXES)}) below {folder}.")
-    files = files[-last:] if last else files
-    return pd.DataFrame(
-        {
-            "ID": p.relative_to(folder).with_suffix("").as_posix().replace("/", "-"),
-            "wav": p.relative_to(folder).as_posix(),
-            "label": "",
-            "duration": audio_duration(p, what),
-        }
-        for p in files
-    )
+    files = audio_files(folder, what)
+    if last is not None and not 0 < last:
+        raise DataError(f"last_contaminants is {last}: expected a number above 0, or null.")
+    rows, broken = [], []
+    for path in tqdm(files[-last:] if last else files, what, disable=len(files) < 1000):
+        relative = path.relative_to(folder)
+        try:
+            duration = audio_duration(path, what)
+        except DataError as error:
+            broken.append((relative, error))
+            continue
+        rows.append(
+            {
+                "ID": relative.with_suffix("").as_posix().replace("/", "-"),
+                "wav": relative.as_posix(),
+                "label": "",
+                "duration": duration,
+            }
+        )
+    if broken:
+        more = ", ".join(str(name) for name, _ in broken[1:6])
+        raise DataError(
+            f"{broken[0][1]}" + (f" So {len(broken) - 1} others: {more}." if more else "")
+        )
+    return pd.DataFrame(rows)
 
 
 def scenario_manifest(path, scenario, targets, contaminants, **options):
@@ -266,6 +279,8 @@ def scenario_clips(hparams, manifest, labels):
         contaminants = folder_clips(
             hparams["contaminant_folder"], last=hparams["last_contaminants"]
         )
+        trained = [hparams[key] for key in hparams if key.endswith("_checkpoint")]
+        refuse_training_noise(hparams["contaminant_folder"], trained)
     else:
         contaminants = select_folds(manifest, hparams["contaminant_folds"], "contaminant_folds")
     scenario = scenario_manifest(
@@ -277,6 +292,7 @@ def scenario_clips(hparams, manifest, labels):
         duration_s=duration_s,
         sample_rate=sample_rate,
     )
+    warn_of_scenario_leaks(scenario, manifest, hparams)
     dataset = scenario_dataset(
         scenario,
         hparams["data_folder"],

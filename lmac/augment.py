@@ -1,8 +1,10 @@
 """Augmentation of waveform batches, vectorised over the batch."""
 
-from pathlib import Path
+import logging
 
 import torch
+
+logger = logging.getLogger(__name__)
 
 
 def mix_at_snr(wav, noise, snr_db):
@@ -38,45 +40,48 @@ class ClipMixer:
     Arguments
     ---------
     probability : float
-        Share of the clips that get something mixed in.
+        Share of the clips that get another clip of the batch mixed in.
     snr_db : list of two floats
-        Range of the ratio in dB; 0 and 0 is the published WHAM! setting.
-    noise_folder : path, optional
-        Folder of noise recordings, WHAM!'s ``tr`` for example. Without one, the other clips of
-        the batch are the noise.
-    load : callable, optional
-        Path to float32 samples; needed with ``noise_folder``.
+        Range of the ratio in dB.
+    noise : callable, optional
+        (number of pieces, samples) to noise [B, L] on the CPU, such as
+        ``data_prep.recordings.NoiseFolder``; mixed in instead of other clips.
+    noise_probability, noise_snr_db
+        As above, for ``noise``; by default the published setting, 0 dB in every clip.
     """
 
-    def __init__(self, probability=0.5, snr_db=(0, 15), noise_folder=None, load=None):
-        self.probability = probability
-        self.snr_db = snr_db
-        self.noises = None
-        if noise_folder:
-            files = sorted(p for p in Path(noise_folder).rglob("*") if p.is_file())
-            if not files:
-                raise ValueError(f"noise_folder: no audio files in {noise_folder}.")
-            self.noises = [torch.from_numpy(load(f).copy()) for f in files]
+    def __init__(
+        self,
+        probability=0.5,
+        snr_db=(0, 15),
+        noise=None,
+        noise_probability=1.0,
+        noise_snr_db=(0, 0),
+    ):
+        self.noise = noise
+        self.probability = probability if noise is None else noise_probability
+        self.snr_db = snr_db if noise is None else noise_snr_db
+        self.told = noise is None
 
     def __call__(self, wav):
         """[B, L] to [B, L]."""
-        noise = self._noise(wav)
+        if not self.told:
+            self.told = True  # here, for SpeechBrain sets logging up after it builds this
+            logger.info(
+                "noise_folder: %g to %g dB in %g %% of the clips, in place of clips of the batch.",
+                *self.snr_db,
+                100 * self.probability,
+            )
+        noise = self._others(wav) if self.noise is None else self.noise(*wav.shape).to(wav)
         mixed = mix_at_snr(wav, noise, uniform(len(wav), *self.snr_db, wav.device))
         chosen = torch.rand(len(wav), 1, device=wav.device) < self.probability
         return torch.where(chosen, mixed, wav)
 
-    def _noise(self, wav):
-        if self.noises is None:
-            # Rotating by 1..B-1 never mixes a clip with itself, except in a batch of one.
-            step = int(torch.randint(1, max(2, len(wav)), ()))
-            return random_shift(wav.roll(step, 0))
-        pieces = []
-        for _ in wav:
-            noise = self.noises[int(torch.randint(len(self.noises), ()))]
-            start = int(torch.randint(len(noise), ()))
-            index = (start + torch.arange(wav.shape[1])) % len(noise)  # loops when short
-            pieces.append(noise[index])
-        return torch.stack(pieces).to(wav)
+    @staticmethod
+    def _others(wav):
+        # Rotating by 1..B-1 never mixes a clip with itself, except in a batch of one.
+        step = int(torch.randint(1, max(2, len(wav)), ()))
+        return random_shift(wav.roll(step, 0))
 
 
 class WaveformAugment:

@@ -1,6 +1,5 @@
 """Augmentation: levels measured, content kept."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -56,17 +55,23 @@ def test_gain_range_and_other_clips_of_the_batch():
         torch.testing.assert_close(part, wav / wav.abs().amax(1, keepdim=True))
 
 
-def test_noise_folder_loops_short_noise(tmp_path):
-    (tmp_path / "a.npy").touch()
-    ramp = np.arange(1, 31, dtype=np.float32)
-    mixer = ClipMixer(1.0, (0, 0), noise_folder=tmp_path, load=lambda _: ramp)
-    noise = mixer._noise(torch.zeros(3, 100))
-    assert noise.shape == (3, 100)
-    step = noise[:, 1:] - noise[:, :-1]
-    assert set(step.unique().tolist()) == {1.0, -29.0}
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no audio files in .*empty"):
-        ClipMixer(noise_folder=tmp_path / "empty", load=None)
+def test_noise_is_mixed_in_at_its_own_ratio():
+    """0 dB in every clip by default, whatever is set for clips of the batch."""
+    torch.manual_seed(0)
+    wav, drawn = torch.randn(6, 4000), torch.randn(6, 4000)
+    mixer = ClipMixer(0.0, (20, 20), noise=lambda n, length: drawn[:n, :length])
+    added = mixer(wav) - wav
+    torch.testing.assert_close(added.norm(dim=1), wav.norm(dim=1))
+    cosine = torch.nn.functional.cosine_similarity(added, drawn, dim=1)
+    torch.testing.assert_close(cosine, torch.ones(6))
+    mixer = ClipMixer(noise=lambda *_: drawn, noise_probability=0.5, noise_snr_db=(5, 10))
+    added = torch.cat([mixer(wav) - wav for _ in range(50)])
+    mixed = added.norm(dim=1) > 0
+    assert 0.4 < float(mixed.float().mean()) < 0.6
+    ratio = 20 * (wav.repeat(50, 1).norm(dim=1) / added.norm(dim=1))[mixed].log10()
+    assert 4.99 < ratio.min() < 5.5 and 9.5 < ratio.max() < 10.01
+    silence = ClipMixer(noise=lambda *_: torch.zeros(6, 4000))(wav)
+    assert torch.equal(silence, wav)
 
 
 def test_one_cycle():

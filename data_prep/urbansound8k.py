@@ -1,0 +1,114 @@
+"""UrbanSound8K (Salamon, Jacoby and Bello, 2014), in the published folder layout.
+
+data_folder/audio/fold1 … fold10/*.wav
+data_folder/metadata/UrbanSound8K.csv   slice_file_name, fsID, start, end, salience, fold,
+                                        classID, class
+"""
+
+import logging
+import re
+
+import soundfile
+
+from data_prep.manifest import (
+    DataError,
+    audio_duration,
+    read_table,
+    require_folder,
+    to_int,
+    write_manifest,
+)
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("slice_file_name", "fsID", "fold", "classID", "class")
+_HINT = (
+    "Give the folder that holds audio/fold1 … fold10 and metadata/UrbanSound8K.csv: "
+    "--data_folder=/path/to/UrbanSound8K."
+)
+# libsndfile's note on a chunk that says it is longer than the file.
+_CUT = re.compile(r"^data\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+_UNKNOWN_LENGTH = 0x7FFFF000  # written by programs that stream and never fill the header in
+
+
+def prepare(data_folder, manifest):
+    """Write the manifest of UrbanSound8K.
+
+    The published folds keep all slices of one recording (``fsID``) together, so they must not be
+    shuffled. A copy that lacks whole folds will do for the others: they are named in a warning,
+    and asking for one of them later is an error (``data_prep.manifest.select_folds``).
+
+    Arguments
+    ---------
+    data_folder : path
+        The unpacked data set.
+    manifest : path
+        CSV to write.
+
+    Returns
+    -------
+    list of str
+        Class names in the order of ``classID``.
+
+    Raises
+    ------
+    DataError
+        For a missing folder, file or column, or a damaged row or file; names file and row.
+    """
+    folder = require_folder(data_folder, "data_folder", _HINT)
+    meta = folder / "metadata" / "UrbanSound8K.csv"
+    table = read_table(meta, COLUMNS).rename(columns={"class": "label"})
+    there = {p.name for p in folder.glob("audio/fold*") if p.is_dir()}
+    rows, classes, seen, absent = [], {}, {}, {}
+    for i, row in enumerate(table.itertuples(index=False)):
+        line = i + 2  # as an editor counts: the header is line 1
+        number = to_int(row.classID, "classID", meta, line)
+        fold = to_int(row.fold, "fold", meta, line)
+        if classes.setdefault(number, row.label) != row.label:
+            raise DataError(
+                f"{meta}, row {line}: classID {number} is {row.label!r} here and "
+                f"{classes[number]!r} above."
+            )
+        name = row.slice_file_name
+        if seen.setdefault(name, line) != line:
+            raise DataError(f"{meta}, row {line}: {name} is in row {seen[name]} already.")
+        if f"fold{fold}" not in there:
+            absent[fold] = absent.get(fold, 0) + 1
+            continue
+        relative = f"audio/fold{fold}/{name}"
+        where = f"{meta}, row {line},"
+        duration = audio_duration(folder / relative, where)
+        _require_whole(folder / relative, where)
+        rows.append(
+            {
+                "ID": name.rsplit(".", 1)[0],
+                "duration": round(duration, 4),
+                "wav": relative,
+                "fold": fold,
+                "label": row.label,
+                "source": row.fsID,
+                "clean": "",
+            }
+        )
+    if not rows:
+        raise DataError(f"There are no clips below {folder}/audio. {_HINT}")
+    if absent:
+        logger.warning(
+            "%s lacks %s: %d of the %d clips are left out.",
+            folder / "audio",
+            ", ".join(f"fold{fold}" for fold in sorted(absent)),
+            sum(absent.values()),
+            len(table),
+        )
+    write_manifest(rows, manifest)
+    return [classes[number] for number in sorted(classes)]
+
+
+def _require_whole(path, where):
+    """DataError for a WAV that ends before its header says; libsndfile reads on regardless."""
+    cut = _CUT.search(soundfile.info(str(path)).extra_info)
+    if cut:
+        declared, found = map(int, cut.groups())
+        # A header that is off by some bytes loses nothing that could be heard.
+        if found < 0.99 * declared < _UNKNOWN_LENGTH:
+            raise DataError(f"{where} names {path}, which is cut short: its end is missing.")

@@ -1,0 +1,211 @@
+"""Every YAML in recipes/ does what it is for: one epoch, one evaluation or one explanation.
+
+The files are found, not listed, and run in the order in which they need each other: a setting
+that names weights (…/best) must name those that another YAML of the same folder leaves.
+"""
+
+import importlib
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import soundfile
+from layouts import sound, write_esc50, write_sound, write_urbansound8k
+
+from lmac.config import merge, settings
+from recipes.folds import module_of
+
+RECIPES = sorted(Path("recipes").glob("*/*.yaml"))
+# Only keys that a YAML has are given to it.
+TINY = {
+    "classifier_width": 2,
+    "decoder_hidden": 4,
+    "l2i_hidden": 4,
+    "n_components": 3,
+    "nmf_max_epochs": 1,
+    "number_of_epochs": 1,
+    "batch_size": 6,
+    "signal_length_s": 0.5,
+    "window_s": 0.5,
+    "overlap_s": 0.1,
+    "clips_per_class": 5,
+    "out_n_neurons": 3,
+    "last_contaminants": 2,
+    "listen": 0,
+    "n_boot": 5,
+}
+# By the module that prepares a data set: what its fixture changes. None: it makes itself.
+DATASETS = {
+    "data_prep.esc50": write_esc50,
+    "data_prep.urbansound8k": write_urbansound8k,
+    "data_prep.builtin_sounds": None,
+}
+CONTAMINANTS = {"id": "wham_noise/tt", "speech": "LJSpeech-1.1/wavs"}
+
+
+def tag_of(node):
+    return getattr(getattr(node, "tag", None), "value", None) or ""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """Runs recipes on tiny data, each once."""
+    return Bench(tmp_path_factory.mktemp("recipes"))
+
+
+class Bench:
+    def __init__(self, folder):
+        self.folder = folder
+        self.done = {}
+        for name in ("wham_noise/tr", "wham_noise/tt", "LJSpeech-1.1/wavs"):
+            for i in range(3):
+                write_sound(folder / name / f"{i}.wav", 0.7, rate=22050, seed=i)
+        soundfile.write(folder / "sound.flac", sound(1.2, 44100, 2), 44100)
+
+    def data(self, tree):
+        """The folder of the data set that ``tree`` names, or None where it makes its own."""
+        module = tag_of(tree["prepare_data"]).removeprefix("!name:").rpartition(".")[0]
+        assert module in DATASETS, f"no fixture of {module}: add one to {__file__}"
+        if DATASETS[module] is None:
+            return None
+        if not (self.folder / module).exists():
+            DATASETS[module](self.folder / module, seconds=0.6)
+        return self.folder / module
+
+    def overrides(self, path, domain):
+        tree = merge(path)
+        own = {key: value for key, value in TINY.items() if key in tree}
+        own["results_folder"] = str(self.folder / path.parent.name)
+        if "domain" in tree:
+            own["domain"] = domain or tree["domain"]
+        if "audio" in tree:
+            own["audio"] = str(self.folder / "sound.flac")
+            del own["out_n_neurons"]  # counted in the classifier's folder
+        else:
+            data = self.data(tree)
+            if data is None:
+                del own["out_n_neurons"]
+            else:
+                own["data_folder"] = str(data)
+        if tree.get("scenario") in CONTAMINANTS:
+            own["contaminant_folder"] = str(self.folder / CONTAMINANTS[tree["scenario"]])
+        return own
+
+    def run(self, path, domain=None):
+        """Run ``path`` after what it needs; its settings and output folder."""
+        key = (path, domain)
+        if key not in self.done:
+            own = self.overrides(path, domain)
+            plain = settings(path, own)
+            for name, value in plain.items():
+                if str(value).endswith("/best"):
+                    self.run(*self.maker(path, plain, name))
+            module = importlib.import_module(module_of(path))
+            if module.__name__ == "recipes.table":
+                module = importlib.import_module("eval_explanations")  # which it starts
+            words = [f"--{k}={v}" for k, v in own.items()]
+            module.main([str(path), *words, "--device=cpu"])
+            self.done[key] = SimpleNamespace(out=Path(plain["output_folder"]), **plain)
+        return self.done[key]
+
+    def maker(self, path, plain, name):
+        """The YAML beside ``path``, and its domain, that leaves the weights ``plain[name]``."""
+        domain = plain.get("domain")
+        for other in sorted(path.parent.glob("*.yaml")):
+            if other != path and "number_of_epochs" in merge(other):
+                made = settings(other, self.overrides(other, domain))
+                if Path(made["output_folder"]) / "best" == Path(plain[name]):
+                    return other, domain if "domain" in made else None
+        pytest.fail(f"{path}: no YAML beside it writes {name} {plain[name]}")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=str)
+def test_every_recipe_runs(path, bench):
+    done = bench.run(path)
+    if "audio" in merge(path):
+        result = json.loads(next(done.out.glob("sound/*/explanation.json")).read_text())
+        assert math.isfinite(result["p_in"])
+    elif "scenario" in merge(path):
+        summary = pd.read_csv(done.out / "summary.csv")
+        assert set(summary["method"]) == set(done.methods) and (summary["n"] > 0).all()
+        assert set(summary["scenario"]) == {done.scenario}
+        assert summary[["FF", "MM"]].notna().all(axis=None)
+    else:
+        assert_trained(done)
+
+
+def assert_trained(done):
+    """One epoch, with finite numbers."""
+    log = (done.out / "train_log.txt").read_text()
+    assert "train loss" in log and "nan" not in log.lower()
+    assert list((done.out / "best").glob("*.ckpt"))
+
+
+@pytest.mark.parametrize("scenario", ["id", "mixtures", "white_noise", "speech"])
+@pytest.mark.parametrize("domain", ["stft", "mel"])
+def test_urbansound8k_in_both_domains_and_all_scenarios(bench, domain, scenario):
+    path = Path("recipes/UrbanSound8K/evaluation.yaml")
+    classifier, decoder = (bench.run(path.with_name(f"{n}.yaml"), d) for n, d in
+                           (("classifier", None), ("lmac", domain)))  # fmt: skip
+    words = {**bench.overrides(path, domain), "scenario": scenario, "methods": "[L-MAC,All-ones]"}
+    words["output_folder"] = str(bench.folder / "us8k" / f"{scenario}_{domain}")
+    if scenario in CONTAMINANTS:
+        words["contaminant_folder"] = bench.folder / CONTAMINANTS[scenario]
+    module = importlib.import_module("eval_explanations")
+    module.main([str(path), *(f"--{k}={v}" for k, v in words.items()), "--device=cpu"])
+    rows = pd.read_csv(Path(words["output_folder"]) / "metrics.csv")
+    manifest = pd.read_csv(Path(words["output_folder"]) / "scenario.csv", keep_default_na=False)
+    assert set(rows["method"]) == {"L-MAC", "All-ones"} and set(rows["domain"]) == {domain}
+    assert manifest["target_wav"].str.startswith("audio/fold9/").all()
+    if scenario == "mixtures":
+        assert manifest["contaminant_wav"].str.startswith("audio/fold10/").all()
+
+
+@pytest.mark.parametrize("name", ["classifier", "lmac"])
+def test_training_takes_wham_noise_and_evaluation_is_refused_it(bench, name, tmp_path):
+    path = Path(f"recipes/UrbanSound8K/{name}.yaml")
+    bench.run(path)
+    own = bench.overrides(path, None)
+    if name == "lmac":
+        own["classifier_checkpoint"] = settings(path, own)["classifier_checkpoint"]
+    own |= {"noise_folder": bench.folder / "wham_noise" / "tr", "output_folder": tmp_path / name}
+    module = importlib.import_module(module_of(path))
+    module.main([str(path), *(f"--{k}={v}" for k, v in own.items()), "--device=cpu"])
+    assert_trained(SimpleNamespace(out=tmp_path / name))
+    # The folder has another name now, so only what lies beside the weights can tell.
+    (tmp_path / "street").symlink_to(bench.folder / "wham_noise" / "tr")
+    text = (tmp_path / name / "hyperparams.yaml").read_text()
+    (tmp_path / name / "hyperparams.yaml").write_text(
+        text.replace(str(bench.folder / "wham_noise" / "tr"), str(bench.folder / "LJSpeech-1.1"))
+    )
+    evaluation = path.with_name("evaluation.yaml")
+    words = {**bench.overrides(evaluation, None), "output_folder": tmp_path / "out",
+             f"{name}_checkpoint": tmp_path / name / "best", "scenario": "speech",
+             "contaminant_folder": bench.folder / "LJSpeech-1.1/wavs"}  # fmt: skip
+    main = importlib.import_module("eval_explanations").main
+    with pytest.raises(ValueError, match="shares recordings with .*LJSpeech-1.1, the noise that"):
+        main([str(evaluation), *(f"--{k}={v}" for k, v in words.items()), "--device=cpu"])
+    words |= {"scenario": "id", "contaminant_folder": bench.folder / "wham_noise" / "tr"}
+    with pytest.raises(ValueError, match="WHAM!'s tr, which is for training only: give .*/cv or"):
+        main([str(evaluation), *(f"--{k}={v}" for k, v in words.items()), "--device=cpu"])
+    assert not (tmp_path / "out" / "scenario.csv").exists()
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=str)
+def test_every_recipe_states_the_classes_of_its_data(path):
+    """The fixtures have three classes; the real numbers are these."""
+    classes = {"ESC-10": 10, "ESC-50": 50, "UrbanSound8K": 10, "built-in sounds": 10}
+    plain = settings(path)
+    if "dataset" in plain:
+        assert plain["out_n_neurons"] == classes[plain["dataset"]]
+
+
+def test_the_fixture_finds_a_recipe_whose_parts_do_not_meet(bench, tmp_path):
+    """The check above can fail."""
+    path = Path("recipes/ESC10/evaluation.yaml")
+    plain = {"domain": "stft", "lmac_checkpoint": str(tmp_path / "elsewhere" / "best")}
+    with pytest.raises(pytest.fail.Exception, match="no YAML beside it writes lmac_checkpoint"):
+        bench.maker(path, plain, "lmac_checkpoint")
