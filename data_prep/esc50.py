@@ -60,6 +60,7 @@ def prepare(data_folder, manifest, esc10_only=False):
                 "wav": relative,
                 "fold": to_int(row.fold, "fold", meta, line),
                 "label": row.category,
+                "source": getattr(row, "src_file", ""),
                 "clean": "",
             }
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import soundfile
 
-COLUMNS = ("ID", "duration", "wav", "fold", "label", "clean")
+COLUMNS = ("ID", "duration", "wav", "fold", "label", "source", "clean")
 
 
 class DataError(ValueError):
