@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
-from data_prep.audio import AudioCache, fit_length, peak_normalise
+from data_prep.audio import AudioCache, AudioError, fit_length, peak_normalise
 from data_prep.manifest import DataError, read_manifest, select_folds
 
 
@@ -15,7 +16,11 @@ def prepare(hparams):
     Reads from ``hparams``: ``prepare_data`` (a function of the data set's file), ``manifest``,
     ``out_n_neurons``.
     """
+    if not if_main_process():
+        ddp_barrier()  # one process downloads and writes; the others find everything done
     labels = hparams["prepare_data"](manifest=hparams["manifest"])
+    if if_main_process():
+        ddp_barrier()
     if len(labels) != hparams["out_n_neurons"]:
         raise DataError(
             f"The data set has {len(labels)} classes, but out_n_neurons is "
@@ -25,25 +30,49 @@ def prepare(hparams):
 
 
 def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample_rate=16000):
-    """Clips as items with keys ``id``, ``sig`` (float32 [n_samples], peak 1), ``label``.
+    """Clips as items with keys ``id``, ``sig`` (float32 [n_samples], peak 1), ``class``.
 
-    Shorter clips are zero-padded at the end, longer ones cropped at the end.
+    Shorter clips are zero-padded at the end, longer ones cropped at the end. With a
+    ``cache_folder``, everything that is not in it yet is decoded now: training never waits for
+    it, and files that cannot be used are named before it starts (DataError).
     """
     cache = AudioCache(cache_folder, sample_rate)
     number = {name: i for i, name in enumerate(labels)}
     folder = Path(data_folder)
+    items = {row.ID: {"row": "", **row._asdict()} for row in rows.itertuples(index=False)}
+    if cache_folder:
+        damaged = cache.fill(folder / item["wav"] for item in items.values())
+        if damaged:
+            raise DataError(_damage(items.values(), folder, damaged))
 
-    def waveform(wav):
-        return peak_normalise(torch.from_numpy(fit_length(cache(folder / wav), n_samples)))
+    def waveform(wav, row):
+        try:
+            samples = cache(folder / wav)
+        except AudioError as error:
+            raise DataError(_named(error, row)) from error
+        return peak_normalise(torch.from_numpy(fit_length(samples, n_samples)))
 
     return DynamicItemDataset(
-        {row.ID: row._asdict() for row in rows.itertuples(index=False)},
+        items,
         dynamic_items=[
-            {"func": waveform, "takes": "wav", "provides": "sig"},
+            {"func": waveform, "takes": ["wav", "row"], "provides": "sig"},
             {"func": number.__getitem__, "takes": "label", "provides": "class"},
         ],
         output_keys=["id", "sig", "class"],
     )
+
+
+def _named(error, row):
+    return f"{error} It is row {row} of the metadata." if row else str(error)
+
+
+def _damage(items, folder, damaged):
+    """One message for all files that cannot be used, the first ten by name."""
+    found = [(damaged[folder / i["wav"]], i["row"]) for i in items if folder / i["wav"] in damaged]
+    lines = [_named(*one) for one in found[:10]]
+    if len(found) > 10:
+        lines.append(f"{len(found) - 10} more: check_dataset.py names all damaged files.")
+    return "\n".join(lines)
 
 
 def fold_datasets(hparams, manifest, labels, splits=("train", "valid", "test")):

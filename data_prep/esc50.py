@@ -4,14 +4,7 @@ data_folder/audio/*.wav     any file type soundfile reads
 data_folder/meta/esc50.csv  filename, fold, target, category, esc10, src_file, take
 """
 
-from data_prep.manifest import (
-    DataError,
-    audio_duration,
-    read_table,
-    require_folder,
-    to_int,
-    write_manifest,
-)
+from data_prep.manifest import DataError, read_rows, require_folder, to_int, write_manifest
 
 _HINT = "Give the folder that holds audio/ and meta/esc50.csv: --data_folder=/path/to/ESC-50."
 
@@ -40,10 +33,9 @@ def prepare(data_folder, manifest, esc10_only=False):
     """
     folder = require_folder(data_folder, "data_folder", _HINT)
     meta = folder / "meta" / "esc50.csv"
-    table = read_table(meta, ("filename", "fold", "target", "category", "esc10"))
+    columns = ("filename", "fold", "target", "category", "esc10")
     rows, targets = [], {}
-    for i, row in enumerate(table.itertuples(index=False)):
-        line = i + 2  # as an editor counts: the header is line 1
+    for line, row in read_rows(meta, columns):
         if esc10_only and row.esc10.strip().lower() != "true":
             continue
         target = to_int(row.target, "target", meta, line)
@@ -52,19 +44,17 @@ def prepare(data_folder, manifest, esc10_only=False):
                 f"{meta}, row {line}: target {target} is {row.category!r} here and "
                 f"{targets[target]!r} above."
             )
-        relative = f"audio/{row.filename}"
         rows.append(
             {
                 "ID": row.filename.rsplit(".", 1)[0],
-                "duration": round(audio_duration(folder / relative, f"{meta}, row {line},"), 4),
-                "wav": relative,
+                "wav": f"audio/{row.filename}",
                 "fold": to_int(row.fold, "fold", meta, line),
                 "label": row.category,
                 "source": getattr(row, "src_file", ""),
-                "clean": "",
+                "row": line,
             }
         )
     if not rows:
         raise DataError(f"{meta} has no {'ESC-10 ' if esc10_only else ''}clips.")
-    write_manifest(rows, manifest)
+    write_manifest(rows, manifest, folder, meta)
     return [targets[t] for t in sorted(targets)]
