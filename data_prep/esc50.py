@@ -4,12 +4,22 @@ data_folder/audio/*.wav     any file type soundfile reads
 data_folder/meta/esc50.csv  filename, fold, target, category, esc10, src_file, take
 """
 
+from pathlib import Path
+
+from data_prep.download import fetch_archive
 from data_prep.manifest import DataError, read_rows, require_folder, to_int, write_manifest
 
-_HINT = "Give the folder that holds audio/ and meta/esc50.csv: --data_folder=/path/to/ESC-50."
+URL = "https://github.com/karolpiczak/ESC-50/archive/master.zip"
+N_CLIPS = 2000
+_HINT = (
+    "Give the folder that holds audio/ and meta/esc50.csv: --data_folder=/path/to/ESC-50; "
+    "with --download=True it is fetched there (about 600 MB)."
+)
 
 
-def prepare(data_folder, manifest, esc10_only=False):
+def prepare(
+    data_folder, manifest, esc10_only=False, download=False, download_url=URL, download_sha256=None
+):
     """Write the manifest of ESC-50.
 
     Arguments
@@ -20,6 +30,11 @@ def prepare(data_folder, manifest, esc10_only=False):
         CSV to write.
     esc10_only : bool
         Keep only the ten classes of ESC-10.
+    download : bool
+        Fetch the data set when ``data_folder`` does not exist or is empty.
+    download_url, download_sha256 : str
+        Where from, and the checksum of the archive if it is known. (That of GitHub may change
+        while the content stays the same.)
 
     Returns
     -------
@@ -29,10 +44,17 @@ def prepare(data_folder, manifest, esc10_only=False):
     Raises
     ------
     DataError
-        For a missing folder, file or column, or a damaged row; names file and row.
+        For a missing folder, file or column, or a damaged row, with file and row; for a download
+        that failed.
     """
+    if download and data_folder and not _metadata(data_folder).is_file():
+        by_hand = (
+            f"By hand: fetch {download_url}, unpack it, and rename or link its folder so that "
+            f"{_metadata(data_folder)} exists."
+        )
+        fetch_archive(download_url, data_folder, by_hand, download_sha256, _require_complete)
     folder = require_folder(data_folder, "data_folder", _HINT)
-    meta = folder / "meta" / "esc50.csv"
+    meta = _metadata(folder)
     columns = ("filename", "fold", "target", "category", "esc10")
     rows, targets = [], {}
     for line, row in read_rows(meta, columns):
@@ -58,3 +80,18 @@ def prepare(data_folder, manifest, esc10_only=False):
         raise DataError(f"{meta} has no {'ESC-10 ' if esc10_only else ''}clips.")
     write_manifest(rows, manifest, folder, meta)
     return [targets[t] for t in sorted(targets)]
+
+
+def _metadata(folder):
+    return Path(folder) / "meta" / "esc50.csv"
+
+
+def _require_complete(folder):
+    """DataError unless ``folder`` is the whole ESC-50."""
+    names = [row.filename for _, row in read_rows(_metadata(folder), ("filename",))]
+    absent = [name for name in names if not (folder / "audio" / name).is_file()]
+    if len(names) != N_CLIPS or absent:
+        raise DataError(
+            f"it has {len(names)} rows and {len(names) - len(absent)} of their files, ESC-50 has "
+            f"{N_CLIPS}."
+        )
