@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
 from data_prep.audio import AudioError, decode
@@ -192,6 +193,6 @@ def check_figure(table, name, path):
     bars = axes["found"].barh(names, list(found.values()), color="tab:orange")
     axes["found"].bar_label(bars, padding=2)
     axes["found"].invert_yaxis()
-    axes["found"].margins(x=0.15)
+    axes["found"].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes["found"].set(xlabel="clips", xlim=(0, max(1.2, 1.2 * max(found.values()))))
     figure.savefig(path, dpi=150)

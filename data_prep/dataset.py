@@ -1,13 +1,16 @@
 """Manifests to SpeechBrain data sets of waveforms of one length."""
 
+import logging
 from pathlib import Path
 
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
-from data_prep.audio import AudioCache, AudioError, fit_length, peak_normalise
+from data_prep.audio import AudioCache, AudioError, fit_length, is_silent, peak_normalise
 from data_prep.manifest import DataError, read_manifest, select_folds
+
+logger = logging.getLogger(__name__)
 
 
 def prepare(hparams):
@@ -34,7 +37,8 @@ def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample
 
     Shorter clips are zero-padded at the end, longer ones cropped at the end. With a
     ``cache_folder``, everything that is not in it yet is decoded now: training never waits for
-    it, and files that cannot be used are named before it starts (DataError).
+    it, and files that cannot be used are named before it starts (DataError). Silent clips are
+    used as they are, and named in a warning.
     """
     cache = AudioCache(cache_folder, sample_rate)
     number = {name: i for i, name in enumerate(labels)}
@@ -44,12 +48,16 @@ def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample
         damaged = cache.fill(folder / item["wav"] for item in items.values())
         if damaged:
             raise DataError(_damage(items.values(), folder, damaged))
+        silent = [i for i in items.values() if is_silent(cache(folder / i["wav"]))]
+        if silent:
+            names = "; ".join(_row(i["row"], folder / i["wav"]) for i in silent)
+            logger.warning("%d of %d clips are silent: %s", len(silent), len(items), names)
 
     def waveform(wav, row):
         try:
             samples = cache(folder / wav)
         except AudioError as error:
-            raise DataError(_named(error, row)) from error
+            raise DataError(_row(row, error)) from error
         return peak_normalise(torch.from_numpy(fit_length(samples, n_samples)))
 
     return DynamicItemDataset(
@@ -62,16 +70,17 @@ def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample
     )
 
 
-def _named(error, row):
-    return f"{error} It is row {row} of the metadata." if row else str(error)
+def _row(row, text):
+    """``text`` with the row of the metadata in front, where it is known."""
+    return f"row {row} of the metadata: {text}" if row else str(text)
 
 
 def _damage(items, folder, damaged):
     """One message for all files that cannot be used, the first ten by name."""
-    found = [(damaged[folder / i["wav"]], i["row"]) for i in items if folder / i["wav"] in damaged]
-    lines = [_named(*one) for one in found[:10]]
-    if len(found) > 10:
-        lines.append(f"{len(found) - 10} more: check_dataset.py names all damaged files.")
+    found = [i for i in items if folder / i["wav"] in damaged]
+    lines = [_row(i["row"], damaged[folder / i["wav"]]) for i in found]
+    if len(lines) > 10:
+        lines[10:] = [f"{len(lines) - 10} more: check_dataset.py names all damaged files."]
     return "\n".join(lines)
 
 
