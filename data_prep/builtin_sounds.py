@@ -51,7 +51,7 @@ def prepare(data_folder, manifest, **options):
             {
                 "ID": row.filename.rsplit(".", 1)[0],
                 "wav": f"audio/{row.filename}",
-                "fold": to_int(row.fold, "fold", meta, line),
+                "fold": row.fold,
                 "label": row.category,
                 "clean": f"clean/{row.filename}",
                 "row": line,

@@ -70,7 +70,7 @@ def prepare(
             {
                 "ID": row.filename.rsplit(".", 1)[0],
                 "wav": f"audio/{row.filename}",
-                "fold": to_int(row.fold, "fold", meta, line),
+                "fold": row.fold,
                 "label": row.category,
                 "source": getattr(row, "src_file", ""),
                 "row": line,

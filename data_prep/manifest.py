@@ -115,8 +115,8 @@ def write_manifest(rows, path, data_folder=None, meta="The data set"):
     Arguments
     ---------
     rows : iterable of dict
-        ``ID``, ``wav`` (relative to ``data_folder``), ``fold``, ``label``, and where known
-        ``source``, ``clean`` and ``row`` (line of the metadata file).
+        ``ID``, ``wav`` (relative to ``data_folder``), ``fold`` (also as a string), ``label``, and
+        where known ``source``, ``clean`` and ``row`` (line of the metadata file).
     path : path
         CSV to write.
     data_folder : path, optional
@@ -124,37 +124,49 @@ def write_manifest(rows, path, data_folder=None, meta="The data set"):
     meta : path
         The metadata file, as messages name it.
 
+    Returns
+    -------
+    list of str
+        The labels, sorted.
+
     Raises
     ------
     DataError
-        When two rows have the same ID.
+        When two rows have the same ID, a fold is no number or a label is empty.
     DamagedData
         When files are missing, unreadable, empty or cut short; names the first with its row.
     """
     path = Path(path)
     rows = [dict(row) for row in rows]
-    _require_unique(rows, meta)
+    _require_sound(rows, meta)
     before = path.read_text(encoding="utf-8") if path.exists() else None
     changed = 0 if data_folder is None else _measure(rows, path, Path(data_folder), meta)
+    labels = sorted({row["label"] for row in rows})
     table = pd.DataFrame(rows, columns=list(WRITTEN))
     if before == table.to_csv(index=False, lineterminator="\n"):
-        return
+        return labels
     write_table(rows, WRITTEN, path)
     if before is None:
         logger.info("Manifest of %d clips: %s", len(rows), path)
     else:
         reason = f"{changed} of {len(rows)} files are new or changed" if changed else "the rows did"
         logger.warning("%s no longer agreed with %s (%s) and was written anew.", path, meta, reason)
+    return labels
 
 
-def _require_unique(rows, meta):
+def _require_sound(rows, meta):
+    """Make the folds integers; DataError for a row that would be misread or lost."""
     first = {}
     for row in rows:
+        line = row.get("row", "?")
+        row["fold"] = to_int(row["fold"], "fold", meta, line)
+        if not row["label"]:
+            raise DataError(f"{meta}, row {line}: clip {row['ID']} has no label.")
         earlier = first.setdefault(row["ID"], row)
         if earlier is not row:
             raise DataError(
-                f"{meta}, row {row.get('row', '?')}: clip {row['ID']} is also in row "
-                f"{earlier.get('row', '?')}; each clip needs an ID of its own."
+                f"{meta}, row {line}: clip {row['ID']} is also in row {earlier.get('row', '?')}; "
+                "each clip needs an ID of its own."
             )
 
 

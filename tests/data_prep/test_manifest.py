@@ -127,6 +127,15 @@ def test_two_clips_of_one_name_are_refused(listed, tmp_path):
         write(listed, tmp_path / "m.csv")
 
 
+@pytest.mark.parametrize(
+    "change,message", [({"fold": "1.5"}, "column fold holds '1.5'"), ({"label": ""}, "no label")]
+)
+def test_a_row_that_would_be_misread_is_named(listed, tmp_path, change, message):
+    listed[1][1].update(change)
+    with pytest.raises(DataError, match=f"meta.csv, row 3: .*{message}"):
+        write(listed, tmp_path / "m.csv")
+
+
 def test_rows_that_know_their_durations_need_no_folder(tmp_path):
     rows = [{"ID": "a", "duration": 1.5, "wav": "none.wav", "fold": 1, "label": "x", "clean": ""}]
     write_manifest(rows, tmp_path / "m.csv")
