@@ -68,6 +68,7 @@ def measure(args, cache):
         "data_folder": args.data_folder,
         "classifier_checkpoint": "none",
         "classifier_width": args.width,
+        "signal_length_s": args.seconds,
         "noise_folder": args.noise_folder,
         "results_folder": str(cache),
     }
@@ -124,7 +125,7 @@ def report(args, n_clips, rates, load_before):
     lines = [
         "# Does loading keep up with training?",
         "",
-        f"Training folds of ESC-10 ({n_clips} Ogg clips of 5 s at 44.1 kHz, to 16 kHz); L-MAC step "
+        f"Training folds of ESC-10 ({n_clips} clips, Ogg at 44.1 kHz, to {args.seconds:g} s at 16 kHz); L-MAC step "
         f"at batch 16, CNN14 of width {args.width}, domain stft; medians of one run; commit "
         f"{commit()}, {hardware(args.device)}.",
         "",
@@ -146,7 +147,8 @@ def report(args, n_clips, rates, load_before):
     return "\n".join(lines) + "\n"
 
 
-def main():
+def parse(argv=None):
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -155,10 +157,15 @@ def main():
         "--noise_folder", help="WHAM!'s tr; by default clips of the batch are mixed"
     )
     parser.add_argument("--width", type=int, default=16, help="of CNN14")
+    parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", default="benchmarks/results/loading.md")
-    args = parser.parse_args()
+    return parser.parse_args(argv)
+
+
+def main():
+    args = parse()
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as cache:
         n_clips, rates = measure(args, Path(cache))
