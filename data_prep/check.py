@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -86,25 +87,31 @@ def scan(rows, data_folder):
             others = same.drop(index)
             if len(others):
                 leak = (others["fold"] != row["fold"]).any()
-                note = "duplicate in another fold" if leak else "duplicate"
-                note += f" of {' '.join(others['ID'])}"
+                note = f"duplicate of {' '.join(others['ID'])}" + (
+                    " in another fold" if leak else ""
+                )
                 table.loc[index, "notes"] = ", ".join(filter(None, [row["notes"], note]))
     return table
 
 
 def _md(heads, rows):
-    """A Markdown table; the first column is text, the others numbers."""
-    lines = ["| " + " | ".join(heads) + " |", "| --- |" + " ---: |" * (len(heads) - 1)]
-    cells = (["" if c is None else str(c).replace("|", "\\|") for c in row] for row in rows)
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in cells)])
+    """A Markdown table; columns of numbers are aligned to the right."""
+    rows = [list(row) for row in rows]
+    numbers = [
+        all(isinstance(c, int | float) for c in column) for column in zip(*rows, strict=True)
+    ]
+    lines = [heads, ["---:" if n else "---" for n in numbers], *rows]
+    return "\n".join(
+        "| " + " | ".join(str(c).replace("|", "\\|") for c in line) + " |" for line in lines
+    )
 
 
 def _kinds(table):
-    """Kind of note to the rows that have it, e.g. ``clipped``."""
+    """Kind of note to the rows that have it: ``duplicate of b`` is of the kind ``duplicate``."""
     kinds = {}
     for row in table.itertuples():
         for note in filter(None, row.notes.split(", ")):
-            kinds.setdefault(note.split(" of ")[0], []).append(row)
+            kinds.setdefault(re.sub(r" of .*?( in another fold)?$", r"\1", note), []).append(row)
     return kinds
 
 

@@ -38,7 +38,7 @@ def fetch_archive(url, folder, by_hand, sha256=None, verify=None, max_bytes=10**
     verify : callable, optional
         Called with the unpacked folder before it gets its name; raises DataError.
     max_bytes : int
-        Archives that hold more than this are refused.
+        Archives that are larger or hold more than this are refused.
     timeout : float
         Seconds without an answer after which the server is given up.
 
@@ -54,7 +54,10 @@ def fetch_archive(url, folder, by_hand, sha256=None, verify=None, max_bytes=10**
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f"{folder.name}.zip.part")
     try:
-        _download(url, part, timeout)
+        _download(url, part, max_bytes, timeout)
+    except DataError as error:
+        _discard(part)
+        raise DataError(f"The archive from {url} is refused: {error}") from None
     except urllib.error.HTTPError as error:
         raise DataError(f"{url} cannot be had (HTTP status {error.code}). {by_hand}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -98,7 +101,7 @@ def _validator(part):
     return part.with_name(f"{part.name}.version")
 
 
-def _download(url, part, timeout):
+def _download(url, part, max_bytes, timeout):
     """Append what ``part`` lacks of ``url``; OSError, ValueError or HTTPException on failure."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "data_prep"})
@@ -114,7 +117,7 @@ def _download(url, part, timeout):
         if error.headers.get("Content-Range") == f"bytes */{have}":
             return
         _discard(part)
-        return _download(url, part, timeout)
+        return _download(url, part, max_bytes, timeout)
     with response:
         resumed = response.status == 206
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -135,6 +138,8 @@ def _download(url, part, timeout):
             while chunk := response.read1(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
+                if bar.n > max_bytes:
+                    raise DataError(f"it is larger than {max_bytes / 1e9:g} GB.")
     if total is not None and part.stat().st_size < total:
         raise ConnectionError(f"of {total / 1e6:.1f} MB")
 

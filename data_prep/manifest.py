@@ -139,7 +139,7 @@ def write_manifest(rows, path, data_folder=None, meta="The data set"):
     path = Path(path)
     rows = [dict(row) for row in rows]
     _require_sound(rows, meta)
-    before = path.read_text(encoding="utf-8") if path.exists() else None
+    before = path.read_text("utf-8", errors="replace") if path.exists() else None
     changed = 0 if data_folder is None else _measure(rows, path, Path(data_folder), meta)
     labels = sorted({row["label"] for row in rows})
     table = pd.DataFrame(rows, columns=list(WRITTEN))

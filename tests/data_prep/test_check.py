@@ -75,8 +75,8 @@ def test_every_planted_fault_is_named_at_once(folder, capsys):
         assert message in line and f"| {list(table.index).index(name) + 2} |" in line
     assert text in capsys.readouterr().out
     assert table["notes"][table["notes"] != ""].to_dict() == {
-        "good1": "duplicate in another fold of twin",
-        "twin": "duplicate in another fold of good1",
+        "good1": "duplicate of twin in another fold",
+        "twin": "duplicate of good1 in another fold",
         "sibling": "duplicate of other",
         "other": "duplicate of sibling",
         "silent": "silent",
@@ -84,6 +84,8 @@ def test_every_planted_fault_is_named_at_once(folder, capsys):
         "constant": "constant",
         "clipped": "clipped",
     }
+    assert "| duplicate in another fold | 2 | good1 (row 2), twin (row 4) |" in text
+    assert "| duplicate | 2 | sibling (row 5), other (row 6) |" in text
     assert "**1 in more than one fold** (0)" in text
     assert "9 clips are shorter than 5 s" in text
     assert "| a | 6 | 1 | 7 |" in text and "| b | 6 | 0 | 6 |" in text

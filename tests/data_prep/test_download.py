@@ -204,8 +204,14 @@ def test_links_are_refused(server, tmp_path):
 
 
 def test_an_archive_of_absurd_size_is_refused(server, tmp_path):
+    zeros = io.BytesIO()
+    with zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("zeros", bytes(3_000_000))
+    server.content = zeros.getvalue()
+    assert len(server.content) < 10_000
+    assert not refused(server, tmp_path / "data", "more than 0.002 GB", max_bytes=2_000_000)
     server.content = archive({"zeros": bytes(3_000_000)})
-    refused(server, tmp_path / "data", "more than 0.002 GB", max_bytes=2_000_000)
+    assert not refused(server, tmp_path / "data", "larger than 0.002 GB", max_bytes=2_000_000)
 
 
 def test_a_server_that_will_not_or_cannot(server, tmp_path):
