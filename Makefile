@@ -2,7 +2,8 @@
 # make test                      style and tests
 # make esc10 DATA=/path/ESC-10   the real run of recipes/ESC10
 # make benchmarks [DATA=…]       speed and size against the published decoder; with DATA and
-#                                the classifier of make esc10, metrics after 3 minutes each
+#                                the classifier of make esc10, metrics after 3 minutes each,
+#                                and whether loading keeps up with training
 #
 # Each makes VENV (.venv) by itself; VENV=/elsewhere/.venv reuses another checkout's.
 
@@ -43,6 +44,7 @@ esc10: env
 
 benchmarks: env
 	$(RUN) -m benchmarks.decoders $(if $(DATA),--data_folder=$(DATA) --minutes=3)
+	$(if $(DATA),$(RUN) -m benchmarks.loading --data_folder=$(DATA))
 
 clean:
 	rm -rf results .pytest_cache .ruff_cache

@@ -2,37 +2,81 @@
 
 import hashlib
 import os
+import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
 import torchaudio
+from tqdm import tqdm
+
+# A chunk of this size or more was written to a pipe, by a writer that did not know better.
+_UNKNOWN_SIZE = 0x7FFFFF00
 
 
 class AudioError(ValueError):
     """An audio file that cannot be used; the message names it."""
 
 
-def read_audio(path, sample_rate):
-    """Decode ``path`` to float32 mono samples at ``sample_rate`` Hz, shape [n].
+def cut_short(path):
+    """Whether the end of a WAV, AIFF or Ogg file is missing, which decoders pass over in silence.
 
-    Raises AudioError for a missing, unreadable or empty file and for samples that are not
-    finite.
+    True when more than a hundredth of the announced samples is not there, or when an Ogg stream
+    lacks its last page. Raises OSError when ``path`` cannot be read.
+    """
+    with open(path, "rb") as file:
+        head, size = file.read(12), os.fstat(file.fileno()).st_size
+        if head[:4] == b"OggS":
+            file.seek(max(0, size - 70_000))  # a page has at most 65 307 bytes
+            tail = file.read()
+            last = tail.rfind(b"OggS")
+            return last < 0 or len(tail) < last + 6 or not tail[last + 5] & 4
+        if head[:4] not in (b"RIFF", b"FORM"):
+            return False
+        order, wanted = ("<", b"data") if head[:4] == b"RIFF" else (">", b"SSND")
+        while len(chunk := file.read(8)) == 8:
+            announced = struct.unpack(order + "I", chunk[4:])[0]
+            if chunk[:4] == wanted:
+                missing = announced - (size - file.tell())
+                return announced < _UNKNOWN_SIZE and missing > 0.01 * announced
+            file.seek(announced + announced % 2, os.SEEK_CUR)
+    return False
+
+
+def decode(path):
+    """The samples of ``path`` as they are, float32 [n, channels], and its rate in Hz.
+
+    Raises AudioError for a missing, unreadable, empty or truncated file and for samples that are
+    not finite.
     """
     path = Path(path)
     if not path.is_file():
         raise AudioError(f"Audio file {path} does not exist.")
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            announced, rate = file.frames, file.samplerate
+            samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise AudioError(
             f"Audio file {path} cannot be decoded ({error}): is it damaged or no audio?"
         ) from error
+    if len(samples) < 0.99 * announced or cut_short(path):
+        raise AudioError(f"Audio file {path} is cut short: its end is missing.")
     if len(samples) == 0:
         raise AudioError(f"Audio file {path} holds no samples.")
     if not np.isfinite(samples).all():
         raise AudioError(f"Audio file {path} holds samples that are NaN or infinite.")
+    return samples, rate
+
+
+def read_audio(path, sample_rate):
+    """Decode ``path`` to float32 mono samples at ``sample_rate`` Hz, shape [n].
+
+    Channels are averaged. Raises AudioError as ``decode`` does.
+    """
+    samples, rate = decode(path)
     samples = samples.mean(1)
     if rate != sample_rate:
         wav = torchaudio.functional.resample(torch.from_numpy(samples), rate, sample_rate)
@@ -59,20 +103,57 @@ class AudioCache:
         """Samples of ``path``: float32 [n], read-only when they come from the cache."""
         if self.folder is None:
             return read_audio(path, self.sample_rate)
+        cached = self._entry(path)
+        if not cached.exists():
+            self._decode(path, cached)
+        return np.load(cached, mmap_mode="r")
+
+    def fill(self, paths):
+        """Decode now what is not in the cache yet, with a progress bar.
+
+        Returns
+        -------
+        dict
+            Path to the AudioError of every file that cannot be used.
+        """
+        damaged, missing = {}, []
+        for path in dict.fromkeys(map(Path, paths)):
+            try:
+                if not (cached := self._entry(path)).exists():
+                    missing.append((path, cached))
+            except AudioError as error:
+                damaged[path] = error
+
+        def attempt(task):
+            try:
+                self._decode(*task)
+            except AudioError as error:
+                damaged[task[0]] = error
+
+        if missing:
+            # Threads do: libsndfile and torch leave Python's lock while they work.
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                done = pool.map(attempt, missing)
+                list(tqdm(done, total=len(missing), desc="decoding audio", unit="file"))
+        return damaged
+
+    def _entry(self, path):
+        """Where the samples of ``path`` are kept."""
         path = Path(path)
-        if not path.is_file():
-            raise AudioError(f"Audio file {path} does not exist.")
-        stat = path.stat()
+        try:
+            stat = path.stat()
+        except OSError:
+            raise AudioError(f"Audio file {path} does not exist.") from None
         # A changed file gets a new key, so a stale entry is never used.
         key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{self.sample_rate}"
-        digest = hashlib.sha1(key.encode()).hexdigest()[:12]
-        cached = self.folder / f"{path.stem}-{digest}.npy"
-        if not cached.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = cached.with_name(f"{cached.stem}.{os.getpid()}.tmp.npy")
-            np.save(temporary, read_audio(path, self.sample_rate))
-            os.replace(temporary, cached)
-        return np.load(cached, mmap_mode="r")
+        return self.folder / f"{path.stem}-{hashlib.sha1(key.encode()).hexdigest()[:12]}.npy"
+
+    def _decode(self, path, cached):
+        samples = read_audio(path, self.sample_rate)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = cached.with_name(f"{cached.stem}.{os.getpid()}.tmp.npy")
+        np.save(temporary, samples)
+        os.replace(temporary, cached)
 
 
 def fit_length(samples, n_samples, start=0):
@@ -81,6 +162,13 @@ def fit_length(samples, n_samples, start=0):
     piece = samples[start : start + n_samples]
     out[: len(piece)] = piece
     return out
+
+
+def is_silent(samples):
+    """Whether all ``samples`` [n] are zero."""
+    middle = len(samples) // 2
+    # Looking at the middle first spares reading the rest of nearly every cached file.
+    return not samples[middle : middle + 500].any() and not samples.any()
 
 
 def peak_normalise(wav, eps=1e-8):

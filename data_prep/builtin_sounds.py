@@ -19,7 +19,7 @@ import soundfile as sf
 from tqdm import tqdm
 
 from data_prep.builtin_events import BACKGROUNDS, CLASSES
-from data_prep.manifest import audio_duration, read_table, to_int, write_manifest
+from data_prep.manifest import read_rows, to_int, write_manifest
 
 GENERATOR = "data_prep.builtin_sounds"
 VERSION = 1  # raise it whenever a change alters the audio, so that old folders are regenerated
@@ -44,22 +44,20 @@ def prepare(data_folder, manifest, **options):
     """
     folder = Path(data_folder)
     meta = Path(generate(folder, **options))
-    table = read_table(meta, ("filename", "fold", "target", "category"))
-    targets = dict(zip(table["target"].astype(int), table["category"], strict=True))
-    write_manifest(
-        (
+    rows, targets = [], {}
+    for line, row in read_rows(meta, ("filename", "fold", "target", "category")):
+        targets[to_int(row.target, "target", meta, line)] = row.category
+        rows.append(
             {
                 "ID": row.filename.rsplit(".", 1)[0],
-                "duration": round(audio_duration(folder / "audio" / row.filename, str(meta)), 4),
                 "wav": f"audio/{row.filename}",
-                "fold": to_int(row.fold, "fold", meta, i + 2),
+                "fold": row.fold,
                 "label": row.category,
                 "clean": f"clean/{row.filename}",
+                "row": line,
             }
-            for i, row in enumerate(table.itertuples(index=False))
-        ),
-        manifest,
-    )
+        )
+    write_manifest(rows, manifest, folder, meta)
     return [targets[t] for t in sorted(targets)]
 
 

@@ -1,12 +1,16 @@
 """Manifests to SpeechBrain data sets of waveforms of one length."""
 
+import logging
 from pathlib import Path
 
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
-from data_prep.audio import AudioCache, fit_length, peak_normalise
+from data_prep.audio import AudioCache, AudioError, fit_length, is_silent, peak_normalise
 from data_prep.manifest import DataError, read_manifest, select_folds
+
+logger = logging.getLogger(__name__)
 
 
 def prepare(hparams):
@@ -15,7 +19,11 @@ def prepare(hparams):
     Reads from ``hparams``: ``prepare_data`` (a function of the data set's file), ``manifest``,
     ``out_n_neurons``.
     """
+    if not if_main_process():
+        ddp_barrier()  # one process downloads and writes; the others find everything done
     labels = hparams["prepare_data"](manifest=hparams["manifest"])
+    if if_main_process():
+        ddp_barrier()
     if len(labels) != hparams["out_n_neurons"]:
         raise DataError(
             f"The data set has {len(labels)} classes, but out_n_neurons is "
@@ -25,25 +33,55 @@ def prepare(hparams):
 
 
 def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample_rate=16000):
-    """Clips as items with keys ``id``, ``sig`` (float32 [n_samples], peak 1), ``label``.
+    """Clips as items with keys ``id``, ``sig`` (float32 [n_samples], peak 1), ``class``.
 
-    Shorter clips are zero-padded at the end, longer ones cropped at the end.
+    Shorter clips are zero-padded at the end, longer ones cropped at the end. With a
+    ``cache_folder``, everything that is not in it yet is decoded now: training never waits for
+    it, and files that cannot be used are named before it starts (DataError). Silent clips are
+    used as they are, and named in a warning.
     """
     cache = AudioCache(cache_folder, sample_rate)
     number = {name: i for i, name in enumerate(labels)}
     folder = Path(data_folder)
+    items = {row.ID: {"row": "", **row._asdict()} for row in rows.itertuples(index=False)}
+    if cache_folder:
+        damaged = cache.fill(folder / item["wav"] for item in items.values())
+        if damaged:
+            raise DataError(_damage(items.values(), folder, damaged))
+        silent = [i for i in items.values() if is_silent(cache(folder / i["wav"]))]
+        if silent:
+            names = "; ".join(_row(i["row"], folder / i["wav"]) for i in silent)
+            logger.warning("%d of %d clips are silent: %s", len(silent), len(items), names)
 
-    def waveform(wav):
-        return peak_normalise(torch.from_numpy(fit_length(cache(folder / wav), n_samples)))
+    def waveform(wav, row):
+        try:
+            samples = cache(folder / wav)
+        except AudioError as error:
+            raise DataError(_row(row, error)) from error
+        return peak_normalise(torch.from_numpy(fit_length(samples, n_samples)))
 
     return DynamicItemDataset(
-        {row.ID: row._asdict() for row in rows.itertuples(index=False)},
+        items,
         dynamic_items=[
-            {"func": waveform, "takes": "wav", "provides": "sig"},
+            {"func": waveform, "takes": ["wav", "row"], "provides": "sig"},
             {"func": number.__getitem__, "takes": "label", "provides": "class"},
         ],
         output_keys=["id", "sig", "class"],
     )
+
+
+def _row(row, text):
+    """``text`` with the row of the metadata in front, where it is known."""
+    return f"row {row} of the metadata: {text}" if row else str(text)
+
+
+def _damage(items, folder, damaged):
+    """One message for all files that cannot be used, the first ten by name."""
+    found = [i for i in items if folder / i["wav"] in damaged]
+    lines = [_row(i["row"], damaged[folder / i["wav"]]) for i in found]
+    if len(lines) > 10:
+        lines[10:] = [f"{len(lines) - 10} more: recipes.check_dataset names all damaged files."]
+    return "\n".join(lines)
 
 
 def fold_datasets(hparams, manifest, labels, splits=("train", "valid", "test")):

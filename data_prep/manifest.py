@@ -1,16 +1,39 @@
-"""Manifests: one CSV row a clip, in the form SpeechBrain's ``DynamicItemDataset`` reads."""
+"""Manifests: one CSV row a clip, in the form SpeechBrain's ``DynamicItemDataset`` reads.
 
+A data set's file lists its rows from the metadata, at every start; ``write_manifest`` adds the
+durations, which are slow to read, and takes them from the manifest that is there for files that
+did not change since. So a manifest is as good as new whenever it is used, at no cost.
+"""
+
+import logging
 import os
 from pathlib import Path
 
 import pandas as pd
 import soundfile
+from tqdm import tqdm
+
+from data_prep.audio import cut_short
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = ("ID", "duration", "wav", "fold", "label", "source", "clean")
+# row: line of the metadata file, for messages; bytes: size of the file when it was measured.
+WRITTEN = (*COLUMNS, "row", "bytes")
 
 
 class DataError(ValueError):
     """A data set that is not as expected; the message names file, row and remedy."""
+
+
+class DamagedData(DataError):
+    """Files of a data set that cannot be used: ``rows`` are all its rows, as they were listed."""
+
+    def __init__(self, problems, rows):
+        more = f" (and {len(problems) - 1} more: " if len(problems) > 1 else " ("
+        super().__init__(problems[0] + more + "recipes.check_dataset names all damaged files)")
+        self.problems = problems
+        self.rows = rows
 
 
 def require_folder(path, what, hint):
@@ -41,6 +64,14 @@ def read_table(path, columns):
     return table
 
 
+def read_rows(path, columns):
+    """Pairs (line, row) of a CSV, read as ``read_table`` does.
+
+    ``line`` counts as an editor does: the header is line 1. ``row.<column>`` is a string.
+    """
+    return list(enumerate(read_table(path, columns).itertuples(index=False), start=2))
+
+
 def to_int(value, column, path, row):
     """``value`` as an int; DataError naming file, row and column."""
     try:
@@ -59,6 +90,8 @@ def audio_duration(path, where):
         info = soundfile.info(str(path))
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise DataError(f"{where} names {path}, which is not a readable audio file.") from error
+    if cut_short(path):
+        raise DataError(f"{where} names {path}, which is cut short: its end is missing.")
     if info.frames == 0:
         raise DataError(f"{where} names {path}, which holds no samples.")
     return info.duration
@@ -68,19 +101,114 @@ def write_table(rows, columns, path):
     """Write dictionaries with the keys ``columns`` as a CSV, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    pd.DataFrame(list(rows), columns=list(columns)).to_csv(temporary, index=False)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    pd.DataFrame(list(rows), columns=list(columns)).to_csv(
+        temporary, index=False, lineterminator="\n"
+    )
     os.replace(temporary, path)
     return path
 
 
-def write_manifest(rows, path):
-    """Write the manifest of a data set: dictionaries with the keys of COLUMNS."""
-    return write_table(rows, COLUMNS, path)
+def write_manifest(rows, path, data_folder=None, meta="The data set"):
+    """Write the manifest of a data set, or leave it alone where it is still right.
+
+    Arguments
+    ---------
+    rows : iterable of dict
+        ``ID``, ``wav`` (relative to ``data_folder``), ``fold`` (also as a string), ``label``, and
+        where known ``source``, ``clean`` and ``row`` (line of the metadata file).
+    path : path
+        CSV to write.
+    data_folder : path, optional
+        Audio whose durations are measured; without it, rows have a ``duration`` in seconds.
+    meta : path
+        The metadata file, as messages name it.
+
+    Returns
+    -------
+    list of str
+        The labels, sorted.
+
+    Raises
+    ------
+    DataError
+        When two rows have the same ID, a fold is no number or a label is empty.
+    DamagedData
+        When files are missing, unreadable, empty or cut short; names the first with its row.
+    """
+    path = Path(path)
+    rows = [dict(row) for row in rows]
+    _require_sound(rows, meta)
+    before = path.read_text("utf-8", errors="replace") if path.exists() else None
+    changed = 0 if data_folder is None else _measure(rows, path, Path(data_folder), meta)
+    labels = sorted({row["label"] for row in rows})
+    table = pd.DataFrame(rows, columns=list(WRITTEN))
+    if before == table.to_csv(index=False, lineterminator="\n"):
+        return labels
+    write_table(rows, WRITTEN, path)
+    if before is None:
+        logger.info("Manifest of %d clips: %s", len(rows), path)
+    else:
+        reason = f"{changed} of {len(rows)} files are new or changed" if changed else "the rows did"
+        logger.warning("%s no longer agreed with %s (%s) and was written anew.", path, meta, reason)
+    return labels
+
+
+def _require_sound(rows, meta):
+    """Make the folds integers; DataError for a row that would be misread or lost."""
+    first = {}
+    for row in rows:
+        line = row.get("row", "?")
+        row["fold"] = to_int(row["fold"], "fold", meta, line)
+        if not row["label"]:
+            raise DataError(f"{meta}, row {line}: clip {row['ID']} has no label.")
+        earlier = first.setdefault(row["ID"], row)
+        if earlier is not row:
+            raise DataError(
+                f"{meta}, row {line}: clip {row['ID']} is also in row {earlier.get('row', '?')}; "
+                "each clip needs an ID of its own."
+            )
+
+
+def _measured(path):
+    """(bytes, duration) as strings of every file in the manifest that is there, if any."""
+    try:
+        table = read_table(path, WRITTEN)
+    except DataError:
+        return {}
+    known = zip(table["wav"], zip(table["bytes"], table["duration"], strict=True), strict=True)
+    return {wav: values for wav, values in known if values[1].replace(".", "", 1).isdigit()}
+
+
+def _measure(rows, path, folder, meta):
+    """Fill in ``duration`` and ``bytes``; returns the number of files that were read."""
+    known = _measured(path)
+    unknown, problems = [], []
+    for row in rows:
+        where = f"{meta}, row {row['row']}," if row.get("row") else f"{meta}"
+        file = folder / row["wav"]
+        try:
+            row["bytes"] = file.stat().st_size
+        except OSError:
+            problems.append(f"{where} names {file}, which does not exist.")
+            continue
+        size, duration = known.get(row["wav"], (None, None))
+        if size == str(row["bytes"]):
+            row["duration"] = float(duration)
+        else:
+            unknown.append((row, file, where))
+    for row, file, where in tqdm(unknown, "reading headers", disable=len(unknown) < 1000):
+        try:
+            row["duration"] = round(audio_duration(file, where), 4)
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DamagedData(problems, rows)
+    return len(unknown)
 
 
 def read_manifest(path):
-    """The manifest as a DataFrame with columns COLUMNS (fold: int, duration: float)."""
+    """The manifest as a DataFrame with at least COLUMNS (fold: int, duration: float)."""
     table = read_table(path, COLUMNS)
     table["fold"] = [to_int(v, "fold", path, i + 2) for i, v in enumerate(table["fold"])]
     table["duration"] = table["duration"].astype(float)

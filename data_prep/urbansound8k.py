@@ -6,18 +6,8 @@ data_folder/metadata/UrbanSound8K.csv   slice_file_name, fsID, start, end, salie
 """
 
 import logging
-import re
 
-import soundfile
-
-from data_prep.manifest import (
-    DataError,
-    audio_duration,
-    read_table,
-    require_folder,
-    to_int,
-    write_manifest,
-)
+from data_prep.manifest import DataError, read_table, require_folder, to_int, write_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +16,6 @@ _HINT = (
     "Give the folder that holds audio/fold1 … fold10 and metadata/UrbanSound8K.csv: "
     "--data_folder=/path/to/UrbanSound8K."
 )
-# libsndfile's note on a chunk that says it is longer than the file.
-_CUT = re.compile(r"^data\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-_UNKNOWN_LENGTH = 0x7FFFF000  # written by programs that stream and never fill the header in
 
 
 def prepare(data_folder, manifest):
@@ -57,11 +44,11 @@ def prepare(data_folder, manifest):
     """
     folder = require_folder(data_folder, "data_folder", _HINT)
     meta = folder / "metadata" / "UrbanSound8K.csv"
-    table = read_table(meta, COLUMNS).rename(columns={"class": "label"})
     there = {p.name for p in folder.glob("audio/fold*") if p.is_dir()}
-    rows, classes, seen, absent = [], {}, {}, {}
-    for i, row in enumerate(table.itertuples(index=False)):
-        line = i + 2  # as an editor counts: the header is line 1
+    table = read_table(meta, COLUMNS).rename(columns={"class": "label"})
+    rows, classes, absent = [], {}, {}
+    # Lines as an editor counts: the header is line 1.
+    for line, row in enumerate(table.itertuples(index=False), start=2):
         number = to_int(row.classID, "classID", meta, line)
         fold = to_int(row.fold, "fold", meta, line)
         if classes.setdefault(number, row.label) != row.label:
@@ -69,25 +56,17 @@ def prepare(data_folder, manifest):
                 f"{meta}, row {line}: classID {number} is {row.label!r} here and "
                 f"{classes[number]!r} above."
             )
-        name = row.slice_file_name
-        if seen.setdefault(name, line) != line:
-            raise DataError(f"{meta}, row {line}: {name} is in row {seen[name]} already.")
         if f"fold{fold}" not in there:
             absent[fold] = absent.get(fold, 0) + 1
             continue
-        relative = f"audio/fold{fold}/{name}"
-        where = f"{meta}, row {line},"
-        duration = audio_duration(folder / relative, where)
-        _require_whole(folder / relative, where)
         rows.append(
             {
-                "ID": name.rsplit(".", 1)[0],
-                "duration": round(duration, 4),
-                "wav": relative,
+                "ID": row.slice_file_name.rsplit(".", 1)[0],
+                "wav": f"audio/fold{fold}/{row.slice_file_name}",
                 "fold": fold,
                 "label": row.label,
                 "source": row.fsID,
-                "clean": "",
+                "row": line,
             }
         )
     if not rows:
@@ -100,15 +79,5 @@ def prepare(data_folder, manifest):
             sum(absent.values()),
             len(table),
         )
-    write_manifest(rows, manifest)
+    write_manifest(rows, manifest, folder, meta)
     return [classes[number] for number in sorted(classes)]
-
-
-def _require_whole(path, where):
-    """DataError for a WAV that ends before its header says; libsndfile reads on regardless."""
-    cut = _CUT.search(soundfile.info(str(path)).extra_info)
-    if cut:
-        declared, found = map(int, cut.groups())
-        # A header that is off by some bytes loses nothing that could be heard.
-        if found < 0.99 * declared < _UNKNOWN_LENGTH:
-            raise DataError(f"{where} names {path}, which is cut short: its end is missing.")

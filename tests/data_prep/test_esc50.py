@@ -1,5 +1,6 @@
 """ESC-50's layout: fixtures with odd encodings, damaged data, and the real ESC-10."""
 
+import csv
 from collections import Counter
 
 import numpy as np
@@ -8,6 +9,7 @@ import soundfile
 import torch
 import torchaudio
 
+from data_prep import audio
 from data_prep.audio import AudioCache, AudioError, fit_length, read_audio
 from data_prep.dataset import clip_dataset
 from data_prep.esc50 import prepare
@@ -77,10 +79,8 @@ def test_samples_against_a_plain_reference(folder, tmp_path, index):
 
 def test_every_file_is_decoded_once(folder, tmp_path, monkeypatch):
     decoded = Counter()
-    real = soundfile.read
-    monkeypatch.setattr(
-        soundfile, "read", lambda path, **k: decoded.update([str(path)]) or real(path, **k)
-    )
+    real = audio.decode
+    monkeypatch.setattr(audio, "decode", lambda path: decoded.update([str(path)]) or real(path))
     path = folder / "audio" / "1-1-A-0.wav"
     first = AudioCache(tmp_path / "cache")(path)
     second = AudioCache(tmp_path / "cache")(path)
@@ -158,12 +158,40 @@ def test_a_fold_without_clips_is_named(folder, tmp_path):
 
 
 def test_the_real_esc10(esc10, tmp_path):
+    """Against the metadata read by hand, and samples against plain soundfile and a resampler."""
     labels = prepare(esc10, tmp_path / "m.csv", esc10_only=True)
     manifest = read_manifest(tmp_path / "m.csv")
+    with (esc10 / "meta" / "esc50.csv").open() as file:
+        expected = list(csv.DictReader(file))
     assert len(manifest) == 400 and len(labels) == 10
+    assert manifest["wav"].tolist() == [f"audio/{r['filename']}" for r in expected]
+    assert manifest["label"].tolist() == [r["category"] for r in expected]
+    assert manifest["fold"].tolist() == [int(r["fold"]) for r in expected]
+    names = {int(r["target"]): r["category"] for r in expected}
+    assert labels == [names[target] for target in sorted(names)]
     assert set(Counter(zip(manifest["fold"], manifest["label"], strict=True)).values()) == {8}
-    source = manifest["ID"].str.split("-").str[1]
-    folds_per_source = manifest.groupby(source)["fold"].nunique()
-    assert (folds_per_source == 1).all()  # no recording is in two folds
-    item = clip_dataset(manifest, esc10, labels, 80000)[0]
-    assert item["sig"].shape == (80000,) and float(item["sig"].abs().max()) == pytest.approx(1)
+
+    odd = (manifest["duration"] - 5).abs().nlargest(4).index
+    chosen = manifest.loc[sorted({*range(0, 400, 40), *odd})]
+    dataset = clip_dataset(chosen, esc10, labels, 80000, tmp_path / "cache")
+    for i, row in enumerate(chosen.itertuples()):
+        data, rate = soundfile.read(esc10 / row.wav, always_2d=True)
+        assert row.duration == pytest.approx(len(data) / rate, abs=1e-4)
+        mono = torch.from_numpy(data.mean(1))
+        reference = torchaudio.functional.resample(mono, rate, 16000)[:80000].float()
+        item, n = dataset[i], len(reference)
+        assert item["sig"].shape == (80000,) and labels[item["class"]] == row.label
+        torch.testing.assert_close(
+            item["sig"][:n], reference / reference.abs().max(), atol=1e-5, rtol=1e-4
+        )
+        assert not item["sig"][n:].any()
+    assert manifest["duration"][odd].min() < 4 < 7 < manifest["duration"][odd].max()
+
+
+def test_no_recording_of_the_real_esc10_is_in_two_folds(esc10, tmp_path):
+    """By the column src_file and by the file names, which state it, too."""
+    prepare(esc10, tmp_path / "m.csv", esc10_only=True)
+    manifest = read_manifest(tmp_path / "m.csv")
+    assert manifest["source"].tolist() == manifest["ID"].str.split("-").str[1].tolist()
+    folds = manifest.groupby("source")["fold"].nunique()
+    assert len(folds) < 400 and (folds == 1).all()

@@ -144,7 +144,7 @@ def expect(folder, message):
         ("x.wav,1,0,1,1,2,dog,dog_bark", "row 32: column classID holds 'dog', expected a whole"),
         ("x.wav,1,0,1,1,two,3,dog_bark", "row 32: column fold holds 'two', expected a whole"),
         ("x.wav,1,0,1,1,2,0,siren", "row 32: classID 0 is 'siren' here and 'air_conditioner' ab"),
-        ("1010-0-0-0.wav,1,0,1,1,1,0,air_conditioner", "row 32: 1010-0-0-0.wav is in row 2 alr"),
+        ("1010-0-0-0.wav,1,0,1,1,1,0,air_conditioner", "row 32: clip 1010-0-0-0 is also in row 2;"),
         ("zero.wav,1,0,1,1,2,0,air_conditioner", "row 32, names .*zero.wav, .*not a readable"),
         ("empty.wav,1,0,1,1,2,0,air_conditioner", "row 32, names .*empty.wav, .*no samples"),
         ("cut.wav,1,0,1,1,2,0,air_conditioner", "row 32, names .*cut.wav, which is cut short: its"),
