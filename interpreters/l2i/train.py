@@ -15,6 +15,7 @@ from pathlib import Path
 import speechbrain as sb
 
 from data_prep.dataset import fold_datasets, prepare
+from data_prep.leaks import warn_of_training_leaks
 from interpreters.l2i.brain import L2IBrain
 from interpreters.l2i.dictionary import prepare_dictionary
 from interpreters.l2i.interpreter import require_stft
@@ -28,6 +29,7 @@ def main(argv):
     explained = explained_classifier(hparams)
     require_stft(explained.domain)
     manifest, labels = prepare(hparams)
+    warn_of_training_leaks(manifest, hparams, ("valid",))
     datasets = fold_datasets(hparams, manifest, labels, ("train", "valid"))
     loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
     hparams["steps_per_epoch"] = math.ceil(len(datasets["train"]) / hparams["batch_size"])
