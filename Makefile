@@ -1,6 +1,8 @@
 # make demo                      the whole method on built-in sounds, about 7 minutes on 2 cores
 # make test                      style and tests
 # make esc10 DATA=/path/ESC-10   the real run of recipes/ESC10
+# make tables DATA=… NOISE=… SPEECH=…
+#                                every table of the paper on ESC-10, some hours on 2 cores
 # make benchmarks [DATA=…]       speed and size against the published decoder; with DATA and
 #                                the classifier of make esc10, metrics after 3 minutes each,
 #                                and whether loading keeps up with training
@@ -12,7 +14,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 REQUIREMENTS := requirements.txt tests/requirements.txt
 
-.PHONY: help demo test lint esc10 benchmarks env clean
+.PHONY: help demo test lint esc10 tables benchmarks env clean
 
 help:
 	@sed -n 's/^# \?//p' Makefile | sed '/^$$/q'
@@ -41,6 +43,12 @@ lint: env
 esc10: env
 	@test -n "$(DATA)" || { echo "Give the data: make esc10 DATA=/path/to/ESC-10"; exit 2; }
 	PYTHON=$(abspath $(RUN)) recipes/ESC10/run.sh "$(DATA)"
+
+tables: env
+	@test -n "$(DATA)" -a -n "$(NOISE)" -a -n "$(SPEECH)" || { echo "Give the data: make tables" \
+		"DATA=/path/to/ESC-10 NOISE=/path/to/wham_noise/tt SPEECH=/path/to/LJSpeech-1.1/wavs"; \
+		exit 2; }
+	PYTHON=$(abspath $(RUN)) recipes/ESC10/tables.sh "$(DATA)" "$(NOISE)" "$(SPEECH)"
 
 benchmarks: env
 	$(RUN) -m benchmarks.decoders $(if $(DATA),--data_folder=$(DATA) --minutes=3)
