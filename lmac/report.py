@@ -1,6 +1,7 @@
 """summary.csv and table.md of an evaluation, with what a reader must know to judge them."""
 
 import datetime
+import json
 import os
 import platform
 import subprocess
@@ -55,7 +56,8 @@ def read_caption(path):
 
 
 def caption(rows, hparams, classifier_info, device):
-    """Paragraphs that state data, classifier, protocol, convention and provenance."""
+    """Paragraphs that state data, classifier, protocol, convention, methods and provenance."""
+    methods = _descriptions(hparams["output_folder"], rows["method"].unique())
     one = rows.drop_duplicates("ID")
     selected = hparams["target_folds"] == hparams["valid_folds"]
     folds = f"targets from fold {hparams['target_folds']} " + (
@@ -92,8 +94,15 @@ def caption(rows, hparams, classifier_info, device):
         f'into sound and analysed again, keeps the decision. "{TO_SOURCE}": root mean square '
         f'difference of M X and the X of the target\'s own part; "{SI_SDR}": of the '
         "explanation's sound to that part.",
+        *(["Methods: " + "; ".join(methods) + "."] if methods else []),
         f"Run: {datetime.date.today()}, commit {commit()}, {hardware(device)}.",
     ]
+
+
+def _descriptions(folder, names):
+    """Class and options of each method, as the evaluation in ``folder`` noted them."""
+    known = json.loads((Path(folder) / "evaluation.json").read_text(encoding="utf-8"))["methods"]
+    return [f"{name}: {known[name]}" for name in names if name in known]
 
 
 def _recordings(hparams):

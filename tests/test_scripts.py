@@ -265,7 +265,9 @@ def test_a_changed_decoder_is_computed_again_and_a_changed_classifier_refused(fo
     state["bias"] += 1
     torch.save(state, path)
     with pytest.raises(ValueError, match="rows of another classifier .*another --output_folder"):
-        evaluate_in(copy, "all")
+        evaluate_in(copy, "all", "--methods=[Saliency]")
+    with pytest.raises(ValueError, match="lmac_checkpoint: .*decoder.ckpt was trained for class"):
+        evaluate_in(copy, "all", "--methods=[L-MAC]")
 
 
 def test_plain_clips_and_the_unbiased_fold(folder):
