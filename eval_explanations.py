@@ -30,7 +30,7 @@ def main(argv):
     # Rows know what they were computed with, so settings may change between two calls.
     hparams, run_opts = load_experiment(argv, goes_on=False)
     manifest, labels = prepare(hparams)
-    labels = class_names(hparams["classifier_checkpoint"], labels)
+    labels = class_names(hparams["classifier_checkpoint"], labels, hparams["embedding_model"])
     duration_s, sample_rate = hparams["signal_length_s"], hparams["sample_rate"]
     external = hparams["scenario"] in EXTERNAL
     if external:
@@ -64,7 +64,7 @@ def main(argv):
     folder = Path(hparams["output_folder"])
     setting = {
         "scenario": hparams["scenario"],
-        "domain": hparams["domain"],
+        "domain": explained.domain.description,
         "manifest": hashlib.sha256(Path(hparams["scenario_manifest"]).read_bytes()).hexdigest()[
             :12
         ],
@@ -93,7 +93,7 @@ def main(argv):
         },
     )
     if sb.utils.distributed.if_main_process():
-        info = Path(hparams["classifier_checkpoint"]) / "info.json"
+        info = Path(hparams["classifier_checkpoint"] or "") / "info.json"
         known = json.loads(info.read_text()) if info.exists() else {}
         print(write_report(rows.table(hparams["interpreters"]), hparams, known, brain.device))
         print(f"Rows, table and manifest: {folder}")

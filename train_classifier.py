@@ -15,8 +15,8 @@ from speechbrain.dataio.encoder import CategoricalEncoder
 
 from data_prep.dataset import fold_datasets, prepare
 from lmac.brains.classifier import ClassifierBrain
+from lmac.build import classifier_domain
 from lmac.config import load_experiment, run
-from lmac.domain import get_domain
 from lmac.listen.figures import confusion_figure
 
 
@@ -37,9 +37,7 @@ def main(argv):
         modules={
             "embedding_model": hparams["embedding_model"],
             "classifier": hparams["classifier"],
-            "domain": get_domain(
-                "stft", hparams["front_end"], reads=hparams["embedding_model"].reads
-            ),
+            "domain": classifier_domain(hparams),
         },
         opt_class=hparams["opt_class"],
         hparams=hparams,

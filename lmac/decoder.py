@@ -87,7 +87,7 @@ class TopDownDecoder(nn.Module):
             if level is not None:
                 h = h + F.interpolate(level, size=h.shape[2:])
             level = self.smooth[i](h)
-        features = domain.to_features(X).unsqueeze(1)
+        features = domain.picture(X).unsqueeze(1)
         level = F.interpolate(
             self.reduce(level), size=features.shape[2:], mode="bilinear", align_corners=False
         )

@@ -22,7 +22,7 @@ class ClassifierBrain(sb.Brain):
     """Trains ``modules.embedding_model`` and ``modules.classifier`` on waveform batches.
 
     ``hparams`` beside SpeechBrain's: ``domain`` (to features), ``augment`` (waveforms),
-    ``spec_augment`` (features), ``mixup`` (Beta parameter, 0 for none),
+    ``spec_augment`` (features, not waveforms), ``mixup`` (Beta parameter, 0 for none),
     ``classification_loss`` (outputs, targets) and ``lr_schedule`` (progress).
     """
 
@@ -37,10 +37,10 @@ class ClassifierBrain(sb.Brain):
         other, weight = target, 1.0
         if stage == sb.Stage.TRAIN and self.hparams.augment is not None:
             wav = self.hparams.augment(wav)
-        X, _ = self.modules.domain.analyse(wav)
-        features = self.modules.domain.to_features(X)
+        features = self.modules.domain.hear(wav)
         if stage == sb.Stage.TRAIN:
-            if self.hparams.spec_augment is not None:
+            # Of spectrograms [B, T, F], not of waveforms.
+            if self.hparams.spec_augment is not None and features.dim() == 3:
                 for augment in self.hparams.spec_augment:
                     features = augment(features)
             if self.hparams.mixup > 0:
