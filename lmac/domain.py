@@ -32,11 +32,16 @@ class FrontEnd(nn.Module):
         186 samples at 16 kHz.
     n_mels : int
         Number of triangular mel filters.
+    window : Tensor, optional
+        Another window than Hamming, as long as ``win_length``.
+    mel_matrix : Tensor, optional
+        Other filters than SpeechBrain's, [n_fft // 2 + 1, n_mels].
     """
 
     def __init__(
-        self, sample_rate=16000, n_fft=1024, win_length=23.2199, hop_length=11.6099, n_mels=80
-    ):
+        self, sample_rate=16000, n_fft=1024, win_length=23.2199, hop_length=11.6099, n_mels=80,
+        window=None, mel_matrix=None,
+    ):  # fmt: skip
         super().__init__()
         self.sample_rate = sample_rate
         self.n_fft = n_fft
@@ -45,14 +50,16 @@ class FrontEnd(nn.Module):
         self.stft = STFT(
             sample_rate=sample_rate, win_length=win_length, hop_length=hop_length, n_fft=n_fft
         )
-        filterbank = Filterbank(n_mels=n_mels, n_fft=n_fft, sample_rate=sample_rate, log_mel=False)
-        # SpeechBrain rebuilds its filters at every call; they are constant, so keep them.
-        # Row i of the answer to the identity is what STFT bin i adds to every mel band.
-        with torch.no_grad():
-            mel_matrix = filterbank(torch.eye(self.n_bins)[None])[0]
+        if mel_matrix is None:
+            # SpeechBrain rebuilds its filters at every call; they are constant, so keep them.
+            # Row i of the answer to the identity is what STFT bin i adds to every mel band.
+            fbank = Filterbank(n_mels=n_mels, n_fft=n_fft, sample_rate=sample_rate, log_mel=False)
+            with torch.no_grad():
+                mel_matrix = fbank(torch.eye(self.n_bins)[None])[0]
         self.register_buffer("mel_matrix", mel_matrix, persistent=False)  # [n_bins, n_mels]
         self.register_buffer("band_matrix", _bands_to_bins(mel_matrix), persistent=False)
-        self.register_buffer("window", self.stft.window.clone(), persistent=False)
+        window = self.stft.window.clone() if window is None else window
+        self.register_buffer("window", window, persistent=False)
 
     @property
     def hop_samples(self):

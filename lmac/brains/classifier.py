@@ -23,7 +23,9 @@ class ClassifierBrain(sb.Brain):
 
     ``hparams`` beside SpeechBrain's: ``domain`` (to features), ``augment`` (waveforms),
     ``spec_augment`` (features, not waveforms), ``mixup`` (Beta parameter, 0 for none),
-    ``classification_loss`` (outputs, targets) and ``lr_schedule`` (progress).
+    ``classification_loss`` (outputs, targets), ``lr_schedule`` (progress) and
+    ``freeze_embedding``: whether batches hold embeddings [B, D] in the place of waveforms
+    (``lmac.brains.embeddings``) and only the head is trained, without augmentation but mixup.
     """
 
     def on_fit_start(self):
@@ -35,9 +37,10 @@ class ClassifierBrain(sb.Brain):
         wav = batch.sig.data.to(self.device)
         target = batch["class"].to(self.device)
         other, weight = target, 1.0
-        if stage == sb.Stage.TRAIN and self.hparams.augment is not None:
+        frozen = self.hparams.freeze_embedding  # then the batch holds embeddings already
+        if stage == sb.Stage.TRAIN and self.hparams.augment is not None and not frozen:
             wav = self.hparams.augment(wav)
-        features = self.modules.domain.hear(wav)
+        features = wav if frozen else self.modules.domain.hear(wav)
         if stage == sb.Stage.TRAIN:
             # Of spectrograms [B, T, F], not of waveforms.
             if self.hparams.spec_augment is not None and features.dim() == 3:
@@ -48,7 +51,10 @@ class ClassifierBrain(sb.Brain):
                 order = torch.randperm(len(wav), device=self.device)
                 features = weight * features + (1 - weight) * features[order]
                 other = target[order]
-        logits, _ = self.network(features)
+        if frozen:
+            logits = self.modules.classifier(features.unsqueeze(1)).squeeze(1)
+        else:
+            logits, _ = self.network(features)
         return logits.float(), target, other, weight
 
     def compute_objectives(self, predictions, batch, stage):
