@@ -11,11 +11,13 @@ which has no phase and is refused where one is needed: a wrong pairing cannot co
 import torch
 
 # The result's clip i, frame t and bin f come from those of the argument.
-_ELEMENTWISE = {
+_ARITHMETIC = {
     *("mul", "rmul", "add", "radd", "sub", "rsub", "div", "truediv", "neg", "multiply", "divide"),
-    *("subtract", "clone", "detach", "contiguous", "to", "type_as", "float", "double", "half"),
-    *("bfloat16", "type", "cpu", "cuda", "requires_grad_", "detach_"),
-    *("mul_", "add_", "sub_", "div_", "neg_", "imul", "iadd", "isub"),
+    *("subtract", "true_divide", "mul_", "add_", "sub_", "div_", "neg_", "imul", "iadd", "isub"),
+}
+_CONVERSIONS = {
+    *("clone", "detach", "detach_", "requires_grad_", "contiguous", "to", "type", "type_as"),
+    *("float", "double", "half", "bfloat16", "cpu", "cuda"),
 }
 
 
@@ -40,7 +42,7 @@ class Phased(torch.Tensor):
             out = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         name = name.strip("_") if name.startswith("__") else name
-        if isinstance(out, Phased) and name not in _ELEMENTWISE:
+        if isinstance(out, Phased) and name not in _ARITHMETIC | _CONVERSIONS:
             out.spectrum = None  # the same object was changed in some other way: copy_, zero_, ...
             return out
         if name == "setitem" or (name == "set" and func.__self__.__name__ == "data"):
@@ -69,13 +71,16 @@ def values(X):
 
 def _carried(name, out, args, kwargs):
     """(spectrum, n_samples) of the result of an operation, or None when it has none."""
-    if out.dim() != 3 or name not in (*_ELEMENTWISE, *_ROWS):
+    found = None
+    if out.dim() != 3:
         return None
     if name in _ROWS:
         first = args[0] if isinstance(args[0], torch.Tensor) else args[0][0]
         found = _ROWS[name](*args, **kwargs) if first.shape[1:] == out.shape[1:] else None
-    else:
+    elif name in _ARITHMETIC:
         found = _common([*args, *kwargs.values()], out)
+    elif name in _CONVERSIONS:
+        found = _common(args[:1], out)
     if found is None or len(found[0]) != len(out) or found[0].shape[1] != out.shape[1]:
         return None
     return found
@@ -90,7 +95,7 @@ def _common(arguments, out):
     spectrum, n_samples = carriers[0].spectrum, carriers[0].n_samples
     if carriers[0].shape[1:] != out.shape[1:]:
         return None
-    if len(spectrum) == 1:  # one clip under many masks
+    if len(spectrum) == 1 < len(out):  # one clip under many masks
         spectrum = spectrum.expand(len(out), -1, -1)
     return spectrum, n_samples
 

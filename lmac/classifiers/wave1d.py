@@ -55,10 +55,8 @@ class Wave1d(nn.Module):
                 f"Wave1d needs at least {least} samples, got {wav.shape[1]}: use longer clips."
             )
         representations = []
-        for block in self.blocks:
-            x = block(x)
-            representations.append(x.unsqueeze(3))
-        x = self.last(x)
-        representations.append(x.unsqueeze(3))
+        for block in (*self.blocks, self.last):
+            representations.append(block(x).unsqueeze(3))
+            x = representations[-1].squeeze(3)
         embedding = x.amax(2) + x.mean(2)
         return self.dropout(embedding).unsqueeze(1), representations
