@@ -24,6 +24,7 @@ def classifier_domain(hparams, name="stft"):
         hearing=hparams["hearing"],
         input_rate=getattr(model, "sample_rate", None),
         input_length=getattr(model, "input_length", None),
+        pad=getattr(model, "pad", True),
     )
 
 

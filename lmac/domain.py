@@ -265,14 +265,17 @@ class WaveformDomain(StftDomain):
     input_length : int, optional
         Samples at that rate, of a classifier that takes one length only. Shorter sound is
         zero-padded at its end, longer sound refused (ValueError).
+    pad : bool
+        False for a classifier that pads by itself.
     """
 
-    def __init__(self, front_end, reads="waveform", input_rate=None, input_length=None):
+    def __init__(self, front_end, reads="waveform", input_rate=None, input_length=None, pad=True):
         # Maps for decoders are mel bands, where the classifier itself reads none.
         super().__init__(front_end, "mel" if reads == "waveform" else reads)
         self.direct = None if reads == "waveform" else StftDomain(front_end, reads)
         self.input_rate = input_rate or front_end.sample_rate
         self.input_length = input_length
+        self.pad = pad
         if input_length is not None:
             self.longest_input = int(input_length * front_end.sample_rate / self.input_rate)
 
@@ -313,14 +316,17 @@ class WaveformDomain(StftDomain):
                 f"clip has {wav.shape[1] / self.input_rate:.2f} s: use a smaller "
                 "--signal_length_s (explain.py: --window_s)."
             )
-        return nn.functional.pad(wav, (0, self.input_length - wav.shape[1]))
+        missing = self.input_length - wav.shape[1] if self.pad else 0
+        return nn.functional.pad(wav, (0, missing))
 
 
 DOMAINS = {"stft": StftDomain, "mel": MelDomain}
 HEARING = ("direct", "waveform")
 
 
-def get_domain(name, front_end, reads="mel", hearing="direct", input_rate=None, input_length=None):
+def get_domain(
+    name, front_end, reads="mel", hearing="direct", input_rate=None, input_length=None, pad=True
+):
     """The domain called ``name``, for a classifier that reads ``reads``.
 
     Arguments
@@ -334,7 +340,7 @@ def get_domain(name, front_end, reads="mel", hearing="direct", input_rate=None, 
         ``"direct"`` gives a classifier that reads spectrograms the masked one itself,
         ``"waveform"`` the analysis of the sound it makes. One that reads waveforms hears the
         sound in any case.
-    input_rate, input_length : int, optional
+    input_rate, input_length, pad
         As in :class:`WaveformDomain`.
 
     Raises ValueError with the valid names.
@@ -350,4 +356,4 @@ def get_domain(name, front_end, reads="mel", hearing="direct", input_rate=None, 
             f"The {name!r} domain has no phase, so no waveform can be made of it for this "
             "classifier: use domain: stft."
         )
-    return WaveformDomain(front_end, reads, input_rate, input_length)
+    return WaveformDomain(front_end, reads, input_rate, input_length, pad)

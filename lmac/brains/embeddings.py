@@ -47,8 +47,8 @@ def embedded(datasets, model, domain, cache_folder, batch_size, device):
         Embedding model; put in eval mode and frozen here.
     domain : lmac.domain.Domain
     cache_folder : path or None
-        Where embeddings are kept, under a name made of the weights, the front end and the first
-        and last waveform, so that a second run starts at once.
+        Where embeddings are kept, under a name made of the weights, the clips' IDs and the
+        features of the first and the last, so that a second run starts at once.
     batch_size : int
     device : str
     """
@@ -64,9 +64,10 @@ def embedded(datasets, model, domain, cache_folder, batch_size, device):
 @torch.no_grad()
 def _embedded(split, dataset, model, domain, cache_folder, batch_size, weights):
     ids = list(dataset.data_ids)
-    key = hashlib.sha256(f"{weights} {type(domain.front_end)} {domain.description} {ids}".encode())
-    for i in (0, -1):
-        key.update(dataset[i]["sig"].numpy().tobytes())
+    device = next(model.parameters()).device
+    key = hashlib.sha256(f"{weights} {ids}".encode())
+    for i in (0, -1):  # what is read: waveforms and front end
+        key.update(domain.hear(dataset[i]["sig"][None].to(device)).cpu().numpy().tobytes())
     path = None
     if cache_folder is not None:
         path = Path(cache_folder) / f"embeddings-{key.hexdigest()[:16]}.pt"
@@ -74,7 +75,6 @@ def _embedded(split, dataset, model, domain, cache_folder, batch_size, weights):
         embeddings, classes = torch.load(path, weights_only=True)
     else:
         found = []
-        device = next(model.parameters()).device
         for batch in tqdm(DataLoader(dataset, batch_size), desc=f"embeddings of {split}"):
             embedding = model(domain.hear(batch["sig"].to(device)))[0]
             found.append((embedding[:, 0].float().cpu(), batch["class"]))

@@ -133,7 +133,9 @@ def pretrained_weights(path):
     checkpoint has in a table of its training sets.
     """
     scalar = np._core.multiarray.scalar
-    allowed = [(scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Int64DType]
+    # The older name is the one that NumPy had when the checkpoint was written.
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    allowed = [*((scalar, name) for name in names), np.dtype, np.dtypes.Int64DType]
     try:
         with torch.serialization.safe_globals(allowed):
             weights, _ = torch.load(path, map_location="cpu", weights_only=True)

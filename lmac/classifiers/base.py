@@ -27,8 +27,9 @@ class AudioClassifier(nn.Module):
         Features [B, T, F] to (embedding [B, 1, D], representations): a list of maps
         [B, C, T', F'], finest first. Its attribute ``reads`` names its features, its optional
         ``min_frames`` is the least T that it takes. One that reads waveforms [B, L] may say its
-        ``sample_rate`` and, if it takes one length only, that ``input_length``. One that is
-        ``complete`` came with its weights, and its embedding is the logits.
+        ``sample_rate`` and, if it takes one length only, that ``input_length``, and ``pad`` False
+        if it pads shorter input by itself. One that is ``complete`` came with its weights, and
+        its embedding is the logits.
     classifier : nn.Module
         Embedding [B, 1, D] to outputs [B, 1, K].
     """

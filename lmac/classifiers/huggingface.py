@@ -59,6 +59,7 @@ class HuggingFaceClassifier(Network):
         )
         if kind == "ASTFeatureExtractor":
             self.tap.grid = front_end.grid(model.config)
+            self.pad = False  # the extractor pads its features
 
 
 class _Model(nn.Module):

@@ -42,19 +42,19 @@ def test_a_mask_of_ones_changes_no_bit_and_the_metrics_say_so(wav):
         assert (outcome.p != outcome.p_out).all()
 
 
-@pytest.mark.parametrize("rate,length", [(None, None), (8000, None), (24000, 300), (8000, 100)])
+@pytest.mark.parametrize("rate,length", [(None, None), (8000, None), (24000, 300), (8000, 60)])
 def test_gradients_in_float64(rate, length):
     """Through exp, phase, iSTFT, resampling and padding, by finite differences."""
     front_end = FrontEnd(n_fft=64, win_length=4.0, hop_length=2.0, n_mels=8).double()
     domain = WaveformDomain(front_end, input_rate=rate, input_length=length)
-    X, spectrum = domain.analyse(torch.randn(2, 150, dtype=torch.float64))
+    X, spectrum = domain.analyse(torch.randn(1, 100, dtype=torch.float64))
     values_only = values(X).clone().requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda x: domain.to_features(with_spectrum(x, spectrum, 150)), values_only
+        lambda x: domain.to_features(with_spectrum(x, spectrum, 100)), values_only
     )
     mask = torch.rand(X.shape, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(lambda m: domain.to_features(m * X), mask, fast_mode=True)
-    assert domain.to_features(X).shape[1] == (length or math.ceil(150 * (rate or 16000) / 16000))
+    assert domain.to_features(X).shape[1] == (length or math.ceil(100 * (rate or 16000) / 16000))
 
 
 def test_gradients_reach_the_mask_through_a_whole_network():
@@ -67,7 +67,8 @@ def test_gradients_reach_the_mask_through_a_whole_network():
     change = explained.logits((mask + step) * X)[:, 1].sum() - explained.logits(
         (mask - step) * X
     )[:, 1].sum()  # fmt: skip
-    assert float(change) == pytest.approx(2 * float((gradient * step).sum()), rel=1e-4)
+    expected = 2 * float((gradient * step).sum())
+    assert float(change.detach()) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["cnn14", "conv2d"])
@@ -96,8 +97,12 @@ def test_a_spectrogram_classifier_can_hear_the_sound(wav):
     analysed = direct.logits(direct.domain.analyse(sound)[0])
     assert torch.equal(heard.logits(mask * X), analysed)
     # A masked STFT is not the STFT of its sound: the two paths differ where the mask does.
-    assert not torch.allclose(direct.logits(values(mask * X)), analysed, atol=1e-3)
-    torch.testing.assert_close(direct.logits(values(X)), heard.logits(X), rtol=1e-2, atol=1e-2)
+    difference = {}
+    for name, Z in (("masked", mask * X), ("whole", X)):
+        features = direct.domain.to_features(values(Z))
+        error = (features - domain.to_features(Z))[:, :-2].abs()
+        difference[name] = float(error.mean() / features.mean())
+    assert difference["masked"] > 0.02 and difference["whole"] < 1e-4
 
 
 class Recorder(nn.Module):
