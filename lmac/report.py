@@ -79,7 +79,20 @@ def caption(rows, hparams, classifier_info, device):
         "classifier's own decision with respect to X, and made masks by absolute value and "
         f'division by each clip\'s maximum. "{HEARD}": share of clips whose explanation, turned '
         "into sound and analysed again, keeps the decision.",
+        *_hearing(hparams),
         f"Run: {datetime.date.today()}, commit {commit()}, {hardware(device)}.",
+    ]
+
+
+def _hearing(hparams):
+    """A paragraph on the waveform path, where it was taken."""
+    if hparams["hearing"] == "direct" and hparams["embedding_model"].reads != "waveform":
+        return []
+    return [
+        "Waveform path: the classifier hears the masked STFT as sound, with the phase of the "
+        "input. The explanations that can be listened to are those that were scored, but for the "
+        f'common gain and the 16 bits of the WAV files; "{HEARD}" adds one more analysis and '
+        "synthesis."
     ]
 
 

@@ -126,8 +126,8 @@ def test_the_scripts_take_them(kind, folders, tmp_path):
     train_lmac.main(["hparams/lmac.yaml", *common, "--number_of_epochs=1",
                      f"--output_folder={tmp_path}/lmac"])  # fmt: skip
     eval_explanations.main(
-        ["hparams/evaluation.yaml", *common, "--methods=[L-MAC,GradCAM]", "--scenario=plain", "--listen=0",
-         f"--lmac_checkpoint={tmp_path}/lmac/best", "--n_boot=20",
+        ["hparams/evaluation.yaml", *common, "--methods=[L-MAC,GradCAM]",
+         "--scenario=plain", "--listen=0", f"--lmac_checkpoint={tmp_path}/lmac/best", "--n_boot=20",
          f"--output_folder={tmp_path}/evaluation"]
     )  # fmt: skip
     assert "heard as waveform" in (tmp_path / "evaluation" / "evaluation.json").read_text()
