@@ -307,7 +307,10 @@ class WaveformDomain(StftDomain):
         if self.direct is not None:
             return self.direct.to_features(self.direct.analyse(wav)[0])
         if self.input_rate != self.front_end.sample_rate:
-            wav = torchaudio.functional.resample(wav, self.front_end.sample_rate, self.input_rate)
+            with torch.autocast(wav.device.type, enabled=False):  # 8 bits would be heard
+                wav = torchaudio.functional.resample(
+                    wav, self.front_end.sample_rate, self.input_rate
+                )
         if self.input_length is None:
             return wav
         if wav.shape[1] > self.input_length:
