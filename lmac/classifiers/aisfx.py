@@ -14,7 +14,7 @@ import torch
 import torchaudio
 from torch import nn
 
-from lmac.domain import FrontEnd
+from lmac.front_end import FrontEnd
 
 INSTALL = "pip install --no-deps aisfx==0.1.2"
 # Largest value of the features over its training data, by which they are divided.
