@@ -29,7 +29,7 @@ def main(argv):
     # Rows know what they were computed with, so settings may change between two calls.
     hparams, run_opts = load_experiment(argv, goes_on=False)
     manifest, labels = prepare(hparams)
-    labels = class_names(hparams["classifier_checkpoint"], labels)
+    labels = class_names(hparams["classifier_checkpoint"], labels, hparams["embedding_model"])
     scenario, dataset = scenario_clips(hparams, manifest, labels)
 
     device = run_opts.device or sb.utils.distributed.infer_device()
@@ -38,7 +38,7 @@ def main(argv):
     folder = Path(hparams["output_folder"])
     setting = {
         "scenario": hparams["scenario"],
-        "domain": hparams["domain"],
+        "domain": explained.domain.description,
         "manifest": hashlib.sha256(Path(hparams["scenario_manifest"]).read_bytes()).hexdigest()[
             :12
         ],
@@ -67,7 +67,7 @@ def main(argv):
         },
     )
     if sb.utils.distributed.if_main_process():
-        info = Path(hparams["classifier_checkpoint"]) / "info.json"
+        info = Path(hparams["classifier_checkpoint"] or "") / "info.json"
         known = json.loads(info.read_text()) if info.exists() else {}
         print(write_report(rows.table(hparams["interpreters"]), hparams, known, brain.device))
         print(f"Rows, table and manifest: {folder}")

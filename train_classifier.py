@@ -16,8 +16,9 @@ from speechbrain.dataio.encoder import CategoricalEncoder
 from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
 from lmac.brains.classifier import ClassifierBrain
+from lmac.brains.embeddings import embedded, load_start
+from lmac.build import classifier_domain
 from lmac.config import load_experiment, run
-from lmac.domain import get_domain
 from lmac.listen.figures import confusion_figure
 
 
@@ -34,14 +35,18 @@ def main(argv):
             f"batch_size {hparams['batch_size']} is larger than the {len(datasets['train'])} "
             "training clips: give a smaller --batch_size."
         )
+    embedding_model, domain = hparams["embedding_model"], classifier_domain(hparams)
+    load_start(embedding_model, hparams["classifier_checkpoint"], hparams["freeze_embedding"])
+    if hparams["freeze_embedding"]:
+        device = run_opts.device or sb.utils.distributed.infer_device()
+        datasets = embedded(datasets, embedding_model, domain, hparams["cache_folder"],
+                            hparams["batch_size"], device)  # fmt: skip
 
     brain = ClassifierBrain(
         modules={
-            "embedding_model": hparams["embedding_model"],
+            "embedding_model": embedding_model,
             "classifier": hparams["classifier"],
-            "domain": get_domain(
-                "stft", hparams["front_end"], reads=hparams["embedding_model"].reads
-            ),
+            "domain": domain,
         },
         opt_class=hparams["opt_class"],
         hparams=hparams,

@@ -69,6 +69,12 @@ class Explainer:
                 f"window_s is {window_s}, but this classifier needs at least "
                 f"{self.least / self.sample_rate:.2f} s."
             )
+        longest = explained.domain.longest_input
+        if longest is not None and self.window > longest:
+            raise ValueError(
+                f"window_s is {window_s}, but this classifier takes "
+                f"{longest / self.sample_rate:.2f} s at most."
+            )
         if not 0 <= self.overlap <= self.window // 2:
             raise ValueError(
                 f"overlap_s is {overlap_s}: expected 0 to half of window_s, {window_s / 2}."
@@ -99,7 +105,8 @@ class Explainer:
         return cls(
             explained_classifier(hparams).to(device),
             hparams["interpreters"],
-            read_labels(hparams["classifier_checkpoint"]),
+            getattr(hparams["embedding_model"], "labels", None)
+            or read_labels(hparams["classifier_checkpoint"]),
             **{k: hparams[k] for k in keys},
         )
 
@@ -149,7 +156,7 @@ class Explainer:
         domain = self.explained.domain
 
         window = max(self.window, self.least)
-        if len(wav) <= TOLERANCE * window:
+        if len(wav) <= TOLERANCE * window and len(wav) <= (domain.longest_input or len(wav)):
             window = max(len(wav), self.least)
         starts = frame_starts(len(wav), window, self.overlap, self.hop)
         total = starts[-1] * self.hop + window

@@ -7,7 +7,7 @@ from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from torch import nn
 
 from interpreters.base import Interpreter, normalise
-from interpreters.gradcam import GradCAM
+from interpreters.gradcam import GradCAM, require_maps
 
 
 class _Logits(nn.Module):
@@ -28,11 +28,13 @@ class GuidedBackprop(Interpreter):
     saliency.
     """
 
+    title = "Guided Backprop"
+
     def __init__(self, explained):
         super().__init__(explained)
         if not any(isinstance(m, nn.ReLU) for m in explained.modules()):
             raise ValueError(
-                "Guided Backprop changes the gradient of nn.ReLU modules, and this classifier "
+                f"{self.title} changes the gradient of nn.ReLU modules, and this classifier "
                 "has none: leave the method out, or write its ReLUs as modules."
             )
         self.model = _Logits(explained)
@@ -59,8 +61,11 @@ class GuidedGradCAM(GuidedBackprop):
         Of GradCAM: index of the representation, finest first.
     """
 
+    title = "Guided GradCAM"
+
     def __init__(self, explained, layer=-1):
         super().__init__(explained)
+        require_maps(explained, self.title)
         self.options = {"layer": layer}
         self.gradcam = GradCAM(explained, layer)
 

@@ -181,7 +181,7 @@ def main(argv):
     path, run_opts, overrides = parse(argv)
     hparams, _ = load(path, overrides)
     manifest, labels = prepare(hparams)
-    labels = class_names(hparams["classifier_checkpoint"], labels)
+    labels = class_names(hparams["classifier_checkpoint"], labels, hparams["embedding_model"])
     scenario, dataset = scenario_clips(hparams, manifest, labels)
     n = hparams["randomisation_clips"]
     if not 1 <= n <= len(scenario):

@@ -21,8 +21,21 @@ def explained_classifier(hparams):
     """The frozen classifier of an experiment, in its domain, with its weights loaded."""
     classifier = AudioClassifier(hparams["embedding_model"], hparams["classifier"])
     load_classifier(classifier, hparams["classifier_checkpoint"])
-    domain = get_domain(hparams["domain"], hparams["front_end"], reads=classifier.reads)
-    return ExplainedClassifier(domain, classifier)
+    return ExplainedClassifier(classifier_domain(hparams, hparams["domain"]), classifier)
+
+
+def classifier_domain(hparams, name="stft"):
+    """The domain called ``name`` of an experiment, as its classifier hears it."""
+    model = hparams["embedding_model"]
+    return get_domain(
+        name,
+        hparams["front_end"],
+        reads=model.reads,
+        hearing=hparams["hearing"],
+        input_rate=getattr(model, "sample_rate", None),
+        input_length=getattr(model, "input_length", None),
+        pad=getattr(model, "pad", True),
+    )
 
 
 def build_decoder(factory, explained):
@@ -79,24 +92,29 @@ def weights_digest(module):
     return digest.hexdigest()[:12]
 
 
-def class_names(classifier_checkpoint, expected):
+def class_names(classifier_checkpoint, expected, embedding_model=None):
     """Class names in the order of the classifier's outputs.
 
     Arguments
     ---------
-    classifier_checkpoint : path
+    classifier_checkpoint : path or None
         Its ``label_encoder.txt`` tells the order; without one it is that of ``expected``.
     expected : list of str
         Names of the data set; ValueError when the classifier's are others.
+    embedding_model : nn.Module, optional
+        A whole classifier that knows its classes has them in ``labels``, and they come first.
     """
-    path = Path(classifier_checkpoint) / LABELS_FILE
-    if not path.is_file():
-        return expected
-    names = read_labels(classifier_checkpoint)
+    names = getattr(embedding_model, "labels", None)
+    source = "The classifier"
+    if names is None:
+        source = Path(classifier_checkpoint or "") / LABELS_FILE
+        if classifier_checkpoint is None or not source.is_file():
+            return expected
+        names = read_labels(classifier_checkpoint)
     if set(names) != set(expected):
         odd = sorted(set(names) ^ set(expected))
         raise ValueError(
-            f"{path} and the data set have different classes ({', '.join(odd[:5])}): is this "
+            f"{source} and the data set have different classes ({', '.join(odd[:5])}): is this "
             "the classifier of another data set?"
         )
     return names

@@ -55,6 +55,12 @@ class TopDownDecoder(nn.Module):
 
     def __init__(self, channels, n_classes, hidden=32, detail=12, conditioned=False):
         super().__init__()
+        if not channels:
+            raise ValueError(
+                "TopDownDecoder reads the classifier's representations, and this one gives none: "
+                "name some of its layers in the YAML (layers), or add "
+                "--decoder_yaml=hparams/decoders/encoder.yaml."
+            )
         self.laterals = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, hidden, 1, bias=False), nn.BatchNorm2d(hidden))
             for c in channels
@@ -87,13 +93,56 @@ class TopDownDecoder(nn.Module):
             if level is not None:
                 h = h + F.interpolate(level, size=h.shape[2:])
             level = self.smooth[i](h)
-        features = domain.to_features(X).unsqueeze(1)
+        features = domain.picture(X).unsqueeze(1)
         level = F.interpolate(
             self.reduce(level), size=features.shape[2:], mode="bilinear", align_corners=False
         )
         level = self.detail(torch.cat([level, self.feature_norm(features)], dim=1))
         keep, contrast = domain.spread(self.head(level)).unbind(1)
         return keep + contrast * (X - domain.spread(domain.gather(X)))
+
+
+class EncoderDecoder(nn.Module):
+    """Our decoder behind a small encoder of the spectrogram, both trained together.
+
+    For classifiers without spatial representations, which are not looked at. The mask is still
+    trained to explain the classifier's decisions, but it is told nothing of how they came about.
+
+    Arguments
+    ---------
+    channels : list of int
+        Not used.
+    n_classes : int
+        Number of classes of the classifier.
+    hidden, detail, conditioned
+        As in :class:`TopDownDecoder`.
+    depth : int
+        Levels of the encoder, each of half the resolution; the first has ``hidden / 2`` channels,
+        the others ``hidden``.
+    """
+
+    def __init__(self, channels, n_classes, hidden=32, detail=12, conditioned=False, depth=4):
+        super().__init__()
+        widths = [1, max(1, hidden // 2), *[hidden] * (depth - 1)]
+        self.norm = nn.BatchNorm2d(1)
+        self.levels = nn.ModuleList(
+            nn.Sequential(ConvNorm(n_in, n_out), nn.AvgPool2d(2, ceil_mode=True))
+            for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.decoder = TopDownDecoder(widths[1:], n_classes, hidden, detail, conditioned)
+
+    @property
+    def classes(self):
+        """Class embeddings of a conditioned decoder, else None."""
+        return self.decoder.classes
+
+    def forward(self, representations, X, target, domain):
+        """Mask logits [B, T, F], the shape of ``X``."""
+        level, levels = self.norm(domain.picture(X).unsqueeze(1)), []
+        for layer in self.levels:
+            level = layer(level)
+            levels.append(level)
+        return self.decoder(levels, X, target, domain)
 
 
 class PSIDecoder(nn.Module):

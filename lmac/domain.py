@@ -5,106 +5,19 @@ The same frozen classifier can be explained in two domains (paper, section 3):
 - ``stft`` (listenable): ``X = log1p(|S|)``, shape (B, T, n_fft // 2 + 1);
 - ``mel`` (not listenable): ``X = log1p(mel(|S|))``, shape (B, T, n_mels).
 
-A mask always has the shape of ``X``.
+A mask always has the shape of ``X``. A classifier that reads waveforms, or that is made to hear
+them (``hearing: waveform``), hears the masked STFT with the phase of its recording, resynthesised:
+:class:`WaveformDomain`.
 """
 
 import torch
-from speechbrain.processing.features import STFT, Filterbank, spectral_magnitude
+import torchaudio
 from torch import nn
 
+from lmac.front_end import FrontEnd
+from lmac.phased import values, with_spectrum
 
-class FrontEnd(nn.Module):
-    """STFT and mel filterbank of the published recipe.
-
-    Arguments
-    ---------
-    sample_rate : int
-        Hz.
-    n_fft : int
-        FFT size in samples.
-    win_length, hop_length : float
-        Milliseconds, as in SpeechBrain. The published 23.2199 and 11.6099 ms are 372 and
-        186 samples at 16 kHz.
-    n_mels : int
-        Number of triangular mel filters.
-    """
-
-    def __init__(
-        self, sample_rate=16000, n_fft=1024, win_length=23.2199, hop_length=11.6099, n_mels=80
-    ):
-        super().__init__()
-        self.sample_rate = sample_rate
-        self.n_fft = n_fft
-        self.n_mels = n_mels
-        self.n_bins = n_fft // 2 + 1
-        self.stft = STFT(
-            sample_rate=sample_rate, win_length=win_length, hop_length=hop_length, n_fft=n_fft
-        )
-        filterbank = Filterbank(n_mels=n_mels, n_fft=n_fft, sample_rate=sample_rate, log_mel=False)
-        # SpeechBrain rebuilds its filters at every call; they are constant, so keep them.
-        # Row i of the answer to the identity is what STFT bin i adds to every mel band.
-        with torch.no_grad():
-            mel_matrix = filterbank(torch.eye(self.n_bins)[None])[0]
-        self.register_buffer("mel_matrix", mel_matrix, persistent=False)  # [n_bins, n_mels]
-        self.register_buffer("band_matrix", _bands_to_bins(mel_matrix), persistent=False)
-        self.register_buffer("window", self.stft.window.clone(), persistent=False)
-
-    @property
-    def hop_samples(self):
-        """Hop in samples."""
-        return self.stft.hop_length
-
-    def forward(self, wav):
-        """Waveform [B, L] to complex STFT [B, T, n_bins]."""
-        if wav.dim() != 2:
-            raise ValueError(f"wav must have shape [batch, samples], got {tuple(wav.shape)}.")
-        spectrum = torch.stft(
-            wav,
-            self.n_fft,
-            hop_length=self.stft.hop_length,
-            win_length=self.stft.win_length,
-            window=self.window,
-            center=True,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        return spectrum.transpose(1, 2)
-
-    def inverse(self, spectrum, length):
-        """Complex STFT [B, T, n_bins] to waveform [B, length]; differentiable."""
-        return torch.istft(
-            spectrum.transpose(1, 2),
-            self.n_fft,
-            hop_length=self.stft.hop_length,
-            win_length=self.stft.win_length,
-            window=self.window,
-            center=True,
-            length=length,
-        )
-
-    def magnitude(self, wav):
-        """Waveform [B, L] to magnitude STFT [B, T, n_bins]."""
-        spectrum = torch.view_as_real(self(wav))
-        return spectral_magnitude(spectrum, power=0.5)
-
-    def mel(self, magnitude):
-        """Magnitude [..., n_bins] to mel bands [..., n_mels]."""
-        return magnitude @ self.mel_matrix
-
-
-def _bands_to_bins(mel_matrix):
-    """Weights [n_mels, n_bins] that spread a value per mel band over STFT bins.
-
-    Each bin takes the mean of the bands that hear it, weighted by the filterbank; a bin that
-    no filter hears (0 Hz, Nyquist) takes its nearest band, so that constant stays constant.
-    """
-    weights = mel_matrix.t().clone()
-    total = weights.sum(0)
-    heard = total > 0
-    centres = weights.argmax(1)
-    for i in torch.nonzero(~heard).flatten().tolist():
-        weights[(centres - i).abs().argmin(), i] = 1.0
-    return weights / weights.sum(0)
+__all__ = ["FrontEnd", "Domain", "StftDomain", "MelDomain", "WaveformDomain", "get_domain"]
 
 
 class Domain(nn.Module):
@@ -113,11 +26,15 @@ class Domain(nn.Module):
     name = None
     listenable = False
     axis_label = None
+    # Samples of the longest recording that the classifier takes; None for any length.
+    longest_input = None
 
     def __init__(self, front_end, reads="mel"):
         super().__init__()
         if reads not in ("mel", "stft"):
-            raise ValueError(f"A classifier reads 'mel' or 'stft' features, got {reads!r}.")
+            raise ValueError(
+                f"A classifier reads 'mel' or 'stft' features, or a 'waveform', got {reads!r}."
+            )
         self.front_end = front_end
         self.reads = reads
 
@@ -129,6 +46,14 @@ class Domain(nn.Module):
         """``X`` [B, T, F] to what the classifier reads; differentiable."""
         raise NotImplementedError
 
+    def hear(self, wav):
+        """Waveform [B, L] to what the classifier reads, without a mask: for its training."""
+        return self.to_features(self.analyse(wav)[0])
+
+    def picture(self, X):
+        """``X`` [B, T, F] to a map [B, T, n_features], which decoders look at."""
+        return self.to_features(X)
+
     def spread(self, bands):
         """Maps [..., T, n_features] at the classifier's resolution to the one of ``X``."""
         return bands
@@ -136,6 +61,11 @@ class Domain(nn.Module):
     def gather(self, X):
         """Mean of ``X`` [..., T, F] in each of the classifier's bands, the reverse of spread."""
         return X
+
+    @property
+    def description(self):
+        """What tells results of one domain from those of another."""
+        return self.name
 
     @property
     def top_of_axis(self):
@@ -176,7 +106,7 @@ class StftDomain(Domain):
     def to_features(self, X):
         if self.reads == "stft":
             return X
-        return torch.log1p(self.front_end.mel(torch.expm1(X)))
+        return self.front_end.log_mel(torch.expm1(X))
 
     def spread(self, bands):
         return bands @ self.front_end.band_matrix if self.reads == "mel" else bands
@@ -204,7 +134,7 @@ class MelDomain(Domain):
 
     def analyse(self, wav):
         spectrum = self.front_end(wav)
-        return torch.log1p(self.front_end.mel(spectrum.abs())), spectrum
+        return self.front_end.log_mel(spectrum.abs()), spectrum
 
     def to_features(self, X):
         return X
@@ -214,11 +144,116 @@ class MelDomain(Domain):
         return self.front_end.n_mels
 
 
+class WaveformDomain(StftDomain):
+    """``X = log1p(|S|)``; the classifier hears ``iSTFT(expm1(M * X) exp(i angle(S)))``.
+
+    ``X`` of :meth:`analyse` carries its phase (``lmac.phased``) through what interpreters do to
+    it: another tensor of the same shape is refused. A mask of zeros and ones apart, a masked STFT
+    is the STFT of no signal; here the classifier is scored on the very sound of the explanation.
+
+    Arguments
+    ---------
+    front_end : FrontEnd
+    reads : str
+        ``"waveform"``; a classifier that reads ``"mel"`` or ``"stft"`` hears the analysis of the
+        sound.
+    input_rate : int, optional
+        Hz, of a classifier that reads waveforms; that of the front end when not given.
+    input_length : int, optional
+        Samples at that rate, of a classifier that takes one length only. Shorter sound is
+        zero-padded at its end, longer sound refused (ValueError).
+    pad : bool
+        False for a classifier that pads by itself.
+    """
+
+    def __init__(self, front_end, reads="waveform", input_rate=None, input_length=None, pad=True):
+        # Maps for decoders are mel bands, where the classifier itself reads none.
+        super().__init__(front_end, "mel" if reads == "waveform" else reads)
+        self.direct = None if reads == "waveform" else StftDomain(front_end, reads)
+        self.input_rate = input_rate or front_end.sample_rate
+        self.input_length = input_length
+        self.pad = pad
+        if input_length is not None:
+            self.longest_input = int(input_length * front_end.sample_rate / self.input_rate)
+
+    @property
+    def description(self):
+        return "stft, heard as waveform"
+
+    def analyse(self, wav):
+        X, spectrum = super().analyse(wav)
+        return with_spectrum(X, spectrum, wav.shape[1]), spectrum
+
+    def to_features(self, X):
+        if getattr(X, "spectrum", None) is None:
+            raise ValueError(
+                "On the waveform path X needs the phase of its recording, and this one has lost "
+                "it: take X from domain.analyse, and make others by slices, concatenation, sums "
+                "and products with masks (lmac/phased.py lists the operations)."
+            )
+        return self._listen(self.synthesise(values(X), X.spectrum.to(X.device), X.n_samples))
+
+    def hear(self, wav):
+        return self._listen(wav)
+
+    def picture(self, X):
+        return super().to_features(values(X))
+
+    def _listen(self, wav):
+        """Waveform [B, L] at the front end's rate to what the classifier reads."""
+        if self.direct is not None:
+            return self.direct.to_features(self.direct.analyse(wav)[0])
+        if self.input_rate != self.front_end.sample_rate:
+            with torch.autocast(wav.device.type, enabled=False):  # 8 bits would be heard
+                wav = torchaudio.functional.resample(
+                    wav, self.front_end.sample_rate, self.input_rate
+                )
+        if self.input_length is None:
+            return wav
+        if wav.shape[1] > self.input_length:
+            raise ValueError(
+                f"This classifier takes {self.input_length / self.input_rate:.2f} s at most, the "
+                f"clip has {wav.shape[1] / self.input_rate:.2f} s: use a smaller "
+                "--signal_length_s (explain.py: --window_s)."
+            )
+        missing = self.input_length - wav.shape[1] if self.pad else 0
+        return nn.functional.pad(wav, (0, missing))
+
+
 DOMAINS = {"stft": StftDomain, "mel": MelDomain}
+HEARING = ("direct", "waveform")
 
 
-def get_domain(name, front_end, reads="mel"):
-    """The domain called ``name``; raises ValueError with the valid names."""
+def get_domain(
+    name, front_end, reads="mel", hearing="direct", input_rate=None, input_length=None, pad=True
+):
+    """The domain called ``name``, for a classifier that reads ``reads``.
+
+    Arguments
+    ---------
+    name : str
+        ``"stft"`` or ``"mel"``.
+    front_end : FrontEnd
+    reads : str
+        ``"mel"``, ``"stft"`` or ``"waveform"``.
+    hearing : str
+        ``"direct"`` gives a classifier that reads spectrograms the masked one itself,
+        ``"waveform"`` the analysis of the sound it makes. One that reads waveforms hears the
+        sound in any case.
+    input_rate, input_length, pad
+        As in :class:`WaveformDomain`.
+
+    Raises ValueError with the valid names.
+    """
     if name not in DOMAINS:
         raise ValueError(f"Unknown domain {name!r}: expected one of {', '.join(DOMAINS)}.")
-    return DOMAINS[name](front_end, reads)
+    if hearing not in HEARING:
+        raise ValueError(f"Unknown hearing {hearing!r}: expected one of {', '.join(HEARING)}.")
+    if reads != "waveform" and hearing == "direct":
+        return DOMAINS[name](front_end, reads)
+    if name != "stft":
+        raise ValueError(
+            f"The {name!r} domain has no phase, so no waveform can be made of it for this "
+            "classifier: use domain: stft."
+        )
+    return WaveformDomain(front_end, reads, input_rate, input_length, pad)

@@ -47,8 +47,14 @@ class ExplainedClassifier(nn.Module):
     @torch.no_grad()
     def dry_pass(self, seconds=2.0):
         """Channels of every representation, finest first, and the number of classes."""
-        n_samples = round(seconds * self.domain.front_end.sample_rate)
-        wav = torch.zeros(1, n_samples, device=next(self.buffers()).device)
-        X, _ = self.domain.analyse(wav)
-        logits, representations = self(X)
+        logits, representations = self.silence(seconds)
         return [r.shape[1] for r in representations], logits.shape[1]
+
+    @torch.no_grad()
+    def silence(self, seconds=2.0):
+        """(logits [1, K], representations) of silence, for their shapes."""
+        n_samples = round(seconds * self.domain.front_end.sample_rate)
+        longest = self.domain.longest_input
+        n_samples = n_samples if longest is None else min(n_samples, longest)
+        wav = torch.zeros(1, n_samples, device=next(self.buffers()).device)
+        return self(self.domain.analyse(wav)[0])

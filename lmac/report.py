@@ -95,6 +95,7 @@ def caption(rows, hparams, classifier_info, device):
         f'difference of M X and the X of the target\'s own part; "{SI_SDR}": of the '
         "explanation's sound to that part.",
         *(["Methods: " + "; ".join(methods) + "."] if methods else []),
+        *_hearing(hparams),
         f"Run: {datetime.date.today()}, commit {commit()}, {hardware(device)}.",
     ]
 
@@ -113,6 +114,18 @@ def _recordings(hparams):
         f", the last {hparams['last_contaminants']} files" if hparams["last_contaminants"] else ""
     )
     return f"{folder}{last} ({scenario['contaminant_wav'].nunique()} different recordings drawn)"
+
+
+def _hearing(hparams):
+    """A paragraph on the waveform path, where it was taken."""
+    if hparams["hearing"] == "direct" and hparams["embedding_model"].reads != "waveform":
+        return []
+    return [
+        "Waveform path: the classifier hears the masked STFT as sound, with the phase of the "
+        "input. The explanations that can be listened to are those that were scored, but for the "
+        f'common gain and the 16 bits of the WAV files; "{HEARD}" adds one more analysis and '
+        "synthesis."
+    ]
 
 
 def commit():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmac.classifiers import AudioClassifier, Cnn14, Conv2dEncoder, LinearHead
+from lmac.classifiers import AudioClassifier, Cnn14, Conv2dEncoder, LinearHead, Wave1d
 from lmac.domain import FrontEnd, get_domain
 from lmac.explained import ExplainedClassifier
 
@@ -26,13 +26,16 @@ def esc10():
     return ESC10
 
 
-def make_explained(kind="cnn14", domain="stft", n_classes=5, seed=0):
+def make_explained(kind="cnn14", domain="stft", n_classes=5, seed=0, hearing="direct"):
     """A small classifier with random weights and lively BatchNorm statistics, in a domain."""
     torch.manual_seed(seed)
-    embedding_model = Cnn14(width=4) if kind == "cnn14" else Conv2dEncoder(dim=8)
+    if kind == "wave1d":
+        embedding_model = Wave1d(width=4)
+    else:
+        embedding_model = Cnn14(width=4) if kind == "cnn14" else Conv2dEncoder(dim=8)
     classifier = AudioClassifier(embedding_model, LinearHead(embedding_model.emb_dim, n_classes))
     front_end = FrontEnd()
-    domain = get_domain(domain, front_end, reads=classifier.reads)
+    domain = get_domain(domain, front_end, reads=classifier.reads, hearing=hearing)
     classifier.train()
     for _ in range(3):
         wav = 0.3 * torch.randn(4, 8000)

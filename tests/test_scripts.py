@@ -16,9 +16,9 @@ import train_classifier
 import train_lmac
 from interpreters.constant import AllOnes
 from lmac.brains.evaluation import COLUMNS
+from lmac.build import classifier_domain
 from lmac.classifiers import AudioClassifier
 from lmac.config import load, merge
-from lmac.domain import get_domain
 from lmac.explained import ExplainedClassifier
 from lmac.listen.audio import write_wavs
 from metrics import METRICS
@@ -83,16 +83,23 @@ def test_every_yaml_loads(path, tmp_path):
         encoder.save(tmp_path / "label_encoder.txt")
         overrides["classifier_checkpoint"] = str(tmp_path)
     hparams, _ = load(path, overrides)
-    assert hparams["sample_rate"] == 16000
+    assert hparams["sample_rate"] == (44100 if "aisfx" in str(path) else 16000)
 
 
-@pytest.mark.parametrize("path", sorted(Path("hparams/classifiers").glob("*.yaml")), ids=str)
+# Those that bring their weights from a source are tried in tests/lmac/test_pretrained.py.
+TRAINED_HERE = [
+    path for path in sorted(Path("hparams/classifiers").glob("*.yaml"))
+    if path.stem not in ("huggingface", "speechbrain")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", TRAINED_HERE, ids=str)
 def test_every_classifier_is_an_override_away(path):
     overrides = {"data_folder": "x", "classifier_checkpoint": "x", "classifier_yaml": str(path)}
     hparams, _ = load("hparams/evaluation.yaml", overrides)
     classifier = AudioClassifier(hparams["embedding_model"], hparams["classifier"])
-    domain = get_domain("stft", hparams["front_end"], reads=classifier.reads)
-    channels, n_classes = ExplainedClassifier(domain, classifier).dry_pass()
+    explained = ExplainedClassifier(classifier_domain(hparams), classifier)
+    channels, n_classes = explained.dry_pass()
     assert n_classes == 50 and channels[-1] == hparams["emb_dim"]
     assert isinstance(hparams["classifier"], CosineHead) == ("published" in path.name)
 
@@ -283,6 +290,8 @@ def test_plain_clips_and_the_unbiased_fold(folder):
     [
         (["--methods=[Salience]"], "methods: unknown interpreter 'Salience'"),
         (["--classifier_width=8"], "checkpoint of another architecture"),
+        (["--classifier_checkpoint=null"], "classifier_checkpoint is not set: add --classifier_ch"),
+        (["--hearing=loud"], "Unknown hearing 'loud'"),
         (["--classifier_checkpoint=nowhere"], "classifier_checkpoint: no folder nowhere"),
         (["--lmac_checkpoint=nowhere"], "lmac_checkpoint: there is no nowhere"),
         (["--decoder_hidden=4"], "another architecture than the L-MAC decoder"),

@@ -13,8 +13,10 @@ class ClassifierBrain(TrainingBrain):
     """Trains ``modules.embedding_model`` and ``modules.classifier`` on waveform batches.
 
     ``hparams`` beside SpeechBrain's: ``domain`` (to features), ``augment`` (waveforms),
-    ``spec_augment`` (features), ``mixup`` (Beta parameter, 0 for none),
-    ``classification_loss`` (outputs, targets) and what ``TrainingBrain`` needs.
+    ``spec_augment`` (features, not waveforms), ``mixup`` (Beta parameter, 0 for none),
+    ``classification_loss`` (outputs, targets), what ``TrainingBrain`` needs, and
+    ``freeze_embedding``: whether batches hold embeddings [B, D] in the place of waveforms
+    (``lmac.brains.embeddings``) and only the head is trained, without augmentation but mixup.
     """
 
     best_key, best_is = "accuracy", "max"
@@ -28,12 +30,13 @@ class ClassifierBrain(TrainingBrain):
         wav = batch.sig.data.to(self.device)
         target = batch["class"].to(self.device)
         other, weight = target, 1.0
-        if stage == sb.Stage.TRAIN and self.hparams.augment is not None:
+        frozen = self.hparams.freeze_embedding  # then the batch holds embeddings already
+        if stage == sb.Stage.TRAIN and self.hparams.augment is not None and not frozen:
             wav, _ = self.hparams.augment(wav)
-        X, _ = self.modules.domain.analyse(wav)
-        features = self.modules.domain.to_features(X)
+        features = wav if frozen else self.modules.domain.hear(wav)
         if stage == sb.Stage.TRAIN:
-            if self.hparams.spec_augment is not None:
+            # Of spectrograms [B, T, F], not of waveforms.
+            if self.hparams.spec_augment is not None and features.dim() == 3:
                 for augment in self.hparams.spec_augment:
                     features = augment(features)
             if self.hparams.mixup > 0:
@@ -41,7 +44,10 @@ class ClassifierBrain(TrainingBrain):
                 order = torch.randperm(len(wav), device=self.device)
                 features = weight * features + (1 - weight) * features[order]
                 other = target[order]
-        logits, _ = self.network(features)
+        if frozen:
+            logits = self.modules.classifier(features.unsqueeze(1)).squeeze(1)
+        else:
+            logits, _ = self.network(features)
         return logits.float(), target, other, weight
 
     def compute_objectives(self, predictions, batch, stage):

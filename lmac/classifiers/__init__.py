@@ -3,5 +3,15 @@
 from lmac.classifiers.base import AudioClassifier, LinearHead, load_weights
 from lmac.classifiers.cnn14 import Cnn14
 from lmac.classifiers.conv2d import Conv2dEncoder
+from lmac.classifiers.network import Network
+from lmac.classifiers.wave1d import Wave1d
 
-__all__ = ["AudioClassifier", "Cnn14", "Conv2dEncoder", "LinearHead", "load_weights"]
+__all__ = [
+    "AudioClassifier",
+    "Cnn14",
+    "Conv2dEncoder",
+    "LinearHead",
+    "Network",
+    "Wave1d",
+    "load_weights",
+]

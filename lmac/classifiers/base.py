@@ -26,7 +26,10 @@ class AudioClassifier(nn.Module):
     embedding_model : nn.Module
         Features [B, T, F] to (embedding [B, 1, D], representations): a list of maps
         [B, C, T', F'], finest first. Its attribute ``reads`` names its features, its optional
-        ``min_frames`` is the least T that it takes.
+        ``min_frames`` is the least T that it takes. One that reads waveforms [B, L] may say its
+        ``sample_rate`` and, if it takes one length only, that ``input_length``, and ``pad`` False
+        if it pads shorter input by itself. One that is ``complete`` came with its weights, and
+        its embedding is the logits.
     classifier : nn.Module
         Embedding [B, 1, D] to outputs [B, 1, K].
     """
@@ -40,7 +43,7 @@ class AudioClassifier(nn.Module):
 
     @property
     def reads(self):
-        """``"mel"`` or ``"stft"``: the features of the embedding model."""
+        """``"mel"``, ``"stft"`` or ``"waveform"``: the input of the embedding model."""
         return self.embedding_model.reads
 
     @property
@@ -98,7 +101,18 @@ def load_weights(module, path, what):
 
 
 def load_classifier(classifier, folder):
-    """Load a folder with ``embedding_model.ckpt`` and ``classifier.ckpt`` (SpeechBrain's names)."""
+    """Load a folder with ``embedding_model.ckpt`` and ``classifier.ckpt`` (SpeechBrain's names).
+
+    A classifier that came with its weights is left as it is.
+    """
+    if getattr(classifier.embedding_model, "complete", False):
+        return classifier
+    if folder is None:
+        raise ValueError(
+            "classifier_checkpoint is not set: add --classifier_checkpoint=…, the folder "
+            "<output_folder>/best of train_classifier.py, or one with "
+            f"{' and '.join(CHECKPOINT_FILES.values())}."
+        )
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -135,5 +149,8 @@ def read_labels(folder):
 
 
 def count_labels(folder):
-    """Number of classes in ``label_encoder.txt``: ``out_n_neurons`` where there is no data set."""
-    return len(read_labels(folder))
+    """Number of classes in ``label_encoder.txt``: ``out_n_neurons`` where there is no data set.
+
+    0 without a folder, for classifiers that came with their weights.
+    """
+    return 0 if folder is None else len(read_labels(folder))

@@ -1,0 +1,93 @@
+"""Embeddings of a frozen model, computed once, so that only the head has to be trained."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from speechbrain.dataio.dataset import DynamicItemDataset
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from lmac.build import weights_digest
+from lmac.classifiers.base import CHECKPOINT_FILES, load_weights
+
+
+def load_start(model, checkpoint, frozen):
+    """Give an embedding model the weights that its training starts from.
+
+    Arguments
+    ---------
+    model : nn.Module
+        With a method ``load_pretrained``, it loads its published weights.
+    checkpoint : path or None
+        Otherwise ``embedding_model.ckpt`` of this folder, if one is given.
+    frozen : bool
+        Whether only the head will be trained; ValueError when there are no weights then.
+    """
+    if checkpoint is not None:
+        load_weights(model, Path(checkpoint) / CHECKPOINT_FILES["embedding_model"], "embedding")
+    elif hasattr(model, "load_pretrained"):
+        model.load_pretrained()
+    elif frozen:
+        raise ValueError(
+            "freeze_embedding: this embedding model comes without weights: add "
+            "--classifier_checkpoint=…, a folder with its embedding_model.ckpt."
+        )
+
+
+def embedded(datasets, model, domain, cache_folder, batch_size, device):
+    """The data sets with embeddings [D] in the place of waveforms, under the same keys.
+
+    Arguments
+    ---------
+    datasets : dict of str to DynamicItemDataset
+        With the keys ``id``, ``sig``, ``class``.
+    model : nn.Module
+        Embedding model; put in eval mode and frozen here.
+    domain : lmac.domain.Domain
+    cache_folder : path or None
+        Where embeddings are kept, under a name made of the weights, the clips' IDs and the
+        features of the first and the last, so that a second run starts at once.
+    batch_size : int
+    device : str
+    """
+    model = model.to(device).requires_grad_(False).eval()
+    domain = domain.to(device)
+    weights = weights_digest(model)
+    return {
+        split: _embedded(split, dataset, model, domain, cache_folder, batch_size, weights)
+        for split, dataset in datasets.items()
+    }
+
+
+@torch.no_grad()
+def _embedded(split, dataset, model, domain, cache_folder, batch_size, weights):
+    ids = list(dataset.data_ids)
+    device = next(model.parameters()).device
+    key = hashlib.sha256(f"{weights} {ids}".encode())
+    for i in (0, -1):  # what is read: waveforms and front end
+        key.update(domain.hear(dataset[i]["sig"][None].to(device)).cpu().numpy().tobytes())
+    path = None
+    if cache_folder is not None:
+        path = Path(cache_folder) / f"embeddings-{key.hexdigest()[:16]}.pt"
+    if path is not None and path.exists():
+        embeddings, classes = torch.load(path, weights_only=True)
+    else:
+        found = []
+        for batch in tqdm(DataLoader(dataset, batch_size), desc=f"embeddings of {split}"):
+            embedding = model(domain.hear(batch["sig"].to(device)))[0]
+            found.append((embedding[:, 0].float().cpu(), batch["class"]))
+        embeddings, classes = (torch.cat(part) for part in zip(*found, strict=True))
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(f".{os.getpid()}.tmp")
+            torch.save((embeddings, classes), temporary)
+            os.replace(temporary, path)
+    return DynamicItemDataset(
+        {
+            ID: {"sig": e, "class": int(c)}
+            for ID, e, c in zip(ids, embeddings, classes, strict=True)
+        },
+        output_keys=["id", "sig", "class"],
+    )

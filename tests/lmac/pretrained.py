@@ -1,0 +1,88 @@
+"""Small pretrained classifiers with random weights, written to a folder as users have them."""
+
+import torch
+from speechbrain.dataio.encoder import CategoricalEncoder
+from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN, Classifier
+
+SPEECHBRAIN_YAML = """
+sample_rate: 16000
+n_mels: 20
+pretrained_path: speechbrain/some-name-on-the-hub
+compute_features: !new:speechbrain.lobes.features.Fbank
+    n_mels: !ref <n_mels>
+mean_var_norm: !new:speechbrain.processing.features.InputNormalization
+    norm_type: sentence
+    std_norm: False
+embedding_model: !new:speechbrain.lobes.models.ECAPA_TDNN.ECAPA_TDNN
+    input_size: !ref <n_mels>
+    channels: [8, 8, 8, 8, 24]
+    kernel_sizes: [5, 3, 3, 3, 1]
+    dilations: [1, 2, 3, 4, 1]
+    attention_channels: 8
+    res2net_scale: 2
+    se_channels: 8
+    lin_neurons: 6
+classifier: !new:speechbrain.lobes.models.ECAPA_TDNN.Classifier
+    input_size: 6
+    out_neurons: 3
+modules:
+    compute_features: !ref <compute_features>
+    mean_var_norm: !ref <mean_var_norm>
+    embedding_model: !ref <embedding_model>
+    classifier: !ref <classifier>
+label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
+pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
+    loadables:
+        embedding_model: !ref <embedding_model>
+        classifier: !ref <classifier>
+        label_encoder: !ref <label_encoder>
+    paths:
+        embedding_model: !ref <pretrained_path>/embedding_model.ckpt
+        classifier: !ref <pretrained_path>/classifier.ckpt
+        label_encoder: !ref <pretrained_path>/label_encoder.txt
+"""
+
+
+def speechbrain_folder(folder, labels=("cat", "dog", "rain")):
+    """An ECAPA-TDNN as SpeechBrain publishes it; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    text = SPEECHBRAIN_YAML.replace("out_neurons: 3", f"out_neurons: {len(labels)}")
+    (folder / "hyperparams.yaml").write_text(text)
+    model = ECAPA_TDNN(
+        20, channels=[8, 8, 8, 8, 24], kernel_sizes=[5, 3, 3, 3, 1], dilations=[1, 2, 3, 4, 1],
+        attention_channels=8, res2net_scale=2, se_channels=8, lin_neurons=6,
+    )  # fmt: skip
+    torch.save(model.state_dict(), folder / "embedding_model.ckpt")
+    torch.save(Classifier(6, out_neurons=len(labels)).state_dict(), folder / "classifier.ckpt")
+    encoder = CategoricalEncoder()
+    encoder.update_from_iterable(labels, sequence_input=False)
+    encoder.save(folder / "label_encoder.txt")
+    return folder
+
+
+def huggingface_folder(folder, kind, labels=("cat", "dog", "rain")):
+    """An AST ("ast"), wav2vec 2.0 ("wav2vec2") or HuBERT ("hubert") of a few thousand weights."""
+    import transformers
+
+    torch.manual_seed(0)
+    common = {
+        "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2,
+        "intermediate_size": 16, "id2label": dict(enumerate(labels)),
+        "label2id": {name: i for i, name in enumerate(labels)},
+    }  # fmt: skip
+    if kind == "ast":
+        config = transformers.ASTConfig(max_length=128, num_mel_bins=32, **common)
+        extractor = transformers.ASTFeatureExtractor(max_length=128, num_mel_bins=32)
+        model = transformers.ASTForAudioClassification(config)
+    else:
+        name = {"wav2vec2": "Wav2Vec2", "hubert": "Hubert"}[kind]
+        config = getattr(transformers, f"{name}Config")(
+            conv_dim=(8,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+            classifier_proj_size=8, **common,
+        )  # fmt: skip
+        extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
+        model = getattr(transformers, f"{name}ForSequenceClassification")(config)
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    return folder
