@@ -13,6 +13,7 @@ import torch
 # The result's clip i, frame t and bin f come from those of the argument.
 _ARITHMETIC = {
     *("mul", "rmul", "add", "radd", "sub", "rsub", "div", "truediv", "neg", "multiply", "divide"),
+    *("clamp", "clamp_min", "clamp_max", "clip"),
     *("subtract", "true_divide", "mul_", "add_", "sub_", "div_", "neg_", "imul", "iadd", "isub"),
 }
 _CONVERSIONS = {

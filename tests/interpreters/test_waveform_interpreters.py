@@ -6,6 +6,7 @@ from captum.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
 from conftest import make_explained
 
 from interpreters.base import get_interpreters
+from interpreters.l2i.networks import L2INetwork
 from lmac import phased
 from lmac.build import build_decoder
 from lmac.config import load, merge
@@ -16,16 +17,18 @@ DETERMINISTIC = [n for n in NAMES if n not in ("SmoothGrad", "SHAP", "Random")]
 
 @pytest.fixture(scope="module")
 def hparams(tmp_path_factory):
-    """hparams/evaluation.yaml as it is, with a small decoder that has a checkpoint."""
+    """hparams/evaluation.yaml as it is, with checkpoints of a small decoder and a small L2I."""
     folder = tmp_path_factory.mktemp("decoder")
     hparams, _ = load(
         "hparams/evaluation.yaml",
         {"data_folder": "x", "results_folder": str(folder), "lmac_checkpoint": str(folder),
-         "decoder_hidden": 8, "decoder_detail": 4},
+         "lmac_ft_checkpoint": str(folder), "l2i_checkpoint": str(folder), "decoder_hidden": 8, "decoder_detail": 4},
     )  # fmt: skip
     torch.manual_seed(0)
     decoder = build_decoder(hparams["decoder"], make_explained("wave1d"))
     torch.save(decoder.state_dict(), folder / "decoder.ckpt")
+    l2i = L2INetwork(make_explained("wave1d"), torch.rand(513, 8), hidden=16)
+    torch.save(l2i.state_dict(), folder / "l2i.ckpt")
     return hparams
 
 
