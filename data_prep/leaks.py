@@ -100,7 +100,8 @@ def warn_of_scenario_leaks(scenario, manifest, hparams):
 
     ``info.json`` beside the weights tells its training folds, else ``train_folds`` does.
     """
-    info = Path(hparams["classifier_checkpoint"]) / "info.json"
+    # Without a checkpoint the classifier came with its weights.
+    info = Path(hparams["classifier_checkpoint"] or "") / "info.json"
     known = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else {}
     folds = _listed(known.get("train_folds", hparams["train_folds"]))
     leaks = scenario_leaks(scenario, manifest, folds)

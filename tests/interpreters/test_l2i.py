@@ -23,7 +23,12 @@ K = 6
 def make_network(explained, hidden=8, seed=0):
     torch.manual_seed(seed)
     W = torch.rand(explained.domain.front_end.n_bins, K)
-    return L2INetwork(explained, W / W.norm(dim=0), hidden).eval()
+    network = L2INetwork(explained, W / W.norm(dim=0), hidden).eval()
+    # Whatever the draw, every class has components for it, weaker ones and some against it.
+    weight = network.theta.linear.weight.data
+    for c, row in enumerate(weight):
+        row.copy_(torch.linspace(-1, 2, K).roll(c))
+    return network
 
 
 def make_l2i(explained, folder, **options):

@@ -1,6 +1,7 @@
 """What a report states about the data, and that it can be read back."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -28,6 +29,8 @@ def hparams(tmp_path):
         "contaminant_folder": str(folder),
         "last_contaminants": None,
         "classifier_name": "CNN14",
+        "hearing": "direct",
+        "embedding_model": SimpleNamespace(reads="mel"),
     }
 
 

@@ -78,6 +78,8 @@ class Bench:
     def overrides(self, path, domain):
         tree = merge(path)
         own = {key: value for key, value in TINY.items() if key in tree}
+        if tree.get("freeze_embedding"):
+            own.pop("classifier_width", None)  # that of the pretrained weights
         own["results_folder"] = str(self.folder / path.parent.name)
         if "domain" in tree:
             own["domain"] = domain or tree["domain"]
