@@ -54,16 +54,11 @@ def main(argv):
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
-    brain.fit(
-        brain.hparams.epoch_counter,
-        datasets["train"],
-        datasets["valid"],
-        train_loader_kwargs={**loader, "shuffle": True},
-        valid_loader_kwargs=loader,
-    )
-    brain.evaluate(datasets["valid"], min_key="loss", test_loader_kwargs=dict(loader))
+    brain.fit_and_test(datasets, loader)
     if sb.utils.distributed.if_main_process():
-        keys = ("domain", "seed", "l_in", "l_out", "l_sparse", "l_guidance", "finetune_from")
+        keys = ["domain", "seed", "l_in", "l_out", "l_sparse", "l_guidance"]
+        if hparams["l_guidance"] > 0:
+            keys += ["finetune_from", "guidance", "cc_th", "bin_th"]
         info = {key: hparams[key] for key in keys}
         info |= {"epochs": hparams["number_of_epochs"], "valid": brain.test_stats}
         info["classifier_weights"] = weights_digest(explained.classifier)

@@ -43,22 +43,27 @@ def build_decoder(factory, explained):
     return factory(*explained.dry_pass())
 
 
-def decoder_file(checkpoint, key):
-    """The file of a decoder's weights: ``checkpoint`` itself or ``decoder.ckpt`` in that folder.
+def weights_file(checkpoint, name, key, script):
+    """The file of trained weights: ``checkpoint`` itself, or ``name`` in that folder.
 
     ValueError when ``checkpoint`` is None, FileNotFoundError when it is not there; both name
-    ``key``, the setting that it comes from.
+    ``key``, the setting that it comes from, the latter also the ``script`` that trains it.
     """
     if checkpoint is None:
         raise ValueError(f"{key} is not set: give the folder <output_folder>/best.")
     path = Path(checkpoint)
-    path = path / DECODER_FILE if path.is_dir() else path
+    path = path / name if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(
-            f"{key}: there is no {path}; train it with train_lmac.py, or give the folder "
+            f"{key}: there is no {path}; train it with {script}, or give the folder "
             "<output_folder>/best of a finished run."
         )
     return path
+
+
+def decoder_file(checkpoint, key):
+    """The file of an L-MAC decoder's weights; see ``weights_file``."""
+    return weights_file(checkpoint, DECODER_FILE, key, "train_lmac.py")
 
 
 def load_decoder(decoder, explained, path, key):

@@ -1,13 +1,13 @@
 """L2I (Parekh et al., 2022): the dictionary components that speak for a class make the mask."""
 
 import hashlib
-from pathlib import Path
 
 import torch
 
 from interpreters.base import Interpreter
 from interpreters.l2i.brain import L2I_FILE
 from interpreters.l2i.networks import L2INetwork
+from lmac.build import weights_file
 from lmac.classifiers.base import load_weights, read_weights
 
 EPSILON = 1e-12
@@ -77,15 +77,9 @@ class L2I(Interpreter):
                 f"relevance_threshold is {relevance_threshold}: expected -1 to below 1, for "
                 "relevances are divided by the largest."
             )
-        if checkpoint is None:
-            raise ValueError("l2i_checkpoint is not set: give the folder <output_folder>/best.")
-        path = Path(checkpoint)
-        path = path / L2I_FILE if path.is_dir() else path
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"l2i_checkpoint: there is no {path}; train it with python -m "
-                "interpreters.l2i.train, or give the folder <output_folder>/best of a finished run."
-            )
+        path = weights_file(
+            checkpoint, L2I_FILE, "l2i_checkpoint", "python -m interpreters.l2i.train"
+        )
         super().__init__(
             explained,
             weights=hashlib.sha256(path.read_bytes()).hexdigest()[:12],

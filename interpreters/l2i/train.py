@@ -47,14 +47,7 @@ def main(argv):
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
-    brain.fit(
-        brain.hparams.epoch_counter,
-        datasets["train"],
-        datasets["valid"],
-        train_loader_kwargs={**loader, "shuffle": True},
-        valid_loader_kwargs=loader,
-    )
-    brain.evaluate(datasets["valid"], min_key="loss", test_loader_kwargs=dict(loader))
+    brain.fit_and_test(datasets, loader)
     if sb.utils.distributed.if_main_process():
         keys = ("seed", "n_components", "alpha", "beta", "gamma", "l2i_hidden")
         info = {key: hparams[key] for key in keys}

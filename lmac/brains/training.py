@@ -18,6 +18,27 @@ class TrainingBrain(sb.Brain):
 
     best_key, best_is = "loss", "min"
 
+    def fit_and_test(self, datasets, loader):
+        """Train on ``datasets["train"]``, select a checkpoint on ``datasets["valid"]``, load it.
+
+        Arguments
+        ---------
+        datasets : dict of DynamicItemDataset
+        loader : dict
+            Arguments of the data loaders; training clips are shuffled.
+
+        Afterwards ``test_stats`` has the selected checkpoint's statistics on the latter.
+        """
+        self.fit(
+            self.hparams.epoch_counter,
+            datasets["train"],
+            datasets["valid"],
+            train_loader_kwargs={**loader, "shuffle": True},
+            valid_loader_kwargs=loader,
+        )
+        best = {f"{self.best_is}_key": self.best_key}
+        self.evaluate(datasets["valid"], **best, test_loader_kwargs=dict(loader))
+
     def on_fit_batch_start(self, batch, should_step):
         """Set the rate from the epoch and the step that now begins."""
         steps = self.hparams.steps_per_epoch
