@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every table of the paper on ESC-10: all trainings, all methods, both domains, four scenarios.
-# About four hours on two CPU cores; goes on where it was killed.
+# About two and a half hours on two CPU cores; goes on where it was killed.
 #
 #   recipes/ESC10/tables.sh /path/to/ESC-10 /path/to/wham_noise/tt /path/to/speech
 #
