@@ -7,7 +7,7 @@ data_folder/meta/esc50.csv  filename, fold, target, category, esc10, src_file, t
 from pathlib import Path
 
 from data_prep.download import fetch_archive
-from data_prep.manifest import DataError, read_rows, require_folder, to_int, write_manifest
+from data_prep.manifest import DataError, note_class, read_rows, require_folder, write_manifest
 
 URL = "https://github.com/karolpiczak/ESC-50/archive/master.zip"
 N_CLIPS = 2000
@@ -60,12 +60,7 @@ def prepare(
     for line, row in read_rows(meta, columns):
         if esc10_only and row.esc10.strip().lower() != "true":
             continue
-        target = to_int(row.target, "target", meta, line)
-        if targets.setdefault(target, row.category) != row.category:
-            raise DataError(
-                f"{meta}, row {line}: target {target} is {row.category!r} here and "
-                f"{targets[target]!r} above."
-            )
+        note_class(targets, row.target, row.category, "target", meta, line)
         rows.append(
             {
                 "ID": row.filename.rsplit(".", 1)[0],

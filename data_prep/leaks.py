@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_prep.manifest import DataError, select_folds
+from data_prep.manifest import DataError, listed, select_folds
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def warn_of_training_leaks(manifest, hparams, splits=("valid", "test")):
     """Log what ``train_folds`` share with the folds of ``splits``; True when there was a leak."""
     leaking = False
     for key in (f"{split}_folds" for split in splits):
-        train, folds = _listed(hparams["train_folds"]), _listed(hparams[key])
+        train, folds = listed(hparams["train_folds"]), listed(hparams[key])
         both = sorted(set(train) & set(folds))
         if both:
             logger.warning("Leak: train_folds and %s share fold %s.", key, both)
@@ -103,7 +103,7 @@ def warn_of_scenario_leaks(scenario, manifest, hparams):
     # Without a checkpoint the classifier came with its weights.
     info = Path(hparams["classifier_checkpoint"] or "") / "info.json"
     known = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else {}
-    folds = _listed(known.get("train_folds", hparams["train_folds"]))
+    folds = listed(known.get("train_folds", hparams["train_folds"]))
     leaks = scenario_leaks(scenario, manifest, folds)
     if len(leaks):
         logger.warning(
@@ -112,7 +112,3 @@ def warn_of_scenario_leaks(scenario, manifest, hparams):
             len(leaks), len(scenario), folds, leaks["ID"].iloc[0],
         )  # fmt: skip
     return len(leaks) > 0
-
-
-def _listed(folds):
-    return [folds] if isinstance(folds, int) else list(folds)

@@ -82,6 +82,18 @@ def to_int(value, column, path, row):
         ) from None
 
 
+def note_class(classes, value, label, column, path, row):
+    """Enter ``label`` in ``classes`` (dict of number to name) under the number ``value``.
+
+    DataError naming file, row and column when ``value`` is no number or has another name already.
+    """
+    number = to_int(value, column, path, row)
+    if classes.setdefault(number, label) != label:
+        raise DataError(
+            f"{path}, row {row}: {column} {number} is {label!r} here and {classes[number]!r} above."
+        )
+
+
 def audio_duration(path, where):
     """Seconds of the audio file ``path``; DataError that says ``where`` it was named."""
     if not path.is_file():
@@ -215,9 +227,14 @@ def read_manifest(path):
     return table
 
 
+def listed(folds):
+    """``folds``, an int or a list of them, as a list."""
+    return [folds] if isinstance(folds, int) else list(folds)
+
+
 def select_folds(manifest, folds, what):
     """Rows of ``folds`` (an int or a list); DataError when a fold has none."""
-    folds = [folds] if isinstance(folds, int) else list(folds)
+    folds = listed(folds)
     there = sorted(manifest["fold"].unique())
     missing = [f for f in folds if f not in there]
     if missing or not folds:

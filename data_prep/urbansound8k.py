@@ -7,7 +7,14 @@ data_folder/metadata/UrbanSound8K.csv   slice_file_name, fsID, start, end, salie
 
 import logging
 
-from data_prep.manifest import DataError, read_table, require_folder, to_int, write_manifest
+from data_prep.manifest import (
+    DataError,
+    note_class,
+    read_table,
+    require_folder,
+    to_int,
+    write_manifest,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +56,8 @@ def prepare(data_folder, manifest):
     rows, classes, absent = [], {}, {}
     # Lines as an editor counts: the header is line 1.
     for line, row in enumerate(table.itertuples(index=False), start=2):
-        number = to_int(row.classID, "classID", meta, line)
+        note_class(classes, row.classID, row.label, "classID", meta, line)
         fold = to_int(row.fold, "fold", meta, line)
-        if classes.setdefault(number, row.label) != row.label:
-            raise DataError(
-                f"{meta}, row {line}: classID {number} is {row.label!r} here and "
-                f"{classes[number]!r} above."
-            )
         if f"fold{fold}" not in there:
             absent[fold] = absent.get(fold, 0) + 1
             continue

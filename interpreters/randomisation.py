@@ -24,7 +24,7 @@ from interpreters.base import get_interpreters
 from lmac.brains.evaluation import in_order
 from lmac.build import class_names, explained_classifier, weights_digest
 from lmac.config import load, parse, run
-from metrics.ranks import RANDOMISATION, RANK_CORRELATION, rank_correlation
+from metrics.ranks import RANDOMISATION, RANK_CORRELATION, rank_correlation, with_interval
 from metrics.summary import summarise
 from metrics.tables import write_csv, write_text
 
@@ -168,12 +168,8 @@ def report(rows, n_boot, sanity):
         "| --- | ---: | ---: | ---: |",
     ]
     for row in summary.to_dict("records"):
-        mean, low, high, undefined = (
-            row[RANK_CORRELATION + end] for end in ("", " lo", " hi", " undefined")
-        )
-        text = "" if pd.isna(mean) else f"{mean:.2f}"
-        text += "" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]"
-        lines.append(f"| {row['method']} | {row['n']} | {text} | {undefined} |")
+        undefined = row[f"{RANK_CORRELATION} undefined"]
+        lines.append(f"| {row['method']} | {row['n']} | {with_interval(row)} | {undefined} |")
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,7 @@ from lmac.brains.evaluation import CHECKS, in_order, read_rows
 from lmac.report import read_caption, summary_of
 from metrics.latex import to_latex
 from metrics.published import quirks
-from metrics.ranks import RANDOMISATION, RANK_CORRELATION
+from metrics.ranks import RANDOMISATION, RANK_CORRELATION, with_interval
 from metrics.summary import summarise
 from metrics.tables import to_markdown, write_csv, write_text
 
@@ -96,12 +96,9 @@ def _randomisation(folder, methods, n_boot):
     summary = summarise(rows, ["method"], [RANK_CORRELATION], n_boot=n_boot)
     cells = []
     for row in summary.to_dict("records"):
-        mean, low, high, undefined = (
-            row[RANK_CORRELATION + end] for end in ("", " lo", " hi", " undefined")
-        )
-        value = "" if pd.isna(mean) else f" {mean:.2f}"
-        value += "" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]"
-        cells.append(row["method"] + value + (f" ({undefined} undefined)" if undefined else ""))
+        undefined = row[f"{RANK_CORRELATION} undefined"]
+        parts = (row["method"], with_interval(row), f"({undefined} undefined)" if undefined else "")
+        cells.append(" ".join(filter(None, parts)))
     return [
         "Weight randomisation, mean Spearman correlation between the masks for the trained and "
         f"for a re-initialised classifier ({summary['n'].max()} clips): {', '.join(cells)}."

@@ -10,6 +10,14 @@ from lmac.domain import FrontEnd, get_domain
 from lmac.explained import ExplainedClassifier
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# Overrides for the scripts: a few short built-in sounds and a narrow network.
+TINY = [
+    "--dataset_yaml=hparams/datasets/builtin.yaml",
+    "--clips_per_class=5",
+    "--signal_length_s=1.0",
+    "--classifier_width=4",
+    "--device=cpu",
+]
 ESC10 = REPOSITORY.parent / "shared" / "data" / "ESC-10"
 
 

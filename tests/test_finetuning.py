@@ -6,18 +6,11 @@ import shutil
 import pandas as pd
 import pytest
 import torch
+from conftest import TINY
 
 import eval_explanations
 import train_classifier
 import train_lmac
-
-TINY = [
-    "--dataset_yaml=hparams/datasets/builtin.yaml",
-    "--clips_per_class=5",
-    "--signal_length_s=1.0",
-    "--classifier_width=4",
-    "--device=cpu",
-]
 
 
 def finetune(folder, name, *overrides):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from conftest import TINY
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.lobes.models.ECAPA_TDNN import Classifier as CosineHead
 
@@ -26,13 +27,6 @@ from metrics import METRICS
 RECIPES = sorted(Path("recipes").glob("*/*.yaml"))
 EXPERIMENTS = [
     Path("hparams") / f"{n}.yaml" for n in ("classifier", "lmac", "l2i", "evaluation", "explain")
-]
-TINY = [
-    "--dataset_yaml=hparams/datasets/builtin.yaml",
-    "--clips_per_class=5",
-    "--signal_length_s=1.0",
-    "--classifier_width=4",
-    "--device=cpu",
 ]
 
 

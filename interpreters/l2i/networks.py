@@ -9,15 +9,6 @@ from lmac.build import weights_digest
 BANDS = 40  # a representation's frequency axis is averaged to at most this many bands
 
 
-@torch.no_grad()
-def representation_shapes(explained, seconds=2.0):
-    """(channels, frequency rows) of every representation, finest first."""
-    n_samples = round(seconds * explained.domain.front_end.sample_rate)
-    wav = torch.zeros(1, n_samples, device=next(explained.buffers()).device)
-    _, representations = explained(explained.domain.analyse(wav)[0])
-    return [(r.shape[1], r.shape[3]) for r in representations]
-
-
 class Psi(nn.Module):
     """Representations of the classifier to activations of the dictionary's components.
 
@@ -102,10 +93,10 @@ class L2INetwork(nn.Module):
 
     def __init__(self, explained, W, hidden=128):
         super().__init__()
-        shapes = representation_shapes(explained)
-        n_classes = explained.dry_pass()[1]
+        logits, representations = explained.silence()
+        shapes = [(r.shape[1], r.shape[3]) for r in representations]
         self.psi = Psi(shapes, W.shape[1], hidden)
-        self.theta = Theta(W.shape[1], n_classes)
+        self.theta = Theta(W.shape[1], logits.shape[1])
         self.register_buffer("W", W.clone())
         digest = weights_digest(explained.classifier).encode()
         self.register_buffer("classifier_digest", torch.tensor(list(digest), dtype=torch.uint8))
