@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
 from data_prep.audio import AudioError, decode
+from metrics.tables import markdown_table
 
 SILENT_PEAK = 1e-4  # -80 dBFS
 CLIPPED_AT, CLIPPED_RUN = 0.999, 3  # successive samples at full scale
@@ -97,13 +98,12 @@ def scan(rows, data_folder):
 def _md(heads, rows):
     """A Markdown table; columns of numbers are aligned to the right."""
     rows = [list(row) for row in rows]
-    numbers = [
-        all(isinstance(c, int | float) for c in column) for column in zip(*rows, strict=True)
+    texts = [
+        i
+        for i, column in enumerate(zip(*rows, strict=True))
+        if not all(isinstance(c, int | float) for c in column)
     ]
-    lines = [heads, ["---:" if n else "---" for n in numbers], *rows]
-    return "\n".join(
-        "| " + " | ".join(str(c).replace("|", "\\|") for c in line) + " |" for line in lines
-    )
+    return "\n".join(markdown_table(heads, rows, texts))
 
 
 def _kinds(table):

@@ -24,9 +24,9 @@ from interpreters.base import get_interpreters
 from lmac.brains.evaluation import in_order
 from lmac.build import class_names, explained_classifier, weights_digest
 from lmac.config import load, parse, run
-from metrics.ranks import RANDOMISATION, RANK_CORRELATION, rank_correlation, with_interval
-from metrics.summary import summarise
-from metrics.tables import write_csv, write_text
+from metrics.ranks import RANDOMISATION, RANK_CORRELATION, rank_correlation
+from metrics.summary import summarise, with_interval
+from metrics.tables import markdown_table, write_csv, write_text
 
 KEYS = ["scenario", "domain", "method", "ID", "target_id", "computed_with"]
 
@@ -164,12 +164,15 @@ def report(rows, n_boot, sanity):
         "representations of the re-initialised network. Undefined where a mask is constant. "
         + sanity,
         "",
-        "| method | clips | rank correlation [95 % interval] | undefined |",
-        "| --- | ---: | ---: | ---: |",
     ]
-    for row in summary.to_dict("records"):
-        undefined = row[f"{RANK_CORRELATION} undefined"]
-        lines.append(f"| {row['method']} | {row['n']} | {with_interval(row)} | {undefined} |")
+    lines += markdown_table(
+        ["method", "clips", "rank correlation [95 % interval]", "undefined"],
+        [
+            [r["method"], r["n"], with_interval(r, RANK_CORRELATION)]
+            + [r[f"{RANK_CORRELATION} undefined"]]
+            for r in summary.to_dict("records")
+        ],
+    )
     return "\n".join(lines) + "\n"
 
 

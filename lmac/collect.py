@@ -10,8 +10,8 @@ from lmac.brains.evaluation import CHECKS, in_order, read_rows
 from lmac.report import read_caption, summary_of
 from metrics.latex import to_latex
 from metrics.published import quirks
-from metrics.ranks import RANDOMISATION, RANK_CORRELATION, with_interval
-from metrics.summary import summarise
+from metrics.ranks import RANDOMISATION, RANK_CORRELATION
+from metrics.summary import summarise, with_interval
 from metrics.tables import to_markdown, write_csv, write_text
 
 DOMAINS = {"stft": "Listenable (STFT→Mel)", "mel": "Not listenable (Mel)"}
@@ -97,7 +97,8 @@ def _randomisation(folder, methods, n_boot):
     cells = []
     for row in summary.to_dict("records"):
         undefined = row[f"{RANK_CORRELATION} undefined"]
-        parts = (row["method"], with_interval(row), f"({undefined} undefined)" if undefined else "")
+        value = with_interval(row, RANK_CORRELATION)
+        parts = (row["method"], value, f"({undefined} undefined)" if undefined else "")
         cells.append(" ".join(filter(None, parts)))
     return [
         "Weight randomisation, mean Spearman correlation between the masks for the trained and "

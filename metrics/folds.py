@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from metrics import METRICS
-from metrics.tables import ARROWS
+from metrics.tables import ARROWS, markdown_table
 
 
 def over_folds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -49,8 +49,8 @@ def to_markdown(rows: pd.DataFrame, summary: pd.DataFrame, by: Sequence[str]) ->
     for _, row in summary.iterrows():
         label = [row[b] for b in by] if by else ["mean ± SD"]
         lines.append([*label, *(_cell(row, name) for name in names)])
-    table = [[*(by or ["test fold"]), *heads], ["---"] * len(by or " ") + ["---:"] * len(names)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in table + lines)
+    texts = range(len(by or " "))
+    return "\n".join(markdown_table([*(by or ["test fold"]), *heads], lines, texts))
 
 
 def _cell(row, name):

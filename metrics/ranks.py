@@ -1,7 +1,5 @@
 """Rank correlation of two sets of masks."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from scipy.stats import rankdata
@@ -10,13 +8,6 @@ from torch import Tensor
 # The file of the weight-randomisation check in the folder of an evaluation, and its column.
 RANDOMISATION = "randomisation.csv"
 RANK_CORRELATION = "rank correlation"
-
-
-def with_interval(row: Mapping) -> str:
-    """``mean [low, high]`` of a row of ``summarise`` for RANK_CORRELATION, "" where undefined."""
-    mean, low, high = (row[RANK_CORRELATION + end] for end in ("", " lo", " hi"))
-    text = "" if np.isnan(mean) else f"{mean:.2f}"
-    return text + ("" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]")
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """From one row per clip to one row per method: means, bootstrap intervals, undefined counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -122,3 +122,10 @@ def summarise(
             line[f"{name} undefined"] = len(values) - len(defined)
         summary.append(line)
     return pd.DataFrame(summary)
+
+
+def with_interval(row: Mapping, name: str, decimals: int = 2) -> str:
+    """``mean [low, high]`` of column ``name`` in a row of ``summarise``, "" where undefined."""
+    mean, low, high = (row[name + end] for end in ("", " lo", " hi"))
+    text = "" if np.isnan(mean) else f"{mean:.{decimals}f}"
+    return text + ("" if np.isnan(low) else f" [{low:.{decimals}f}, {high:.{decimals}f}]")

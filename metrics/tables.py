@@ -1,7 +1,7 @@
 """Summaries (see ``metrics.summary.summarise``) as CSV files and Markdown tables."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,10 +153,10 @@ def to_markdown(
             lines += [f"**{', '.join(map(str, block.key))}**", ""]
         if above and block.key in above:
             lines += [above[block.key], ""]
-        lines += [_row(block.heads), _row(["---"] + ["---:"] * (len(block.heads) - 1))]
-        lines += [_row(map(_markdown, row)) for row in block.rows]
+        rows = [map(_markdown, row) for row in block.rows]
         for name, *cells in block.published:
-            lines.append(_row([f"{name.text}, {reference_label}", *map(_markdown, cells)]))
+            rows.append([f"{name.text}, {reference_label}", *map(_markdown, cells)])
+        lines += markdown_table(block.heads, rows)
         notes = [block.undefined, *((below or {}).get(block.key, ()))]
         lines += ["", *(line for note in notes if note for line in (note, ""))]
     return "\n".join([*lines, legend]) + "\n"
@@ -167,8 +167,18 @@ def _markdown(cell: Cell) -> str:
     return f"{text} {cell.interval}" if cell.interval else text
 
 
-def _row(cells: Iterable) -> str:
-    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+def markdown_table(
+    heads: Sequence[str], rows: Iterable[Iterable], texts: Collection[int] = (0,)
+) -> list[str]:
+    """The lines of any Markdown table; the columns ``texts`` to the left, the others to the right.
+
+    A "|" in a cell is escaped.
+    """
+    rule = ["---" if i in texts else "---:" for i in range(len(heads))]
+    return [
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+        for row in (heads, rule, *rows)
+    ]
 
 
 def _rounded(value: float, metric: Metric) -> float:

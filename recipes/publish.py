@@ -15,7 +15,7 @@ from lmac.config import run
 
 EVALUATION = (
     *("metrics.csv", "summary.csv", "scenario.csv", "table.md"),
-    *("randomisation.csv", "randomisation.md"),
+    *("randomisation.csv", "randomisation.md", "reheard.csv", "reheard.md"),
 )
 TABLE = ("table.csv", "table.md", "table.tex")
 CLASSIFIER = ("info.json", "confusion.png")

@@ -18,9 +18,11 @@ import train_lmac
 from interpreters.constant import AllOnes
 from lmac.brains.evaluation import COLUMNS
 from lmac.build import classifier_domain
-from lmac.classifiers import AudioClassifier
+from lmac.classifiers import AudioClassifier, Cnn14, LinearHead
 from lmac.config import load, merge
+from lmac.domain import FrontEnd
 from lmac.explained import ExplainedClassifier
+from lmac.listen import reheard
 from lmac.listen.audio import write_wavs
 from metrics import METRICS
 
@@ -277,6 +279,82 @@ def test_plain_clips_and_the_unbiased_fold(folder):
     )
     assert len(rows) == 10 and rows["ID"].str.startswith("5-").all()
     assert "not used to select any checkpoint" in (folder / "plain" / "table.md").read_text()
+
+
+def rehear_in(folder, name, *overrides):
+    run(reheard, "evaluation", folder, f"--output_folder={folder}/{name}",
+        f"--classifier_checkpoint={folder}/classifier/best", "--n_boot=50",
+        *overrides)  # fmt: skip
+    return pd.read_csv(folder / name / "reheard.csv")
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    """A classifier that decides differently from clip to clip, with confidence."""
+    folder = tmp_path_factory.mktemp("decided")
+    train_classifier_in(folder, "--number_of_epochs=15", "--lr=0.01")
+    return folder
+
+
+@pytest.mark.parametrize("hearing", ["direct", "waveform"])
+def test_written_explanations_are_classified_again(decided, hearing):
+    folder, name = decided, f"reheard_{hearing}"
+    overrides = [f"--hearing={hearing}"]
+    scored, _ = evaluate_in(folder, name, "--methods=[All-ones,GradCAM]", *overrides)
+    rows = rehear_in(folder, name, *overrides)
+    assert len(rows) == 4 and list(rows["method"].unique()) == ["GradCAM", "All-ones"]
+    scored = scored.set_index(["method", "ID"])
+    pick = scored.loc[list(zip(rows["method"], rows["ID"], strict=True))]
+    assert rows["p_in"].to_list() == pytest.approx(pick["p_in"].to_list(), abs=1e-9)
+    assert rows["Fid-In"].to_list() == pick["Fid-In"].to_list()
+    # On the waveform path the file was scored, up to gain and 16 bits; so was a mask of ones.
+    exact = rows if hearing == "waveform" else rows[rows["method"] == "All-ones"]
+    assert exact["deviation of p_in"].max() < 0.05
+
+    # By hand: the file, read by another library, through the network itself.
+    embedding_model = Cnn14(width=4)
+    head = LinearHead(embedding_model.emb_dim, 10)
+    network = AudioClassifier(embedding_model, head).eval()
+    front_end = FrontEnd()
+    for part in ("embedding_model", "classifier"):
+        state = torch.load(folder / "classifier" / "best" / f"{part}.ckpt", weights_only=True)
+        getattr(network, part).load_state_dict(state)
+    encoder = CategoricalEncoder()
+    encoder.load(folder / "classifier" / "best" / "label_encoder.txt")
+    labels = [encoder.ind2lab[i] for i in range(10)]
+    for row in rows.to_dict("records"):
+        path = folder / name / "samples" / row["ID"] / row["method"] / "explanation.wav"
+        wav, _ = soundfile.read(path, dtype="float32")
+        features = front_end.log_mel(front_end(torch.tensor(wav)[None]).abs())
+        with torch.no_grad():
+            probs = network(features)[0].softmax(1)[0]
+        assert row["decision (WAV)"] == labels[int(probs.argmax())]
+        assert row["Fid-In (WAV)"] == (row["decision (WAV)"] == row["decision"])
+        assert row["as the table says"] == (row["Fid-In (WAV)"] == row["Fid-In"])
+        p = float(probs[labels.index(row["decision"])])
+        assert row["p_in (WAV)"] == pytest.approx(p, abs=1e-4)
+    text = (folder / name / "reheard.md").read_text()
+    assert "| All-ones | 2 | 1.000" in text and "2 clips have audio" in text
+
+    # A file that is not what was scored is found out.
+    first = rows[rows["method"] == "All-ones"].iloc[0]
+    other = rows["ID"][rows["ID"] != first["ID"]].iloc[0]
+    samples = folder / name / "samples"
+    tone = 0.5 * torch.sin(torch.arange(16000) * 0.17).numpy()
+    soundfile.write(samples / first["ID"] / "All-ones" / "explanation.wav", tone, 16000)
+    again = rehear_in(folder, name, *overrides).set_index(["method", "ID"])
+    assert again.loc[("All-ones", first["ID"]), "deviation of p_in"] > 0.1
+    assert again.loc[("All-ones", other), "deviation of p_in"] < 0.05
+
+
+def test_explanations_of_other_settings_or_without_sound_are_not_heard_again(folder):
+    with pytest.raises(ValueError, match="computed with domain 'stft', not with 'stft, heard as"):
+        rehear_in(folder, "all", "--hearing=waveform")
+    evaluate_in(folder, "no_sound", "--domain=mel", "--methods=[All-ones]")
+    with pytest.raises(ValueError, match="has no explanation.wav: evaluate in a domain that can"):
+        rehear_in(folder, "no_sound", "--domain=mel")
+    with pytest.raises(FileNotFoundError, match="give the --output_folder of an eval_expl"):
+        rehear_in(folder, "nowhere")
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,24 @@
 #!/usr/bin/env bash
-# aisfx with a trained head on ESC-10, explained on the direct path (on its spectrogram), or with
-# --hearing=waveform on the sound. Goes on where it was killed. About two hours on one core.
+# aisfx with a trained head on ESC-10, explained with every method on the direct path (it reads the
+# masked spectrogram) and on the waveform path (it hears its sound). Goes on where it was killed.
+# About TIME on two CPU cores.
 #
 #   pip install --no-deps aisfx==0.1.2
-#   recipes/ESC10_aisfx/run.sh /path/to/ESC-10 [--hearing=waveform] [--key=value ...]
+#   recipes/ESC10_aisfx/run.sh /path/to/ESC-10 [--key=value ...]     (keys all steps share)
 set -euo pipefail
 data=$(realpath "$1"); shift
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 recipe=recipes/ESC10_aisfx
 
-# The head is the same on both paths, so it is trained once, whatever the overrides.
-[ -f results/ESC10_aisfx/classifier/best/classifier.ckpt ] ||
-    "$python" train_classifier.py $recipe/classifier.yaml --data_folder="$data"
-"$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data" "$@"
-"$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" "$@"
+"$python" train_classifier.py $recipe/classifier.yaml --data_folder="$data" "$@"
+"$python" -m interpreters.l2i.train $recipe/l2i.yaml --data_folder="$data" "$@"
+for path in "" _waveform; do
+    "$python" train_lmac.py $recipe/lmac$path.yaml --data_folder="$data" "$@"
+    # All WAV files of L-MAC, to be classified again.
+    "$python" eval_explanations.py $recipe/evaluation$path.yaml --data_folder="$data" \
+        --methods=[L-MAC] --listen=160 "$@"
+    "$python" eval_explanations.py $recipe/evaluation$path.yaml --data_folder="$data" "$@"
+    "$python" -m lmac.listen.reheard $recipe/evaluation$path.yaml --data_folder="$data" "$@"
+done
+"$python" -m recipes.publish results/ESC10_aisfx $recipe/results --figures=mixtures_stft

@@ -29,6 +29,7 @@ def click(driver, selector):
     from selenium.webdriver.common.by import By
 
     found = driver.find_element(By.CSS_SELECTOR, selector)
+    until(driver, found.is_displayed, f"{selector} is seen")
     driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
     found.click()
 

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# A 1-D CNN on raw waveforms, trained and explained on ESC-10. Goes on where it was killed. About
+# TIME on two CPU cores.
+#
+#   recipes/ESC10_wave1d/run.sh /path/to/ESC-10 [--key=value ...]     (keys all steps share)
+set -euo pipefail
+data=$(realpath "$1"); shift
+cd "$(dirname "$0")/../.."
+python=${PYTHON:-python3}
+recipe=recipes/ESC10_wave1d
+
+"$python" train_classifier.py $recipe/classifier.yaml --data_folder="$data" "$@"
+"$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data" "$@"
+# All WAV files of L-MAC, to be classified again.
+"$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" \
+    --methods=[L-MAC] --listen=160 "$@"
+"$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" "$@"
+"$python" -m lmac.listen.reheard $recipe/evaluation.yaml --data_folder="$data" "$@"
+"$python" -m recipes.publish results/ESC10_wave1d $recipe/results --figures=mixtures_stft
