@@ -36,6 +36,9 @@ TINY = {
     "last_contaminants": 2,
     "listen": 0,
     "n_boot": 5,
+    "smoothgrad_samples": 2,
+    "ig_steps": 2,
+    "shap_samples": 2,
 }
 # By the module that prepares a data set: what its fixture changes. None: it makes itself.
 DATASETS = {
