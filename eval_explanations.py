@@ -10,12 +10,12 @@ Goes on from the rows that are there; a method added later is the only one compu
 """
 
 import hashlib
-import json
 from pathlib import Path
 
 import speechbrain as sb
 
 from data_prep.dataset import prepare
+from data_prep.leaks import training_info
 from data_prep.scenarios import scenario_clips
 from interpreters.base import get_interpreters
 from lmac.brains.evaluation import EvaluationBrain, Rows
@@ -67,8 +67,7 @@ def main(argv):
         },
     )
     if sb.utils.distributed.if_main_process():
-        info = Path(hparams["classifier_checkpoint"] or "") / "info.json"
-        known = json.loads(info.read_text()) if info.exists() else {}
+        known = training_info(hparams["classifier_checkpoint"])
         print(write_report(rows.table(hparams["interpreters"]), hparams, known, brain.device))
         print(f"Rows, table and manifest: {folder}")
         for path in sorted((folder / "samples").glob("*/L-MAC/*"))[:12]:

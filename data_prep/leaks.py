@@ -95,14 +95,21 @@ def warn_of_training_leaks(manifest, hparams, splits=("valid", "test")):
     return leaking
 
 
+def training_info(checkpoint):
+    """What training left in ``info.json`` in the folder ``checkpoint``.
+
+    Empty where there is none, and for None: the classifier came with its weights.
+    """
+    path = Path(checkpoint) / "info.json" if checkpoint else None
+    return json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else {}
+
+
 def warn_of_scenario_leaks(scenario, manifest, hparams):
     """Log the clips that the classifier was trained on; True when there are some.
 
     ``info.json`` beside the weights tells its training folds, else ``train_folds`` does.
     """
-    # Without a checkpoint the classifier came with its weights.
-    info = Path(hparams["classifier_checkpoint"] or "") / "info.json"
-    known = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else {}
+    known = training_info(hparams["classifier_checkpoint"])
     folds = listed(known.get("train_folds", hparams["train_folds"]))
     leaks = scenario_leaks(scenario, manifest, folds)
     if len(leaks):

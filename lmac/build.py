@@ -1,9 +1,9 @@
 """From hyperparameters to the parts that several scripts need."""
 
 import hashlib
-import json
 from pathlib import Path
 
+from data_prep.leaks import training_info
 from lmac.classifiers.base import (
     LABELS_FILE,
     AudioClassifier,
@@ -73,8 +73,7 @@ def load_decoder(decoder, explained, path, key):
     of another domain or another classifier: the shapes alone would not tell.
     """
     load_weights(decoder, path, "L-MAC decoder")
-    info = path.parent / "info.json"
-    known = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else {}
+    known = training_info(path.parent)
     here = {
         "domain": explained.domain.name,
         "classifier_weights": weights_digest(explained.classifier),
