@@ -15,9 +15,10 @@ recipe=recipes/ESC10_aisfx
 "$python" -m interpreters.l2i.train $recipe/l2i.yaml --data_folder="$data" "$@"
 for path in "" _waveform; do
     "$python" train_lmac.py $recipe/lmac$path.yaml --data_folder="$data" "$@"
+    "$python" train_lmac.py $recipe/lmac_finetune$path.yaml --data_folder="$data" "$@"
     # All WAV files of L-MAC, to be classified again.
     "$python" eval_explanations.py $recipe/evaluation$path.yaml --data_folder="$data" \
-        --methods=[L-MAC] --listen=160 "$@"
+        "--methods=[L-MAC,L-MAC FT]" --listen=160 "$@"
     "$python" eval_explanations.py $recipe/evaluation$path.yaml --data_folder="$data" "$@"
     "$python" -m lmac.listen.reheard $recipe/evaluation$path.yaml --data_folder="$data" "$@"
 done
