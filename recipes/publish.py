@@ -58,13 +58,14 @@ def _copy(folder, to, names):
 
 
 def _copy_figures(folder, to):
-    clips = sorted((folder / "samples").glob("*"))[:FIGURE_CLIPS]
-    pictures = {
-        f"{clip.name}_{method}.png": clip / method / "explanation.png"
-        for clip in clips
-        for method in FIGURE_METHODS
-    }
-    there = {name: path for name, path in pictures.items() if path.is_file()}
+    there = {}
+    # Those with the most methods: some clips may have audio of one method only.
+    clips = [
+        (clip, [m for m in FIGURE_METHODS if (clip / m / "explanation.png").is_file()])
+        for clip in sorted((folder / "samples").glob("*"))
+    ]
+    for clip, methods in sorted(clips, key=lambda c: -len(c[1]))[:FIGURE_CLIPS]:
+        there |= {f"{clip.name}_{m}.png": clip / m / "explanation.png" for m in methods}
     if not there:
         raise FileNotFoundError(
             f"figures: no pictures in {folder / 'samples'}; evaluate with --listen=10."

@@ -19,7 +19,11 @@ def results(tmp_path):
                 sample.mkdir(parents=True)
                 (sample / "input.wav").write_text("sound")
                 (sample / "explanation.png").write_text(f"{clip} {method}")
-    (source / "evaluation" / "mixtures_stft" / "randomisation.csv").write_text("x\n")
+        alone = folder / "samples" / "0 alone" / "L-MAC"  # a clip with audio of one method
+        alone.mkdir(parents=True)
+        (alone / "explanation.png").write_text("alone")
+    for name in ("randomisation.csv", "reheard.md"):
+        (source / "evaluation" / "mixtures_stft" / name).write_text("x\n")
     (source / "classifier" / "best").mkdir(parents=True)
     (source / "classifier" / "best" / "info.json").write_text("{}")
     (source / "classifier" / "best" / "classifier.ckpt").write_text("weights")
@@ -39,7 +43,7 @@ def test_copies_numbers_and_three_clips_and_nothing_else(results, tmp_path):
     figures = [f"{c}_{m}.png" for c in "abc" for m in ("L-MAC", "Saliency")]
     expected = ["classifier/info.json"]
     expected += [f"mixtures_{d}/{name}" for d in ("mel", "stft") for name in rows]
-    expected += ["mixtures_stft/randomisation.csv"]
+    expected += ["mixtures_stft/randomisation.csv", "mixtures_stft/reheard.md"]
     expected += [f"mixtures_stft/figures/{name}" for name in figures]
     expected += [f"tables/table2_mixtures/table.{s}" for s in ("csv", "md", "tex")]
     assert found == sorted(expected)
