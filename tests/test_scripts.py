@@ -70,10 +70,11 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("path", RECIPES + EXPERIMENTS, ids=str)
 def test_every_yaml_loads(path, tmp_path):
     overrides = {"results_folder": str(tmp_path)}
-    for key, value in merge(path).items():
+    tree = merge(path)
+    for key, value in tree.items():
         if getattr(getattr(value, "tag", None), "value", None) == "!PLACEHOLDER":
             overrides[key] = "somewhere"
-    if path.name == "explain.yaml":  # counts the classes of a real classifier
+    if "audio" in tree:  # counts the classes of a real classifier
         encoder = CategoricalEncoder()
         encoder.update_from_iterable(["dog", "rain"], sequence_input=False)
         encoder.save(tmp_path / "label_encoder.txt")
