@@ -84,17 +84,17 @@ def rehear(explained, labels, folder):
         wav = torch.from_numpy(read_audio(path, rate))[None].to(device)
         logits, _ = explained.classifier(explained.domain.hear(wav))
         probs = logits.double().softmax(1)[0]
-        row = clip.rows[method]
-        kept = int(labels[int(probs.argmax())] == clip.decision)
+        row, decision = clip.rows[method], labels[int(probs.argmax())]
+        scored, kept = int(row[SCORED]), int(decision == clip.decision)
         p_in = float(probs[labels.index(clip.decision)])
         rows.append(
             {
                 **{key: row[key] for key in KEYS},
                 "decision": clip.decision,
-                "decision (WAV)": labels[int(probs.argmax())],
-                SCORED: int(row[SCORED]),
+                "decision (WAV)": decision,
+                SCORED: scored,
                 WRITTEN: kept,
-                SAME: int(kept == int(row[SCORED])),
+                SAME: int(kept == scored),
                 "p_in": float(row["p_in"]),
                 "p_in (WAV)": p_in,
                 DEVIATION: abs(p_in - float(row["p_in"])),

@@ -13,7 +13,7 @@ recipe=recipes/ESC10_wave1d
 "$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data" "$@"
 # All WAV files of L-MAC, to be classified again.
 "$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" \
-    --methods=[L-MAC] --listen=160 "$@"
+    "--methods=[L-MAC]" --listen=160 "$@"
 "$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" "$@"
 "$python" -m lmac.listen.reheard $recipe/evaluation.yaml --data_folder="$data" "$@"
 "$python" -m recipes.publish results/ESC10_wave1d $recipe/results --figures=mixtures_stft
