@@ -17,12 +17,12 @@ import speechbrain as sb
 from data_prep.dataset import prepare
 from data_prep.leaks import training_info
 from data_prep.scenarios import scenario_clips
-from interpreters.base import get_interpreters
-from lmac.brains.evaluation import EvaluationBrain, Rows
-from lmac.build import class_names, explained_classifier, weights_digest
+from lmac.checkpoints import class_names, explained_classifier, weights_digest
 from lmac.config import load_experiment, run
 from lmac.listen.gallery import write_gallery
-from lmac.report import write_report
+from lmac.results.evaluation import EvaluationBrain, Rows
+from lmac.results.report import write_report
+from lmac.results.scoring import get_interpreters
 
 
 def main(argv):

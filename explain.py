@@ -14,8 +14,8 @@ from pathlib import Path
 
 import speechbrain as sb
 
-from interpreters.explainer import Explainer
 from lmac.config import load_experiment, run
+from lmac.listen.explainer import Explainer
 
 
 def main(argv):

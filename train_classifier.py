@@ -17,9 +17,9 @@ from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
 from lmac.brains.classifier import ClassifierBrain
 from lmac.brains.embeddings import embedded, load_start
-from lmac.build import classifier_domain
+from lmac.checkpoints import classifier_domain
 from lmac.config import load_experiment, run
-from lmac.listen.figures import confusion_figure
+from lmac.media.figures import confusion_figure
 
 
 def main(argv):

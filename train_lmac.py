@@ -21,8 +21,8 @@ import speechbrain as sb
 
 from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
-from lmac.brains.lmac import LMACBrain
-from lmac.build import (
+from lmac.brains.decoder import DecoderBrain
+from lmac.checkpoints import (
     build_decoder,
     decoder_file,
     explained_classifier,
@@ -46,7 +46,7 @@ def main(argv):
         load_decoder(decoder, explained, decoder_file(hparams[key], key), key)
     hparams["checkpointer"].add_recoverable("decoder", decoder)
 
-    brain = LMACBrain(
+    brain = DecoderBrain(
         explained,
         modules={"decoder": decoder},
         opt_class=hparams["opt_class"],

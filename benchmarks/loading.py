@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from data_prep.audio import AudioCache
 from data_prep.dataset import fold_datasets, prepare
-from lmac.brains.lmac import LMACBrain
-from lmac.build import build_decoder
+from lmac.brains.decoder import DecoderBrain
+from lmac.checkpoints import build_decoder
 from lmac.classifiers import AudioClassifier
 from lmac.config import load
 from lmac.domain import get_domain
 from lmac.explained import ExplainedClassifier
-from lmac.report import commit, hardware
+from lmac.results.report import commit, hardware
 from metrics.tables import write_text
 
 RECIPE = "recipes/ESC10/lmac.yaml"
@@ -48,7 +48,7 @@ def trainer(hparams, device):
     classifier = AudioClassifier(hparams["embedding_model"], hparams["classifier"])
     domain = get_domain(hparams["domain"], hparams["front_end"], reads=classifier.reads)
     explained = ExplainedClassifier(domain, classifier)
-    brain = LMACBrain(
+    brain = DecoderBrain(
         explained,
         modules={"decoder": build_decoder(hparams["decoder"], explained)},
         opt_class=hparams["opt_class"],

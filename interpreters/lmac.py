@@ -5,7 +5,7 @@ import hashlib
 import torch
 
 from interpreters.base import Interpreter
-from lmac.build import build_decoder, decoder_file, load_decoder
+from lmac.checkpoints import build_decoder, decoder_file, load_decoder
 
 
 class LMAC(Interpreter):

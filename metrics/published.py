@@ -1,6 +1,6 @@
 """The published cells (Paissan et al., ICML 2024, arXiv 2403.13086), and where they are odd.
 
-``recipes/published.csv`` holds the tables of the authors' talk about the paper, and the rows of
+``metrics/published.csv`` holds the tables of the authors' talk about the paper, and the rows of
 SpeechBrain's ``recipes/ESC50/interpret/README.md``, as printed: ESC-50, with the authors' CNN14.
 """
 
@@ -55,7 +55,7 @@ def read_published(path: str | Path, table: str | int | None = None) -> pd.DataF
     """Published rows, with our names of scenarios and methods; cells stay text, as printed.
 
     Args:
-        path: of ``recipes/published.csv``.
+        path: of ``metrics/published.csv``.
         table: "1" to "4", or "SpeechBrain README"; None for all.
 
     Returns:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from lmac.brains.evaluation import COLUMNS, HEARD, SI_SDR, TO_SOURCE
+from lmac.results.evaluation import COLUMNS, HEARD, SI_SDR, TO_SOURCE
 from metrics import METRICS
 
 CAPTION = """# ESC-10, scenario x, domain y

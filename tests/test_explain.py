@@ -10,11 +10,11 @@ from conftest import make_explained
 from speechbrain.dataio.encoder import CategoricalEncoder
 
 import explain
-from interpreters.explainer import Explainer
-from lmac.build import build_decoder
+from lmac.checkpoints import build_decoder
 from lmac.classifiers.base import count_labels, read_labels
 from lmac.config import load
 from lmac.decoder import TopDownDecoder
+from lmac.listen.explainer import Explainer
 
 LABELS = ["dog", "rooster", "rain", "sea_waves", "clock_tick"]
 END = "================\n'starting_index' => 0\n"

@@ -12,7 +12,7 @@ import torch
 import eval_explanations
 import train_classifier
 import train_lmac
-from lmac.build import explained_classifier
+from lmac.checkpoints import explained_classifier
 from lmac.config import load
 
 ROOT = Path(__file__).resolve().parents[1]

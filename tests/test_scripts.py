@@ -16,14 +16,14 @@ import eval_explanations
 import train_classifier
 import train_lmac
 from interpreters.constant import AllOnes
-from lmac.brains.evaluation import COLUMNS
-from lmac.build import classifier_domain
+from lmac.checkpoints import classifier_domain
 from lmac.classifiers import AudioClassifier, Cnn14, LinearHead
 from lmac.config import load, merge
 from lmac.domain import FrontEnd
 from lmac.explained import ExplainedClassifier
-from lmac.listen import reheard
-from lmac.listen.audio import write_wavs
+from lmac.media.audio import write_wavs
+from lmac.results import resynthesis as reheard
+from lmac.results.evaluation import COLUMNS
 from metrics import METRICS
 
 RECIPES = sorted(Path("recipes").glob("*/*.yaml"))

@@ -7,7 +7,7 @@ import torch
 from interpreters.base import Interpreter
 from interpreters.l2i.brain import L2I_FILE
 from interpreters.l2i.networks import L2INetwork
-from lmac.build import weights_file
+from lmac.checkpoints import weights_file
 from lmac.classifiers.base import load_weights, read_weights
 
 EPSILON = 1e-12

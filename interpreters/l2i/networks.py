@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lmac.build import weights_digest
+from lmac.checkpoints import weights_digest
 
 BANDS = 40  # a representation's frequency axis is averaged to at most this many bands
 

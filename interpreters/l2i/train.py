@@ -20,7 +20,7 @@ from interpreters.l2i.brain import L2IBrain
 from interpreters.l2i.dictionary import prepare_dictionary
 from interpreters.l2i.interpreter import require_stft
 from interpreters.l2i.networks import L2INetwork
-from lmac.build import explained_classifier
+from lmac.checkpoints import explained_classifier
 from lmac.config import load_experiment, run
 
 

@@ -9,7 +9,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from lmac.build import weights_digest
+from lmac.checkpoints import weights_digest
 from lmac.classifiers.base import CHECKPOINT_FILES, load_weights
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from lmac.domain import Domain
-from lmac.listen.audio import write_wavs
-from lmac.listen.figures import explanation_figure
+from lmac.media.audio import write_wavs
+from lmac.media.figures import explanation_figure
 
 
 @dataclass(frozen=True)

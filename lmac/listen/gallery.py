@@ -13,8 +13,8 @@ import struct
 from pathlib import Path
 
 from lmac.config import run
-from lmac.listen.page import relative_url, write_page
-from lmac.listen.results import MOST_DB, loudness, matching_gains, read_results
+from lmac.media.page import relative_url, write_page
+from lmac.results.folder import MOST_DB, loudness, matching_gains, read_results
 from metrics import METRICS
 
 ABOUT = {

@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 
 from lmac.config import merge, run
 from lmac.domain import FrontEnd, get_domain
-from lmac.listen.figures import decibels, draw_map
+from lmac.media.figures import decibels, draw_map
 
 
 def _folders(path):

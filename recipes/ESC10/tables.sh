@@ -18,9 +18,9 @@ for domain in stft mel; do
 done
 "$python" -m interpreters.l2i.train $recipe/l2i.yaml --data_folder="$data"
 
-table() { "$python" -m recipes.table $recipe/"$1".yaml --data_folder="$data" "${@:2}"; }
+table() { "$python" -m lmac.results.table $recipe/"$1".yaml --data_folder="$data" "${@:2}"; }
 table table1_id --contaminant_folder="$noise" --listen=0
 table table2_mixtures
 table table3_white_noise --listen=0
 table table4_speech --contaminant_folder="$speech" --listen=0
-"$python" -m recipes.publish results/ESC10 $recipe/results --figures=mixtures_stft
+"$python" -m lmac.results.publish results/ESC10 $recipe/results --figures=mixtures_stft

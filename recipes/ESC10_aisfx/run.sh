@@ -20,6 +20,6 @@ for path in "" _waveform; do
     "$python" eval_explanations.py $recipe/evaluation$path.yaml --data_folder="$data" \
         "--methods=[L-MAC,L-MAC FT]" --listen=160 "$@"
     "$python" eval_explanations.py $recipe/evaluation$path.yaml --data_folder="$data" "$@"
-    "$python" -m lmac.listen.reheard $recipe/evaluation$path.yaml --data_folder="$data" "$@"
+    "$python" -m lmac.results.resynthesis $recipe/evaluation$path.yaml --data_folder="$data" "$@"
 done
-"$python" -m recipes.publish results/ESC10_aisfx $recipe/results --figures=mixtures_stft
+"$python" -m lmac.results.publish results/ESC10_aisfx $recipe/results --figures=mixtures_stft

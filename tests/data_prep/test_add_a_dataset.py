@@ -51,7 +51,7 @@ def test_the_section_is_followed_until_an_epoch_is_trained(tmp_path):
     command = blocks[2][1].strip()
     # The check that the section speaks of has the same options.
     check = command.replace(
-        "train_classifier.py hparams/classifier", "-m recipes.check_dataset hparams/check"
+        "train_classifier.py hparams/classifier", "-m lmac.check_dataset hparams/check"
     )
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(

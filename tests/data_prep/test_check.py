@@ -7,7 +7,7 @@ import soundfile
 
 from data_prep.check import examine, scan
 from data_prep.manifest import DataError
-from recipes import check_dataset
+from lmac import check_dataset
 
 RATE = 16000
 

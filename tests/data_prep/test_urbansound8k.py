@@ -15,7 +15,7 @@ from layouts import CLASSES, US8K_HEADER, sound, us8k_row, write_sound, write_ur
 from data_prep.dataset import clip_dataset
 from data_prep.manifest import DataError, read_manifest, select_folds
 from data_prep.urbansound8k import prepare
-from lmac.build import build_decoder
+from lmac.checkpoints import build_decoder
 from lmac.config import load
 from lmac.decoder import TopDownDecoder
 from lmac.losses import cross_entropy, lmac_loss

@@ -5,7 +5,7 @@ import torch
 from captum.attr import LayerGradCam
 from conftest import make_explained
 
-from interpreters.base import get_interpreters, normalise
+from interpreters.base import normalise
 from interpreters.constant import AllOnes, Oracle, Random
 from interpreters.gradcam import GradCAM
 from interpreters.guided import GuidedBackprop, GuidedGradCAM
@@ -18,6 +18,7 @@ from interpreters.shap import SHAP
 from interpreters.smoothgrad import SmoothGrad
 from lmac.config import merge
 from lmac.decoder import TopDownDecoder
+from lmac.results.scoring import get_interpreters
 from metrics import Outcome, compute
 
 KINDS = [("cnn14", "stft"), ("cnn14", "mel"), ("conv2d", "stft")]

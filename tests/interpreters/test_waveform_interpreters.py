@@ -5,11 +5,11 @@ import torch
 from captum.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
 from conftest import make_explained
 
-from interpreters.base import get_interpreters
 from interpreters.l2i.networks import L2INetwork
 from lmac import phased
-from lmac.build import build_decoder
+from lmac.checkpoints import build_decoder
 from lmac.config import load, merge
+from lmac.results.scoring import get_interpreters
 
 NAMES = list(merge("hparams/interpreters.yaml")["interpreters"])
 DETERMINISTIC = [n for n in NAMES if n not in ("SmoothGrad", "SHAP", "Random")]

@@ -9,10 +9,10 @@ from speechbrain.inference.classifiers import EncoderClassifier
 import eval_explanations
 import train_lmac
 from data_prep.builtin_events import CLASSES
-from interpreters.explainer import Explainer
-from lmac.build import class_names, explained_classifier
+from lmac.checkpoints import class_names, explained_classifier
 from lmac.classifiers.huggingface import INSTALL, transformer_layers
 from lmac.config import load
+from lmac.listen.explainer import Explainer
 
 KINDS = ["speechbrain", "ast", "wav2vec2", "hubert"]
 BLOCKS = "--classifier_layers=[embedding_model.blocks.0,embedding_model.blocks.3]"

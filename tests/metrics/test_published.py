@@ -8,7 +8,7 @@ import pytest
 
 from metrics.published import METHODS, quirks, read_published
 
-FILE = Path(__file__).resolve().parents[2] / "recipes" / "published.csv"
+FILE = Path(__file__).resolve().parents[2] / "metrics" / "published.csv"
 
 
 def block(table, domain):

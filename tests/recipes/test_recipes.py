@@ -16,7 +16,7 @@ import soundfile
 from layouts import sound, write_esc50, write_sound, write_urbansound8k
 
 from lmac.config import merge, settings
-from recipes.folds import module_of
+from lmac.results.folds import module_of
 
 RECIPES = sorted(Path("recipes").glob("*/*.yaml"))
 # Only keys that a YAML has are given to it.
@@ -109,7 +109,7 @@ class Bench:
                 if str(value).endswith("/best"):
                     self.run(*self.maker(path, plain, name))
             module = importlib.import_module(module_of(path))
-            if module.__name__ == "recipes.table":
+            if module.__name__ == "lmac.results.table":
                 module = importlib.import_module("eval_explanations")  # which it starts
             words = [f"--{k}={v}" for k, v in own.items()]
             module.main([str(path), *words, "--device=cpu"])

@@ -1,0 +1,71 @@
+"""Training the L-MAC decoder on a frozen classifier."""
+
+import speechbrain as sb
+import torch
+
+from lmac.brains.training import TrainingBrain
+from lmac.checkpoints import DECODER_FILE
+from metrics import Outcome, compute
+
+
+class DecoderBrain(TrainingBrain):
+    """Trains ``modules.decoder``; the classifier is no module of the Brain and stays frozen.
+
+    Arguments
+    ---------
+    explained : lmac.explained.ExplainedClassifier
+    **kwargs
+        Of ``speechbrain.Brain``. ``hparams`` beside SpeechBrain's: ``augment`` (waveforms),
+        ``lmac_loss`` and ``lr_schedule`` (progress).
+    """
+
+    def __init__(self, explained, **kwargs):
+        super().__init__(**kwargs)
+        self.explained = explained.to(self.device)
+
+    def compute_forward(self, batch, stage):
+        """Batch to (logits of X, masked-in, masked-out [B, K]; decision [B]; mask, X, clean X).
+
+        The last three have the shape [B, T, F]; the clean X is without what was mixed in.
+        """
+        wav = clean = batch.sig.data.to(self.device)
+        if stage == sb.Stage.TRAIN and self.hparams.augment is not None:
+            wav, clean = self.hparams.augment(wav)
+        domain = self.explained.domain
+        with torch.no_grad():
+            X, _ = domain.analyse(wav)
+            clean_X = X if clean is wav else domain.analyse(clean)[0]
+            logits, representations = self.explained(X)
+            target = logits.argmax(1)
+        mask = self.modules.decoder(representations, X, target, domain).sigmoid()
+        # Both parts in one pass of the classifier.
+        both = self.explained.logits(torch.cat([mask * X, (1 - mask) * X]))
+        return logits, *both.float().chunk(2), target, mask.float(), X, clean_X
+
+    def compute_objectives(self, predictions, batch, stage):
+        """The L-MAC loss; in evaluation also the metrics of every clip."""
+        logits, logits_in, logits_out, target, mask, X, clean_X = predictions
+        parts = self.hparams.lmac_loss(logits_in, logits_out, target, mask, X, clean_X)
+        if stage != sb.Stage.TRAIN:
+            probs = [x.double().softmax(1) for x in (logits, logits_in, logits_out)]
+            self.scores.append(compute(Outcome(*probs, target, mask)))
+        self.parts.append({k: float(v.detach()) for k, v in parts.items()})
+        self.clips += len(target)
+        return parts["loss"]
+
+    def on_stage_start(self, stage, epoch=None):
+        self.parts, self.scores, self.clips = [], [], 0
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        stats = {k: sum(p[k] for p in self.parts) / len(self.parts) for k in self.parts[0]}
+        stats["loss"] = stage_loss
+        if "selected" in stats:  # a number of clips, not a mean
+            stats |= {"selected": int(sum(p["selected"] for p in self.parts)), "of": self.clips}
+        if self.scores:
+            for name in self.scores[0]:
+                stats[name] = float(torch.cat([s[name] for s in self.scores]).nanmean())
+        self.finish_stage(stage, stats, epoch)
+
+    def export(self, folder, info):
+        """Write the decoder's weights and what is known of them."""
+        self.export_weights(folder, {"decoder": DECODER_FILE}, info)

@@ -1,0 +1,234 @@
+"""Explain any audio file, from Python in a few lines.
+
+from lmac.listen.explainer import Explainer
+
+explainer = Explainer.from_hparams("hparams/explain.yaml", overrides={...})
+result = explainer.explain_file("dog.wav", method="L-MAC")
+result.write("results/dog")
+print(result.top_classes(), result.p, result.p_in, result.p_out)
+"""
+
+import torch
+
+from data_prep.audio import peak_normalise, read_audio
+from lmac.checkpoints import explained_classifier
+from lmac.classifiers.base import read_labels
+from lmac.config import load
+from lmac.listen.explanation import Explanation, Window
+from lmac.results.scoring import get_interpreters
+from lmac.windows import cut, cut_frames, frame_starts, stitch
+
+# A recording this much longer than a window is still explained in one: classifiers take any
+# length, and two windows would be nearly the same.
+TOLERANCE = 1.1
+
+
+class Explainer:
+    """A classifier and its interpreters, for recordings of any length.
+
+    Recordings longer than ``window_s`` are explained window by window, and the masks cross-faded
+    on the STFT grid of the whole recording (``lmac.windows``). Everything stays in memory: about
+    0.4 GB for each minute at 16 kHz.
+
+    Arguments
+    ---------
+    explained : ExplainedClassifier
+    interpreters : dict
+        Name to factory, as in ``hparams/interpreters.yaml``; built when first asked for.
+    labels : list of str
+        Class names in the order of the classifier's outputs.
+    window_s, overlap_s : float
+        Seconds; an overlap of at most half a window. A recording up to a tenth longer than a
+        window is explained in one.
+    min_length_s : float
+        Shorter recordings are zero-padded to it for the analysis; evaluations pad to the length
+        of the training clips. What the classifier needs at least is padded in any case.
+    batch_size : int
+        Windows at a time.
+    seed : int
+        Of methods with random numbers.
+    """
+
+    def __init__(
+        self, explained, interpreters, labels, window_s=5.0, overlap_s=1.0, min_length_s=0.0,
+        batch_size=8, seed=1234,
+    ):  # fmt: skip
+        n_classes = explained.dry_pass()[1]
+        if len(labels) != n_classes:
+            raise ValueError(
+                f"label_encoder.txt names {len(labels)} classes, but the classifier has "
+                f"{n_classes}: leave out_n_neurons out, or give the file of this classifier."
+            )
+        front_end = explained.domain.front_end
+        self.hop, self.sample_rate = front_end.hop_samples, front_end.sample_rate
+        self.least = (explained.classifier.min_frames - 1) * self.hop
+        self.window = round(window_s * self.sample_rate)
+        self.overlap = round(overlap_s * self.sample_rate)
+        if self.window < self.least:
+            raise ValueError(
+                f"window_s is {window_s}, but this classifier needs at least "
+                f"{self.least / self.sample_rate:.2f} s."
+            )
+        longest = explained.domain.longest_input
+        if longest is not None and self.window > longest:
+            raise ValueError(
+                f"window_s is {window_s}, but this classifier takes "
+                f"{longest / self.sample_rate:.2f} s at most."
+            )
+        if not 0 <= self.overlap <= self.window // 2:
+            raise ValueError(
+                f"overlap_s is {overlap_s}: expected 0 to half of window_s, {window_s / 2}."
+            )
+        self.least = max(self.least, round(min_length_s * self.sample_rate))
+        self.explained = explained
+        self.available = interpreters
+        self.interpreters = {}
+        self.labels = labels
+        self.batch_size = batch_size
+        self.seed = seed
+
+    @classmethod
+    def from_hparams(cls, source, overrides=None, device="cpu"):
+        """The explainer of a YAML such as ``hparams/explain.yaml``.
+
+        Arguments
+        ---------
+        source : path or dict
+            The YAML file, or hyperparameters that are loaded already.
+        overrides : dict
+            Keys of the YAML and their values; ``classifier_checkpoint`` is needed, and for L-MAC
+            ``lmac_checkpoint``.
+        device : str
+        """
+        hparams = source if isinstance(source, dict) else load(source, overrides)[0]
+        keys = ("window_s", "overlap_s", "min_length_s", "batch_size", "seed")
+        return cls(
+            explained_classifier(hparams).to(device),
+            hparams["interpreters"],
+            getattr(hparams["embedding_model"], "labels", None)
+            or read_labels(hparams["classifier_checkpoint"]),
+            **{k: hparams[k] for k in keys},
+        )
+
+    def explain_file(self, path, method="L-MAC", explain_class=None):
+        """Explain an audio file: any format soundfile reads, any rate, channels and length.
+
+        Arguments as in :meth:`explain`; raises ValueError also for a file that cannot be read.
+        """
+        wav = torch.from_numpy(read_audio(path, self.sample_rate))
+        return self.explain(wav, method, explain_class, source=str(path))
+
+    def explain(self, wav, method="L-MAC", explain_class=None, source="waveform"):
+        """Explain a recording [L] at the sample rate of the classifier.
+
+        Arguments
+        ---------
+        wav : Tensor [L]
+            Peak-normalised here, as in training and evaluation.
+        method : str
+            Name of an interpreter.
+        explain_class : str, optional
+            Class to explain in all windows; otherwise each window explains its own decision, for
+            that is what the classifier decides and what decoders are trained to explain.
+        source : str
+            Kept in the result.
+
+        Returns
+        -------
+        Explanation
+
+        Raises
+        ------
+        ValueError
+            For silence, an unknown method or class, or a method that cannot be asked for one.
+        """
+        interpreter = self._interpreter(method)
+        if explain_class is not None and not interpreter.any_class:
+            raise ValueError(
+                f"explain_class: this {method} explains the classifier's own decision only: leave "
+                "explain_class out, use another method, or a decoder with decoder_conditioned."
+            )
+        chosen = None if explain_class is None else self._class_number(explain_class)
+        peak = float(wav.abs().max())
+        if peak == 0:
+            raise ValueError(f"{source} is silent: there is nothing to explain.")
+        device = next(self.explained.buffers()).device
+        domain = self.explained.domain
+
+        window = max(self.window, self.least)
+        if len(wav) <= TOLERANCE * window and len(wav) <= (domain.longest_input or len(wav)):
+            window = max(len(wav), self.least)
+        starts = frame_starts(len(wav), window, self.overlap, self.hop)
+        total = starts[-1] * self.hop + window
+        padded = torch.nn.functional.pad(peak_normalise(wav), (0, total - len(wav))).to(device)
+
+        X = domain.analyse(cut(padded, starts, window, self.hop))[0]
+        probs = self._probabilities(X)
+        target = probs.argmax(1)
+        if chosen is not None:
+            target.fill_(chosen)
+        interpreter.reset(self.seed)
+        pairs = zip(X.split(self.batch_size), target.split(self.batch_size), strict=True)
+        mask = stitch(torch.cat([interpreter.explain(*pair) for pair in pairs]), starts)
+
+        # What is scored is what is written: the cross-faded mask.
+        M = cut_frames(mask, starts, X.shape[1])
+        scores = {"p": probs, "p_in": self._probabilities(M * X),
+                  "p_out": self._probabilities((1 - M) * X)}  # fmt: skip
+        whole, spectrum = domain.analyse(padded[None])
+        explanation = removed = None
+        if domain.listenable:
+            parts = [domain.synthesise(m * whole, spectrum, total)[0] for m in (mask, 1 - mask)]
+            heard = domain.analyse(cut(parts[0], starts, window, self.hop))[0]
+            scores["p_in_audio"] = self._probabilities(heard)
+            explanation, removed = (part[: len(wav)].cpu() for part in parts)
+
+        n_frames = len(wav) // self.hop + 1
+        return Explanation(
+            source=source,
+            method=method,
+            labels=self.labels,
+            domain=domain,
+            gain=1 / peak,
+            wav=padded[: len(wav)].cpu(),
+            explanation=explanation,
+            removed=removed,
+            X=whole[0, :n_frames].cpu(),
+            mask=mask[:n_frames].cpu(),
+            probabilities=probs.mean(0).cpu(),
+            explained_class=self.labels[target[0]] if (target == target[0]).all() else None,
+            windows=self._windows(starts, window, len(wav), target, scores),
+        )
+
+    def _windows(self, starts, window, n_samples, target, scores):
+        decision = scores["p"].argmax(1)
+        rows = []
+        for i, start in enumerate(starts):
+            p = {k: float(v[i, target[i]]) for k, v in scores.items()}
+            rows.append(
+                Window(
+                    start_s=start * self.hop / self.sample_rate,
+                    end_s=min(start * self.hop + window, n_samples) / self.sample_rate,
+                    decision=self.labels[decision[i]],
+                    p_decision=float(scores["p"][i, decision[i]]),
+                    explained_class=self.labels[target[i]],
+                    **{"p_in_audio": None, **p},
+                )
+            )
+        return rows
+
+    def _probabilities(self, X):
+        """[N, K]; always in the same batches, so that a mask of ones changes no bit."""
+        return torch.cat([self.explained.probabilities(x) for x in X.split(self.batch_size)])
+
+    def _interpreter(self, method):
+        if method not in self.interpreters:
+            self.interpreters |= get_interpreters(self.available, [method], self.explained)
+        return self.interpreters[method]
+
+    def _class_number(self, name):
+        if name not in self.labels:
+            raise ValueError(
+                f"explain_class: unknown class {name!r}; expected one of {', '.join(self.labels)}."
+            )
+        return self.labels.index(name)

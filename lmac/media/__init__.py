@@ -1,0 +1,1 @@
+"""Files for people: audio, figures, pages."""

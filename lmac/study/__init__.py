@@ -1,0 +1,1 @@
+"""The listening test: its page, its answers, its statistics."""

@@ -1,0 +1,100 @@
+"""Results folders made of tones; no network is needed."""
+
+import json
+import struct
+import zlib
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from lmac.study.responses import QUESTIONS, RESPONSE_FORMAT
+
+RATE = 16000
+METHODS = ("L-MAC", "Saliency", "All-ones", "Random")
+# Names that break careless pages: markup, quotes, umlauts, spaces, and what means something
+# in an address.
+NASTY = """<script>alert("x")<'script> & Käse 100% #1?"""
+NASTY_CLASS = """</script><b>Gänse "schnattern"</b>"""
+
+# Of listening tests; the decision on the last one is wrong.
+RECORDINGS = [
+    ("Secret-1", "dog", "dog"),
+    (f"Secret-2 {NASTY}", NASTY_CLASS, NASTY_CLASS),
+    ("Secret-3", "sea_waves", "sea_waves"),
+    ("Secret-wrong", "cat", "dog"),
+]
+
+
+def write_png(path, size=8):
+    """A grey PNG, written by hand so that no library is needed."""
+
+    def chunk(kind, body):
+        data = kind + body
+        return struct.pack(">I", len(body)) + data + struct.pack(">I", zlib.crc32(data))
+
+    header = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)
+    pixels = zlib.compress((b"\0" + b"\x80" * size) * size)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+
+
+def tone(seconds, frequency=440.0, amplitude=0.5):
+    return amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * RATE)) / RATE)
+
+
+def make_results(
+    folder, clips, methods=METHODS, scenario="mixtures", domain="stft", seconds=1.0, audio=True
+):
+    """A results folder as ``eval_explanations.py`` writes it.
+
+    ``clips`` is a list of (ID, label, decision). Metrics are a function of clip and method that
+    tests can compute: AI = 10 * clip number + method number, AD = 100 - AI, SPS is undefined
+    for All-ones. The amplitude is 0.5 for inputs and 0.25, 0.125, ... for the methods.
+    """
+    rows = []
+    for c, (ID, label, decision) in enumerate(clips):
+        for m, method in enumerate(methods):
+            sample = folder / "samples" / ID / method
+            sample.mkdir(parents=True)
+            if audio:
+                parts = {"input": 0.5, "explanation": 0.5 / 2 ** (m + 1), "removed": 0.01}
+                for name, amplitude in parts.items():
+                    wave = tone(seconds, 300 + 50 * c + 20 * m, amplitude)
+                    soundfile.write(sample / f"{name}.wav", wave, RATE, subtype="PCM_16")
+            write_png(sample / "explanation.png")
+            score = 10.0 * c + m
+            rows.append(
+                {"scenario": scenario, "domain": domain, "method": method, "ID": ID,
+                 "target_id": ID, "label": label, "decision": decision,
+                 "correct": int(label == decision), "p": 0.5 + c / 100, "p_in": 0.25,
+                 "p_out": 0.125, "AI": score, "AD": 100 - score,
+                 "SPS": "" if method == "All-ones" else score / 100}
+            )  # fmt: skip
+    pd.DataFrame(rows).to_csv(folder / "metrics.csv", index=False)
+    return folder
+
+
+def answers(manifest, key, participant, rate):
+    """A participant's file; ``rate(condition, question)`` gives each number."""
+    ratings = []
+    for trial in manifest["trials"]:
+        for name in trial["stimuli"]:
+            condition = key["stimuli"][name]["condition"]
+            given = {q: rate(condition, q) for q in QUESTIONS}
+            ratings.append({"stimulus": name, "plays": 1, "position": len(ratings), **given})
+    return {
+        "format": RESPONSE_FORMAT,
+        "test": manifest["test"],
+        "participant": participant,
+        "started": "2026-01-01T10:00:00Z",
+        "finished": "2026-01-01T10:30:00Z",
+        "comment": "",
+        "ratings": ratings,
+    }
+
+
+def write_json(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")

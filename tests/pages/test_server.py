@@ -1,0 +1,104 @@
+"""The server that collects the answers of a listening test."""
+
+import http.client
+import json
+import threading
+
+from lmac.study.responses import LARGEST_BYTES, read_test
+
+from .made import answers
+
+
+def ask(server, method, path, body=None, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+    try:
+        connection.request(method, path, body, headers or {})
+        reply = connection.getresponse()
+        return reply.status, reply.read(), dict(reply.getheaders())
+    finally:
+        connection.close()
+
+
+def post(server, content, **headers):
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    given = {"Content-Type": "application/json"} | {
+        k.replace("_", "-"): v for k, v in headers.items()
+    }
+    status, text, _ = ask(server, "POST", "/responses", body, given)
+    return status, text.decode()
+
+
+def test_server_binds_here_and_serves_the_page_only(server, mos):
+    assert server.server_address[0] == "127.0.0.1"
+    status, body, _ = ask(server, "GET", "/")
+    assert status == 200 and body == (mos / "page" / "index.html").read_bytes()
+    for path in ("/key.json", "/../key.json", "/%2e%2e/key.json", "/stimuli/../../key.json",
+                 "/manifest.json", "/responses", "/stimuli/", "//etc/passwd"):  # fmt: skip
+        status, body, _ = ask(server, "GET", path)
+        assert status == 404 and body == b"There is no such page.\n", path
+
+
+def test_server_answers_ranges(server, mos):
+    name = read_test(mos)[0]["trials"][0]["reference"]
+    whole = (mos / "page" / "stimuli" / f"{name}.wav").read_bytes()
+    path = f"/stimuli/{name}.wav"
+    for asked, expected in {
+        "bytes=0-": whole,
+        "bytes=100-199": whole[100:200],
+        "bytes=-50": whole[-50:],
+        "bytes=100-99999999": whole[100:],
+    }.items():
+        status, body, headers = ask(server, "GET", path, headers={"Range": asked})
+        assert status == 206 and body == expected
+        assert headers["Content-Range"].endswith(f"/{len(whole)}")
+    assert ask(server, "GET", path, headers={"Range": "bytes=99999999-"})[0] == 416
+    assert ask(server, "GET", path, headers={"Range": "bytes=-0"})[0] == 416
+    assert ask(server, "GET", path, headers={"Range": "lines=1-2"})[1] == whole
+    status, body, headers = ask(server, "HEAD", path)
+    assert (status, body, headers["Content-Length"]) == (200, b"", str(len(whole)))
+
+
+def test_server_never_overwrites(server, mos):
+    manifest, key = read_test(mos)
+    first = answers(manifest, key, "P1", lambda *_: 3)
+    assert post(server, first) == (201, "Stored.\n")
+    assert post(server, first)[0] == 201  # the very same again
+    other = answers(manifest, key, "P1", lambda *_: 4)
+    assert post(server, other) == (409, "There are answers of this participant name already.\n")
+    (stored,) = server.responses.iterdir()
+    assert json.loads(stored.read_text()) == first
+
+
+def test_server_stores_one_of_many_at_once(server, mos):
+    manifest, key = read_test(mos)
+    tries = [answers(manifest, key, "P1", lambda *_, v=v: v) for v in (1, 2, 3, 4, 5)]
+    codes = []
+    threads = [threading.Thread(target=lambda t=t: codes.append(post(server, t)[0])) for t in tries]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) == [201, 409, 409, 409, 409]
+    (stored,) = server.responses.iterdir()
+    assert json.loads(stored.read_text()) in tries
+
+
+def test_server_refuses_what_is_not_in_order(server, mos):
+    manifest, key = read_test(mos)
+    good = answers(manifest, key, "P1", lambda *_: 3)
+    assert post(server, b"{")[0] == 400
+    assert post(server, b"[" * 100_000)[0] == 400
+    assert post(server, b"\xff\xfe")[0] == 400
+    assert post(server, [])[0] == 400
+    bad = json.loads(json.dumps(good))
+    bad["ratings"][0]["quality"] = 6
+    status, text = post(server, bad)
+    assert status == 400 and "quality must be a whole number from 1 to 5, got 6" in text
+    assert post(server, {**good, "participant": "../../evil"})[0] == 400
+    assert post(server, {**good, "test": "0"})[0] == 400
+    assert post(server, b"x" * (LARGEST_BYTES + 1))[0] == 413
+    assert post(server, good, Content_Type="text/plain")[0] == 415
+    assert post(server, good, Origin="http://elsewhere.example")[0] == 415
+    assert ask(server, "POST", "/elsewhere", b"{}", {"Content-Type": "application/json"})[0] == 404
+    assert list(server.responses.iterdir()) == []
+    assert post(server, good, Origin=f"http://127.0.0.1:{server.server_port}")[0] == 201
