@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from data_prep.dataset import prepare
 from data_prep.scenarios import scenario_clips
-from lmac.results.scoring import get_interpreters
-from lmac.results.evaluation import in_order
 from lmac.checkpoints import class_names, explained_classifier, weights_digest
 from lmac.config import load, parse, run
+from lmac.results.evaluation import in_order
+from lmac.results.scoring import get_interpreters
 from metrics.ranks import RANDOMISATION, RANK_CORRELATION, rank_correlation
 from metrics.summary import summarise, with_interval
 from metrics.tables import markdown_table, write_csv, write_text

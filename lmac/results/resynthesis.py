@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from data_prep.audio import read_audio
 from data_prep.dataset import prepare
-from lmac.results.evaluation import in_order
 from lmac.checkpoints import class_names, explained_classifier, weights_digest
 from lmac.config import load, parse, run
+from lmac.results.evaluation import in_order
 from lmac.results.folder import read_results
 from lmac.results.report import read_caption
 from metrics.summary import summarise, with_interval

@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lmac.results.paper_table import DOMAINS, read_evaluation, write_table
 from lmac.config import parse, run, settings
+from lmac.results.paper_table import DOMAINS, read_evaluation, write_table
 from metrics.published import read_published
 
 SCRIPT = Path(__file__).resolve().parents[2] / "eval_explanations.py"

@@ -12,8 +12,8 @@ from layouts import write_esc50
 
 import lmac.results.folds
 from lmac.config import ConfigError
-from metrics.folds import over_folds, to_markdown
 from lmac.results.folds import OPTIONS, Study
+from metrics.folds import over_folds, to_markdown
 
 TINY = ["--classifier_width=2", "--out_n_neurons=3", "--signal_length_s=1.0", "--device=cpu",
         "--batch_size=4", "--number_of_epochs=1"]  # fmt: skip

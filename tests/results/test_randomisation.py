@@ -6,16 +6,16 @@ import torch
 from conftest import make_explained
 from torch import nn
 
-from lmac.results import randomisation
 from interpreters.base import Interpreter
 from interpreters.constant import AllOnes, Random
 from interpreters.gradcam import GradCAM
 from interpreters.guided import GuidedGradCAM
 from interpreters.lmac import LMAC
-from lmac.results.randomisation import check, correlations, randomised, report, twin
 from interpreters.saliency import Saliency
 from lmac.checkpoints import weights_digest
 from lmac.decoder import TopDownDecoder
+from lmac.results import randomisation
+from lmac.results.randomisation import check, correlations, randomised, report, twin
 from metrics.ranks import RANK_CORRELATION
 
 

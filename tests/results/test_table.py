@@ -11,10 +11,10 @@ import pytest
 from latex import plain, tabulars
 from planted import markdown_tables, plant
 
+from lmac.results import table
 from lmac.results.evaluation import HEARD, SI_SDR, TO_SOURCE
 from metrics import METRICS
 from metrics.ranks import RANK_CORRELATION
-from lmac.results import table
 
 RECIPE = "recipes/ESC10/table2_mixtures.yaml"
 LABEL = "published (ESC-50, other classifier)"

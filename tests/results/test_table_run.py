@@ -10,9 +10,8 @@ import torch
 from planted import markdown_tables
 
 import eval_explanations
-from lmac.results import randomisation
 from lmac.classifiers import Cnn14, LinearHead
-from lmac.results import table
+from lmac.results import randomisation, table
 
 
 @pytest.fixture
