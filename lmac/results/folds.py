@@ -1,6 +1,6 @@
 """Cross-validation: every fold is the test fold once; mean and standard deviation over folds.
 
-    python -m lmac.results.folds recipes/UrbanSound8K/classifier.yaml --data_folder=/path/to/UrbanSound8K
+    python -m lmac.results.folds recipes/UrbanSound8K/classifier.yaml --data_folder=…
     python -m lmac.results.folds recipes/ESC10/classifier.yaml --data_folder=… --folds=[1,2] \
         --stages=[classifier,lmac,evaluation]
 
