@@ -9,71 +9,51 @@ and gallery/index.html, a page to look at and listen to them.
 Goes on from the rows that are there; a method added later is the only one computed.
 """
 
-import hashlib
-from pathlib import Path
-
 import speechbrain as sb
 
-from data_prep.dataset import prepare
-from data_prep.leaks import training_info
-from data_prep.scenarios import scenario_clips
-from lmac.checkpoints import class_names, explained_classifier, weights_digest
 from lmac.config import load_experiment, run
 from lmac.listen.gallery import write_gallery
-from lmac.results.evaluation import EvaluationBrain, Rows
+from lmac.results.evaluation import EvaluationBrain
+from lmac.results.folder import EvaluationFolder
 from lmac.results.report import write_report
-from lmac.results.scoring import get_interpreters
+from lmac.results.setting import Setting
 
 
 def main(argv):
     # Rows know what they were computed with, so settings may change between two calls.
     hparams, run_opts = load_experiment(argv, goes_on=False)
-    manifest, labels = prepare(hparams)
-    labels = class_names(hparams["classifier_checkpoint"], labels, hparams["embedding_model"])
-    scenario, dataset = scenario_clips(hparams, manifest, labels)
-
-    device = run_opts.device or sb.utils.distributed.infer_device()
-    explained = explained_classifier(hparams).to(device)
-    interpreters = get_interpreters(hparams["interpreters"], hparams["methods"], explained)
-    folder = Path(hparams["output_folder"])
-    setting = {
-        "scenario": hparams["scenario"],
-        "domain": explained.domain.description,
-        "manifest": hashlib.sha256(Path(hparams["scenario_manifest"]).read_bytes()).hexdigest()[
-            :12
-        ],
-        "classifier": weights_digest(explained.classifier),
-        "signal_length_s": hparams["signal_length_s"],
-    }
-    rows = Rows(folder, setting, {name: i.description for name, i in interpreters.items()})
+    setting = Setting(hparams, run_opts)
+    methods, scenario = setting.methods, setting.scenario
+    folder = EvaluationFolder(hparams["output_folder"])
+    folder.begin(setting.shared, methods)
+    folder.keep_manifest(hparams["scenario_manifest"])
     every = max(1, len(scenario) // max(1, hparams["listen"]))
     brain = EvaluationBrain(
-        explained,
-        interpreters,
-        rows,
-        labels,
+        setting.explained,
+        setting.interpreters,
+        folder,
+        setting.labels,
         hparams["scenario"],
         set(scenario["ID"][::every][: hparams["listen"]]),
-        folder / "samples",
         hparams["seed"],
         hparams=hparams,
         run_opts=run_opts,
     )
     brain.evaluate(
-        dataset,
+        setting.dataset,
         test_loader_kwargs={
             "batch_size": hparams["batch_size"],
             "num_workers": hparams["num_workers"],
         },
     )
     if sb.utils.distributed.if_main_process():
-        known = training_info(hparams["classifier_checkpoint"])
-        print(write_report(rows.table(hparams["interpreters"]), hparams, known, brain.device))
-        print(f"Rows, table and manifest: {folder}")
-        for path in sorted((folder / "samples").glob("*/L-MAC/*"))[:12]:
+        print(write_report(folder, hparams, setting.classifier_info, brain.device))
+        print(f"Rows, table and manifest: {folder.path}")
+        samples = [path for clip in folder.clips() for path in clip.folders.values()]
+        for path in sorted(p for s in samples if s.name == "L-MAC" for p in s.iterdir())[:12]:
             print(f"  {path}")
-        if any((folder / "samples").glob("*/*/*")):
-            print(f"Gallery, to be opened in a browser: {write_gallery([folder])}")
+        if samples:
+            print(f"Gallery, to be opened in a browser: {write_gallery([folder.path])}")
         else:
             print("No gallery: --listen=0 wrote no audio or pictures.")
 

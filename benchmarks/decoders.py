@@ -27,7 +27,7 @@ from lmac.decoder import PSIDecoder, TopDownDecoder
 from lmac.domain import FrontEnd, get_domain
 from lmac.explained import ExplainedClassifier
 from lmac.losses import lmac_loss
-from lmac.results.report import commit, hardware
+from lmac.provenance import commit, hardware
 
 DECODERS = {"ours": ("topdown", TopDownDecoder), "published": ("psi", PSIDecoder)}
 METRIC_NAMES = ["AI", "AD", "AG", "FF", "Fid-In", "SPS", "MM"]

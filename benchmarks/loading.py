@@ -27,7 +27,7 @@ from lmac.classifiers import AudioClassifier
 from lmac.config import load
 from lmac.domain import get_domain
 from lmac.explained import ExplainedClassifier
-from lmac.results.report import commit, hardware
+from lmac.provenance import commit, hardware
 from metrics.tables import write_text
 
 RECIPE = "recipes/ESC10/lmac.yaml"

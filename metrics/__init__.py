@@ -2,8 +2,8 @@
 
 A metric maps an :class:`Outcome`, what a batch of masks did to the classifier, to one float64
 value per clip; NaN means that the metric is undefined for that clip. To add one, write the
-function and give it an entry in :data:`METRICS`. ``metrics.summary`` averages the per-clip values
-and ``metrics.tables`` prints them.
+function and give it an entry in :data:`METRICS`: rows, tables, gallery and docs take everything
+from there. ``metrics.summary`` averages the per-clip values and ``metrics.tables`` prints them.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from metrics.distance import log_distance, si_sdr
 from metrics.faithfulness import (
     average_drop,
     average_gain,
@@ -35,6 +36,14 @@ class Outcome:
         probs_out: f((1 - M) * X), everything but the explanation; [B, C].
         target: the class explained, the classifier's own decision argmax f(X); integers [B].
         mask: M, of the shape of the map that it masks, without padding; [B, T, F].
+        masked: M * X, [B, T, F].
+        clean_X: the X of the target's own part of a mixture, [B, T, F].
+        audio: the explanation as sound, [B, L].
+        clean_audio: the target's own part of a mixture as sound, [B, L].
+        probs_resynthesised: f of the explanation's sound, analysed like any other; [B, C].
+
+    The last five are None where they are not known: a domain without phase has no sound, and a
+    recording no clean part. Metrics that need them are left out then.
 
     Raises:
         ValueError: if the shapes do not fit, a target is not a class, or a mask is not finite.
@@ -45,6 +54,11 @@ class Outcome:
     probs_out: Tensor
     target: Tensor
     mask: Tensor
+    masked: Tensor | None = None
+    clean_X: Tensor | None = None
+    audio: Tensor | None = None
+    clean_audio: Tensor | None = None
+    probs_resynthesised: Tensor | None = None
 
     def __post_init__(self):
         shape = self.probs.shape
@@ -81,19 +95,27 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Metric:
-    """One column of the results.
+    """One column of the results, and all that is said about it anywhere.
 
     Args:
         name: its header.
         function: Outcome -> float64 [B], NaN where undefined.
         better: "up" or "down", None where neither is.
+        about: a sentence that explains it, with p, p_in and p_out the probability of the explained
+            class for X, M X and (1 - M) X.
         decimals: how many of them tables print.
+        needs: the optional fields of an Outcome that it reads.
+        check: whether it is a check from outside, and no metric of the paper: tables print it
+            after those, without interval, and set nothing in bold.
     """
 
     name: str
     function: Callable[[Outcome], Tensor]
     better: Literal["up", "down"] | None
+    about: str
     decimals: int = 2
+    needs: tuple[str, ...] = ()
+    check: bool = False
 
 
 def _published_drop(o: Outcome) -> Tensor:
@@ -103,17 +125,86 @@ def _published_drop(o: Outcome) -> Tensor:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("AI", lambda o: average_increase(o.p, o.p_in), "up"),
-        Metric("AD", lambda o: average_drop(o.p, o.p_in), "down"),
-        Metric("AG", lambda o: average_gain(o.p, o.p_in), "up"),
-        Metric("FF", lambda o: faithfulness(o.p, o.p_out), "up"),
-        Metric("Fid-In", lambda o: fidelity_in(o.probs_in, o.target), "up"),
-        Metric("SPS", lambda o: sparseness(o.mask), "up"),
-        Metric("COMP", lambda o: complexity(o.mask), "down"),
-        Metric("MM", lambda o: mask_mean(o.mask), None, decimals=3),
-        Metric("AD (published)", _published_drop, "down"),
+        Metric(
+            "AI",
+            lambda o: average_increase(o.p, o.p_in),
+            "up",
+            "Average increase: share of clips with p_in > p, in percent.",
+        ),
+        Metric(
+            "AD",
+            lambda o: average_drop(o.p, o.p_in),
+            "down",
+            "Average drop: max(0, p - p_in) / p, in percent.",
+        ),
+        Metric(
+            "AG",
+            lambda o: average_gain(o.p, o.p_in),
+            "up",
+            "Average gain: max(0, p_in - p) / (1 - p), in percent.",
+        ),
+        Metric(
+            "FF",
+            lambda o: faithfulness(o.p, o.p_out),
+            "up",
+            "Faithfulness: p - p_out, the probability lost without the explanation.",
+        ),
+        Metric(
+            "Fid-In",
+            lambda o: fidelity_in(o.probs_in, o.target),
+            "up",
+            "Input fidelity: share of clips whose explanation alone keeps the decision.",
+        ),
+        Metric(
+            "SPS",
+            lambda o: sparseness(o.mask),
+            "up",
+            "Sparseness: Gini index of the mask, 0 for a constant one.",
+        ),
+        Metric(
+            "COMP",
+            lambda o: complexity(o.mask),
+            "down",
+            "Complexity: entropy of the mask over its sum, in nats.",
+        ),
+        Metric("MM", lambda o: mask_mean(o.mask), None, "Mean of the mask.", decimals=3),
+        Metric(
+            "AD (published)",
+            _published_drop,
+            "down",
+            "AD after a second softmax, as in the published numbers; at most 63.",
+        ),
+        Metric(
+            "Fid-In (audio)",
+            lambda o: fidelity_in(o.probs_resynthesised, o.target),
+            "up",
+            "Share of clips whose explanation, turned into sound and analysed again, keeps the "
+            "decision.",
+            needs=("probs_resynthesised",),
+            check=True,
+        ),
+        Metric(
+            "distance to source",
+            lambda o: log_distance(o.masked, o.clean_X),
+            "down",
+            "Root mean square difference of M X and the X of the target's own part.",
+            needs=("masked", "clean_X"),
+            check=True,
+        ),
+        Metric(
+            "SI-SDR (dB)",
+            lambda o: si_sdr(o.audio, o.clean_audio),
+            "up",
+            "Scale-invariant signal-to-distortion ratio of the explanation's sound to the target's "
+            "own part.",
+            needs=("audio", "clean_audio"),
+            check=True,
+        ),
     )
 }
+# Those of the paper, and the checks from outside.
+PAPER = tuple(name for name, metric in METRICS.items() if not metric.check)
+CHECKS = tuple(name for name, metric in METRICS.items() if metric.check)
 
 
 def get_metrics(names: Iterable[str] | None = None) -> dict[str, Metric]:
@@ -136,7 +227,21 @@ def get_metrics(names: Iterable[str] | None = None) -> dict[str, Metric]:
 def compute(outcome: Outcome, names: Iterable[str] | None = None) -> dict[str, Tensor]:
     """Score a batch: one float64 [B] per metric name, NaN where the metric is undefined.
 
+    Args:
+        outcome: of a batch.
+        names: by default all metrics for which the outcome has what they need.
+
     Raises:
-        ValueError: for an unknown name, or values that are not probabilities.
+        ValueError: for an unknown name, a metric whose needs the outcome lacks, or values that
+            are not probabilities.
     """
-    return {name: metric.function(outcome) for name, metric in get_metrics(names).items()}
+    chosen = get_metrics(names)
+    lacking = {
+        name: missing
+        for name, metric in chosen.items()
+        if (missing := [field for field in metric.needs if getattr(outcome, field) is None])
+    }
+    if names is not None and lacking:
+        name, missing = next(iter(lacking.items()))
+        raise ValueError(f"{name} needs {' and '.join(missing)}, which this outcome lacks.")
+    return {n: metric.function(outcome) for n, metric in chosen.items() if n not in lacking}

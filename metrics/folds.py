@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from metrics import METRICS
-from metrics.tables import ARROWS, markdown_table
+from metrics.tables import head, markdown_table
 
 
 def over_folds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def to_markdown(rows: pd.DataFrame, summary: pd.DataFrame, by: Sequence[str]) ->
         by: as for ``over_folds``.
     """
     names = list(rows.columns.drop(["fold", *by]))
-    heads = [name + ARROWS[METRICS[name].better] if name in METRICS else name for name in names]
+    heads = list(map(head, names))
     lines = []
     if not by:
         lines += [[f"{row['fold']:g}", *(_number(row[n], n) for n in names)]

@@ -5,8 +5,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
-# The file of the weight-randomisation check in the folder of an evaluation, and its column.
-RANDOMISATION = "randomisation.csv"
+# The column of the weight-randomisation check.
 RANK_CORRELATION = "rank correlation"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from metrics import Metric, get_metrics
+from metrics import CHECKS, METRICS, PAPER, Metric, get_metrics
 
 ARROWS = {"up": " ↑", "down": " ↓", None: ""}
 # Sparsity says nothing about a mask that is constant by construction.
@@ -17,6 +17,9 @@ NOT_RANKED = ("All-ones", "Random", "Oracle")
 PUBLISHED = "published (ESC-50, other classifier)"
 # The authors' AD takes the softmax twice, so that theirs belongs to this column, not to AD.
 PUBLISHED_COLUMN = {"AD (published)": "AD", "AD": None}
+# Measured beside the metrics.
+SECONDS = "s/clip"
+EXTRA = (*CHECKS, SECONDS)
 # What a summary has for each metric: its name with these endings.
 _PARTS = ("", " lo", " hi", " undefined")
 
@@ -52,6 +55,11 @@ class Block:
     undefined: str
 
 
+def head(name: str) -> str:
+    """The header of a column: its name, and an arrow where one direction is better."""
+    return name + ARROWS[METRICS[name].better] if name in METRICS else name
+
+
 def layout(
     summary: pd.DataFrame,
     metric_names: Sequence[str] | None = None,
@@ -59,20 +67,20 @@ def layout(
     not_ranked: Sequence[str] = NOT_RANKED,
     reference: pd.DataFrame | None = None,
     reference_label: str = PUBLISHED,
-    extra_columns: Sequence[str] = ("s/clip",),
+    extra_columns: Sequence[str] = EXTRA,
 ) -> tuple[list[Block], str]:
     """The blocks of a table, and its legend; the arguments are those of ``to_markdown``."""
     if metric_names is None:
-        metric_names = [name for name in get_metrics() if name in summary]
+        metric_names = [name for name in PAPER if name in summary]
     metrics = list(get_metrics(metric_names).values())
     needed = ["method", "n", *(m.name + end for m in metrics for end in _PARTS)]
     missing = [name for name in needed if name not in summary]
     if missing:
         raise ValueError(f"The summary lacks the columns {', '.join(map(repr, missing))}.")
-    extra = [name for name in extra_columns if name in summary]
+    extra = [name for name in extra_columns if name in summary and name not in metric_names]
     keys = [name for name in summary.columns[: summary.columns.get_loc("n")] if name != "method"]
     tables = list(summary.groupby(keys, sort=False, dropna=False)) if keys else [((), summary)]
-    heads = ["method", "n", *(m.name + ARROWS[m.better] for m in metrics), *extra]
+    heads = ["method", "n", *map(head, metric_names), *map(head, extra)]
 
     blocks = []
     for key, table in tables:
@@ -115,7 +123,7 @@ def to_markdown(
     not_ranked: Sequence[str] = NOT_RANKED,
     reference: pd.DataFrame | None = None,
     reference_label: str = PUBLISHED,
-    extra_columns: Sequence[str] = ("s/clip",),
+    extra_columns: Sequence[str] = EXTRA,
     above: Mapping[tuple, str] | None = None,
     below: Mapping[tuple, Sequence[str]] | None = None,
 ) -> str:
@@ -127,7 +135,8 @@ def to_markdown(
     Args:
         summary: from ``summarise``; ``method`` must be one of the columns before ``n``, of
             which the others tell the tables apart.
-        metric_names: the columns to print; by default all metrics that the summary has.
+        metric_names: the columns to print with intervals; by default all metrics of the paper that
+            the summary has.
         caption: lines printed first, a paragraph each.
         not_applicable: method -> metrics that do not apply to it, printed as "n/a".
         not_ranked: methods that are never bold.
@@ -135,7 +144,8 @@ def to_markdown(
             that agree with a table in scenario and domain follow its own rows as printed, labelled
             and never bold. Published AD appears under "AD (published)" only.
         reference_label: what is said about them.
-        extra_columns: further columns, printed if the summary has them.
+        extra_columns: further columns, printed without interval if the summary has them; by
+            default the checks and the seconds per clip.
         above: scenario and domain of a table -> a line that is printed above it.
         below: scenario and domain of a table -> paragraphs that are printed below it.
 

@@ -15,7 +15,7 @@ from lmac.checkpoints import explained_classifier
 from lmac.classifiers.base import read_labels
 from lmac.config import load
 from lmac.listen.explanation import Explanation, Window
-from lmac.results.scoring import get_interpreters
+from lmac.results.scoring import analyse_clips, explain, get_interpreters, judge
 from lmac.windows import cut, cut_frames, frame_starts, stitch
 
 # A recording this much longer than a window is still explained in one: classifiers take any
@@ -162,26 +162,23 @@ class Explainer:
         total = starts[-1] * self.hop + window
         padded = torch.nn.functional.pad(peak_normalise(wav), (0, total - len(wav))).to(device)
 
-        X = domain.analyse(cut(padded, starts, window, self.hop))[0]
-        probs = self._probabilities(X)
-        target = probs.argmax(1)
+        clips = analyse_clips(
+            self.explained, cut(padded, starts, window, self.hop), batch_size=self.batch_size
+        )
+        target = clips.decision
         if chosen is not None:
-            target.fill_(chosen)
-        interpreter.reset(self.seed)
-        pairs = zip(X.split(self.batch_size), target.split(self.batch_size), strict=True)
-        mask = stitch(torch.cat([interpreter.explain(*pair) for pair in pairs]), starts)
+            target = torch.full_like(target, chosen)
+        mask = stitch(explain(self.explained, interpreter, clips, target, self.seed), starts)
 
-        # What is scored is what is written: the cross-faded mask.
-        M = cut_frames(mask, starts, X.shape[1])
-        scores = {"p": probs, "p_in": self._probabilities(M * X),
-                  "p_out": self._probabilities((1 - M) * X)}  # fmt: skip
-        whole, spectrum = domain.analyse(padded[None])
-        explanation = removed = None
+        # What is scored is what is written: the cross-faded mask, and the sound of the whole.
+        whole, phase = domain.analyse(padded[None])
+        explanation = removed = audio = None
         if domain.listenable:
-            parts = [domain.synthesise(m * whole, spectrum, total)[0] for m in (mask, 1 - mask)]
-            heard = domain.analyse(cut(parts[0], starts, window, self.hop))[0]
-            scores["p_in_audio"] = self._probabilities(heard)
+            parts = [domain.synthesise(m * whole, phase)[0] for m in (mask, 1 - mask)]
+            audio = cut(parts[0], starts, window, self.hop)
             explanation, removed = (part[: len(wav)].cpu() for part in parts)
+        M = cut_frames(mask, starts, clips.X.shape[1])
+        outcome = judge(self.explained, clips, target, M, audio)
 
         n_frames = len(wav) // self.hop + 1
         return Explanation(
@@ -195,31 +192,30 @@ class Explainer:
             removed=removed,
             X=whole[0, :n_frames].cpu(),
             mask=mask[:n_frames].cpu(),
-            probabilities=probs.mean(0).cpu(),
+            probabilities=clips.probs.mean(0).cpu(),
             explained_class=self.labels[target[0]] if (target == target[0]).all() else None,
-            windows=self._windows(starts, window, len(wav), target, scores),
+            windows=self._windows(starts, window, len(wav), outcome),
         )
 
-    def _windows(self, starts, window, n_samples, target, scores):
-        decision = scores["p"].argmax(1)
+    def _windows(self, starts, window, n_samples, outcome):
+        resynthesised = outcome.probs_resynthesised
         rows = []
         for i, start in enumerate(starts):
-            p = {k: float(v[i, target[i]]) for k, v in scores.items()}
+            decision, target = outcome.probs[i].argmax(), outcome.target[i]
             rows.append(
                 Window(
                     start_s=start * self.hop / self.sample_rate,
                     end_s=min(start * self.hop + window, n_samples) / self.sample_rate,
-                    decision=self.labels[decision[i]],
-                    p_decision=float(scores["p"][i, decision[i]]),
-                    explained_class=self.labels[target[i]],
-                    **{"p_in_audio": None, **p},
+                    decision=self.labels[decision],
+                    p_decision=float(outcome.probs[i, decision]),
+                    explained_class=self.labels[target],
+                    p=float(outcome.p[i]),
+                    p_in=float(outcome.p_in[i]),
+                    p_out=float(outcome.p_out[i]),
+                    p_in_audio=None if resynthesised is None else float(resynthesised[i, target]),
                 )
             )
         return rows
-
-    def _probabilities(self, X):
-        """[N, K]; always in the same batches, so that a mask of ones changes no bit."""
-        return torch.cat([self.explained.probabilities(x) for x in X.split(self.batch_size)])
 
     def _interpreter(self, method):
         if method not in self.interpreters:

@@ -13,22 +13,10 @@ import struct
 from pathlib import Path
 
 from lmac.config import run
+from lmac.media.loudness import MOST_DB, loudness, matching_gains
 from lmac.media.page import relative_url, write_page
-from lmac.results.folder import MOST_DB, loudness, matching_gains, read_results
+from lmac.results.folder import EvaluationFolder
 from metrics import METRICS
-
-ABOUT = {
-    "AI": "100 if the class gains probability from the explanation alone, else 0",
-    "AD": "relative drop of its probability, in percent",
-    "AG": "relative gain of its probability, in percent",
-    "FF": "how much probability is lost with the explanation removed",
-    "Fid-In": "1 if the explanation alone keeps the decision",
-    "SPS": "sparseness of the mask (Gini index)",
-    "COMP": "complexity of the mask (entropy in nats)",
-    "MM": "mean of the mask",
-    "AD (published)": "AD as published, with the softmax taken twice",
-    "Fid-In (audio)": "1 if the explanation as audible sound keeps the decision",
-}
 
 
 def write_gallery(folders, output=None, title="Explanations to listen to"):
@@ -50,51 +38,47 @@ def write_gallery(folders, output=None, title="Explanations to listen to"):
         output / "index.html",
         title=title,
         most_db=f"{MOST_DB:g}",
-        data=gallery_data([read_results(f) for f in folders], output),
+        data=gallery_data(map(EvaluationFolder, folders), output),
     )
 
 
-def gallery_data(results, output):
+def gallery_data(folders, output):
     """What the page shows, as plain lists and dictionaries (JSON without NaN).
 
-    ``results`` are of ``read_results``; addresses are relative to the folder ``output``.
+    ``folders`` are of EvaluationFolder; addresses are relative to the folder ``output``.
     """
-    names = [_scenario_names(r) for r in results]
+    tables = [(folder, folder.rows()) for folder in folders]
+    results = [(folder, folder.clips_with_samples(rows)) for folder, rows in tables]
+    names = [list(dict.fromkeys(map(_scenario_name, clips))) for _, clips in results]
     shared = {n for i, these in enumerate(names) for n in these if n in sum(names[:i], [])}
-    metrics = [m for m in ABOUT if any(m in row for row in _rows(results))]
-    clips = []
-    for number, result in enumerate(results, 1):
-        for clip in result.clips:
+    metrics = [m for m in METRICS if any(m in rows for _, rows in tables)]
+    shown = []
+    for number, (folder, clips) in enumerate(results, 1):
+        for clip in clips:
             name = _scenario_name(clip)
             if name in shared:  # two evaluations of one scenario: say which
-                name += f" ({number}: {result.folder.resolve().name})"
-            clips.append(_clip_data(clip, name, metrics, output))
+                name += f" ({number}: {folder.path.resolve().name})"
+            shown.append(_clip_data(clip, name, metrics, output))
     return {
-        "methods": list(dict.fromkeys(m for r in results for m in r.methods)),
+        "methods": list(dict.fromkeys(m for _, rows in tables for m in rows["method"])),
         "metrics": [
             {
                 "name": m,
-                "better": METRICS[m].better if m in METRICS else "up",
-                "decimals": METRICS[m].decimals if m in METRICS else 0,
-                "about": ABOUT[m],
+                "better": METRICS[m].better,
+                "decimals": METRICS[m].decimals,
+                "about": METRICS[m].about,
             }
             for m in metrics
         ],
-        "scored": sum(r.total for r in results),
-        "clips": clips,
+        "scored": sum(
+            len(rows.drop_duplicates(["scenario", "domain", "ID"])) for _, rows in tables
+        ),
+        "clips": shown,
     }
-
-
-def _rows(results):
-    return [row for r in results for clip in r.clips for row in clip.rows.values()]
 
 
 def _scenario_name(clip):
     return f"{clip.scenario}, {clip.domain}"
-
-
-def _scenario_names(result):
-    return list(dict.fromkeys(map(_scenario_name, result.clips)))
 
 
 def _clip_data(clip, scenario, metrics, output):

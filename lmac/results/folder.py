@@ -1,34 +1,53 @@
-"""What an evaluation left for people: its rows with their audio and pictures.
+"""The folder of an evaluation: the one reader and writer of what is in it.
 
-Reads the output folder of ``eval_explanations.py``: ``metrics.csv`` and
-``samples/<ID>/<method>/{input,explanation,removed}.wav`` and ``explanation.png``. Audio is
-missing in the mel domain, which cannot be made into sound.
+    metrics.csv          a row per clip and method
+    evaluation.json      what the rows were computed with, and what a reader must know
+    scenario.csv         the manifest: which clips were mixed
+    summary.csv          a row per method
+    table.md             the summary as a table
+    samples/<ID>/<method>/
+                         input.wav, explanation.wav, removed.wav, explanation.png
+    randomisation.csv, resynthesis.csv
+                         further checks, with a report (.md) beside each
+
+Tables, gallery, listening test and paper tables are made of it, and nothing is parsed out of
+Markdown. Audio is missing in the mel domain, which cannot be made into sound.
 """
 
+import csv
+import io
+import json
+import logging
+import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import soundfile
 
-from metrics import METRICS
+from metrics import CHECKS, METRICS, PAPER
+from metrics.summary import summarise
+from metrics.tables import SECONDS, write_csv, write_text
+
+logger = logging.getLogger(__name__)
 
 NEEDED = (
-    "scenario",
-    "domain",
-    "method",
-    "ID",
-    "label",
-    "decision",
-    "correct",
-    "p",
-    "p_in",
-    "p_out",
+    *("scenario", "domain", "method", "ID", "target_id", "label", "decision", "correct"),
+    *("p", "p_in", "p_out"),
 )
-# Loudness is matched by lowering only, and by no more than this below the input, so that a
-# removed part that is next to silence does not silence everything else.
-MOST_DB = 20.0
+COLUMNS = (*NEEDED, *METRICS, SECONDS)
+RANDOMISATION, RESYNTHESIS = "randomisation", "resynthesis"
+# What may be published: no audio that we did not make, and no path of a machine.
+PUBLISHED = (
+    *("metrics.csv", "summary.csv", "scenario.csv", "scenario.json", "evaluation.json", "table.md"),
+    *(f"{check}.{kind}" for check in (RANDOMISATION, RESYNTHESIS) for kind in ("csv", "md")),
+)
+
+
+def in_order(table, methods):
+    """Rows sorted by the order of ``methods``; those of other methods last, as they come."""
+    order = {m: i for i, m in enumerate(methods)}
+    return table.sort_values("method", key=lambda c: c.map(order).fillna(len(order)), kind="stable")
 
 
 @dataclass
@@ -61,105 +80,252 @@ class Clip:
         return next(filter(None, (self.file(m, "input.wav") for m in self.folders)), None)
 
 
-@dataclass(frozen=True)
-class Results:
-    """``clips`` are those with samples, out of ``total`` that were scored by ``methods``."""
+class EvaluationFolder:
+    """The folder at ``path``; nothing is read before it is asked for."""
 
-    folder: Path
-    clips: list
-    methods: list
-    total: int
+    def __init__(self, path):
+        self.path = Path(path)
+        self.done = set()
 
+    # Rows
 
-def read_results(folder):
-    """The :class:`Results` of an evaluation's output folder.
+    @property
+    def metrics_csv(self):
+        return self.path / "metrics.csv"
 
-    Raises FileNotFoundError without ``metrics.csv``, and ValueError for a table that is not as
-    ``eval_explanations.py`` writes it or when no clip has samples.
-    """
-    folder = Path(folder)
-    path = folder / "metrics.csv"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no {path}: give the --output_folder of an eval_explanations.py run."
-        )
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"ID": str})
-    missing = [c for c in NEEDED if c not in table]
-    if missing:
-        raise ValueError(
-            f"{path} lacks the columns {', '.join(missing)}: is it of eval_explanations.py?"
-        )
-    needed = ("p", "p_in", "p_out", "correct")
-    for column in (*needed, *(m for m in METRICS if m in table)):
-        bad = pd.to_numeric(table[column], errors="coerce").isna()
-        # Only a metric may be undefined, which is an empty cell.
-        bad = table[bad & (table[column].notna() | (column in needed))]
-        if len(bad):
-            raise ValueError(
-                f"{path}, line {bad.index[0] + 2}: {column} must be a number, got "
-                f"{bad[column].iloc[0]!r}; repair or delete the line and evaluate again."
+    def begin(self, setting, methods):
+        """Make the folder ready for rows; what was computed with the same settings stays.
+
+        Arguments
+        ---------
+        setting : dict
+            What all rows share (scenario, classifier, ...). ValueError when the folder has rows
+            of another setting.
+        methods : dict
+            Method to a dict with ``description`` and what else is to be known of it. Rows of a
+            method whose description changed are dropped.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        note = self.note
+        rows = pd.DataFrame(columns=list(COLUMNS))
+        outdated = not self.metrics_csv.exists()
+        if not outdated:
+            self._cut_last_line()
+            rows = self.rows(columns=COLUMNS)
+        if note and not rows.empty:
+            changed = [k for k in setting if note["setting"].get(k) != setting[k]]
+            if changed:
+                raise ValueError(
+                    f"{self.metrics_csv} holds rows of another {', '.join(changed)} "
+                    f"({note['setting'].get(changed[0])!r}, now {setting[changed[0]]!r}): "
+                    "give another --output_folder, or delete the file."
+                )
+            stale = [
+                m for m in methods
+                if m in note["methods"]
+                and note["methods"][m]["description"] != methods[m]["description"]
+            ]  # fmt: skip
+            if stale:
+                logger.info("Computing again, for they changed: %s", ", ".join(stale))
+                rows = rows[~rows["method"].isin(stale)]
+                outdated = True
+            methods = {**note["methods"], **methods}
+        if outdated:
+            temporary = self.metrics_csv.with_suffix(".tmp")
+            rows.to_csv(temporary, index=False)
+            os.replace(temporary, self.metrics_csv)
+        self._write_note({**note, "setting": setting, "methods": methods})
+        self.done = set(zip(rows["method"], rows["ID"], strict=True))
+
+    def _cut_last_line(self):
+        """A kill may have cut it short."""
+        text = self.metrics_csv.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            self.metrics_csv.write_text(whole, encoding="utf-8")
+
+    def missing(self, method, ids):
+        """Whether ``method`` still lacks a row for one of ``ids``."""
+        return any((method, i) not in self.done for i in ids)
+
+    def append(self, rows):
+        """Write dictionaries of one batch and method at once; known ones are left alone."""
+        fresh = [r for r in rows if (r["method"], r["ID"]) not in self.done]
+        with self.metrics_csv.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(fresh)
+            file.flush()
+            os.fsync(file.fileno())
+        self.done |= {(r["method"], r["ID"]) for r in fresh}
+
+    def rows(self, methods=(), columns=None):
+        """``metrics.csv`` as a DataFrame, without a last line that a kill cut short.
+
+        Arguments
+        ---------
+        methods : list of str
+            Sorts the rows; those of other methods come last.
+        columns : tuple of str, optional
+            ValueError when the file has others; by default further ones are welcome, and those
+            of metrics may be missing.
+
+        Raises FileNotFoundError without the file, and ValueError, which names the line, for one
+        that is not as an evaluation writes it.
+        """
+        path = self.metrics_csv
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"There is no {path}: give the --output_folder of an eval_explanations.py run."
             )
-    twice = table[table.duplicated(["scenario", "domain", "method", "ID"])]
-    if len(twice):
-        raise ValueError(
-            f"{path}, line {twice.index[0] + 2}: a second row of {twice['ID'].iloc[0]!r} and "
-            f"{twice['method'].iloc[0]!r}; keep one of them."
+        text = path.read_text(encoding="utf-8")
+        # The default parser may miss the last digit, which would drift when rows are rewritten.
+        table = pd.read_csv(
+            io.StringIO(text[: text.rfind("\n") + 1]), keep_default_na=False, na_values=[""],
+            float_precision="round_trip", dtype={"ID": str, "target_id": str},
+        )  # fmt: skip
+        if columns is not None and list(table.columns) != list(columns):
+            raise ValueError(
+                f"{path} has other columns than this version writes: give another "
+                "--output_folder, or delete the file."
+            )
+        missing = [c for c in NEEDED if c not in table]
+        if missing:
+            raise ValueError(
+                f"{path} lacks the columns {', '.join(missing)}: is it of eval_explanations.py?"
+            )
+        self._check_numbers(table)
+        return in_order(table, methods) if len(methods) else table
+
+    def _check_numbers(self, table):
+        needed = ("p", "p_in", "p_out", "correct")
+        for column in (*needed, *(m for m in METRICS if m in table)):
+            bad = pd.to_numeric(table[column], errors="coerce").isna()
+            # Only a metric may be undefined, which is an empty cell.
+            bad = table[bad & (table[column].notna() | (column in needed))]
+            if len(bad):
+                raise ValueError(
+                    f"{self.metrics_csv}, line {bad.index[0] + 2}: {column} must be a number, got "
+                    f"{bad[column].iloc[0]!r}; repair or delete the line and evaluate again."
+                )
+        twice = table[table.duplicated(["scenario", "domain", "method", "ID"])]
+        if len(twice):
+            raise ValueError(
+                f"{self.metrics_csv}, line {twice.index[0] + 2}: a second row of "
+                f"{twice['ID'].iloc[0]!r} and {twice['method'].iloc[0]!r}; keep one of them."
+            )
+
+    # What the rows were computed with, and what is said of them
+
+    @property
+    def note(self):
+        """``evaluation.json``: ``setting``, ``methods`` and ``statement``; {} without one."""
+        path = self.path / "evaluation.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def _write_note(self, note):
+        text = json.dumps(note, indent=2, ensure_ascii=False) + "\n"
+        write_text(text, self.path / "evaluation.json")
+
+    @property
+    def statement(self):
+        """Title and paragraphs that a reader must know (topic to text), {} until it is complete."""
+        return self.note.get("statement", {})
+
+    def keep_manifest(self, path):
+        """Copy the scenario manifest at ``path`` here, with what it was drawn with."""
+        for source in (Path(path), Path(path).with_suffix(".json")):
+            target = self.path / f"scenario{source.suffix}"
+            if source.is_file() and source.resolve() != target.resolve():
+                shutil.copyfile(source, target)
+
+    @property
+    def scenario(self):
+        """The scenario manifest as a DataFrame of strings, None without one."""
+        path = self.path / "scenario.csv"
+        if not path.is_file():
+            return None
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+    # Summaries
+
+    def summary(self, rows, n_boot):
+        """Means, intervals and undefined counts of ``rows``; seconds per clip without interval.
+
+        Intervals resample targets and, where the manifest says that they are shared, contaminants.
+        """
+        names = [*PAPER, *(c for c in CHECKS if c in rows and rows[c].notna().any()), SECONDS]
+        names = [n for n in names if n in rows]
+        summary = summarise(
+            rows.assign(contaminant=self._contaminants(rows)),
+            metric_names=names,
+            crossed_column="contaminant",
+            n_boot=n_boot,
         )
-    clips = [
-        _clip(part, folder) for _, part in table.groupby(list(NEEDED[:2]) + ["ID"], sort=False)
-    ]
-    with_samples = [c for c in clips if c.folders]
-    if not with_samples:
-        raise ValueError(
-            f"{folder / 'samples'} has no audio or pictures of any clip in {path.name}: evaluate "
-            "with --listen=10 into a new --output_folder."
+        return summary.drop(columns=[c for c in summary if c.startswith(f"{SECONDS} ")])
+
+    def _contaminants(self, rows):
+        """The recording that each row shares with others; missing where it is alone."""
+        scenario = self.scenario
+        if scenario is None or "contaminant_wav" not in scenario:
+            return pd.Series(None, index=rows.index, dtype=object)
+        # Noise that is drawn for each clip has no file.
+        own = scenario.set_index("ID")["contaminant_wav"]
+        return rows["ID"].map(own[own != ""])
+
+    def write_table(self, summary, text, statement):
+        """Write ``summary.csv``, ``table.md`` and the statement that the table begins with."""
+        write_csv(summary, self.path / "summary.csv")
+        write_text(text, self.path / "table.md")
+        self._write_note({**self.note, "statement": statement})
+
+    # Further checks
+
+    def check(self, name):
+        """Rows of a check such as RANDOMISATION, None where it was not made."""
+        path = self.path / f"{name}.csv"
+        return pd.read_csv(path, dtype={"ID": str}) if path.is_file() else None
+
+    def write_check(self, name, rows, text=None):
+        """Write the rows of a check and, when it is complete, its report; returns the CSV's path."""
+        write_csv(rows, self.path / f"{name}.csv")
+        if text is not None:
+            write_text(text, self.path / f"{name}.md")
+        return self.path / f"{name}.csv"
+
+    # Samples
+
+    def sample(self, ID, method):
+        """The folder of a clip's audio and picture."""
+        return self.path / "samples" / ID / method
+
+    def clips(self, rows=None):
+        """Every scored clip as a :class:`Clip`, whether it has samples or not."""
+        rows = self.rows() if rows is None else rows
+        groups = rows.groupby(["scenario", "domain", "ID"], sort=False)
+        return [self._clip(part) for _, part in groups]
+
+    def clips_with_samples(self, rows=None):
+        """The clips that have audio or pictures; ValueError when none has."""
+        clips = [clip for clip in self.clips(rows) if clip.folders]
+        if not clips:
+            raise ValueError(
+                f"{self.path / 'samples'} has no audio or pictures of any clip in metrics.csv: "
+                "evaluate with --listen=10 into a new --output_folder."
+            )
+        return clips
+
+    def _clip(self, part):
+        rows = {row["method"]: row for row in part.to_dict("records")}
+        first = next(iter(rows.values()))
+        samples = {m: self.sample(first["ID"], m) for m in rows}
+        return Clip(
+            ID=first["ID"],
+            scenario=str(first["scenario"]),
+            domain=str(first["domain"]),
+            label=str(first["label"]),
+            decision=str(first["decision"]),
+            correct=bool(int(first["correct"])),
+            p=float(first["p"]),
+            results=self.path,
+            rows=rows,
+            folders={m: path for m, path in samples.items() if path.is_dir()},
         )
-    return Results(folder, with_samples, list(table["method"].unique()), len(clips))
-
-
-def _clip(part, folder):
-    rows = {row["method"]: row for row in part.to_dict("records")}
-    first = next(iter(rows.values()))
-    samples = {m: folder / "samples" / first["ID"] / m for m in rows}
-    return Clip(
-        ID=first["ID"],
-        scenario=str(first["scenario"]),
-        domain=str(first["domain"]),
-        label=str(first["label"]),
-        decision=str(first["decision"]),
-        correct=bool(int(first["correct"])),
-        p=float(first["p"]),
-        results=folder,
-        rows=rows,
-        folders={m: path for m, path in samples.items() if path.is_dir()},
-    )
-
-
-def loudness(path):
-    """Seconds and root mean square (full scale is 1) of an audio file.
-
-    Raises ValueError for a file that is not audio.
-    """
-    try:
-        wave, rate = soundfile.read(path, dtype="float64")
-    except (RuntimeError, OSError) as error:
-        raise ValueError(
-            f"{path} cannot be read as audio ({error}): evaluate into a new folder."
-        ) from error
-    return len(wave) / rate, float(np.sqrt(np.mean(wave**2))) if len(wave) else 0.0
-
-
-def matching_gains(rms, reference):
-    """Factors in (0, 1] that bring the sounds of a clip to one loudness, by lowering only.
-
-    Arguments
-    ---------
-    rms : dict
-        Name to root mean square.
-    reference : float
-        Root mean square of the input: the common level is that of the quietest sound, yet not
-        more than ``MOST_DB`` below the input; sounds quieter still are left as they are.
-    """
-    floor = reference * 10 ** (-MOST_DB / 20)
-    level = max(min(rms.values(), default=0.0), floor)
-    return {name: min(1.0, level / value) if value > 0 else 1.0 for name, value in rms.items()}

@@ -29,7 +29,7 @@ from pathlib import Path
 import pandas as pd
 
 from lmac.config import ConfigError, merge, parse, run, settings
-from lmac.results.report import commit
+from lmac.provenance import commit
 from metrics.folds import over_folds, to_markdown
 from metrics.tables import write_csv, write_text
 

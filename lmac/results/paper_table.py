@@ -1,34 +1,31 @@
 """One table of the paper from evaluations that are there: our rows, published rows, footnotes."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from lmac.results.evaluation import CHECKS, in_order, read_rows
-from lmac.results.report import read_caption, summary_of
+from lmac.results.folder import RANDOMISATION, EvaluationFolder, in_order
 from metrics.latex import to_latex
 from metrics.published import quirks
-from metrics.ranks import RANDOMISATION, RANK_CORRELATION
+from metrics.ranks import RANK_CORRELATION
 from metrics.summary import summarise, with_interval
 from metrics.tables import to_markdown, write_csv, write_text
 
 DOMAINS = {"stft": "Listenable (STFT→Mel)", "mel": "Not listenable (Mel)"}
-EXTRA = (*CHECKS, "s/clip")
 
 
 @dataclass
 class Evaluation:
-    """What the folder of one scenario and domain holds.
+    """What a table takes from the folder of one scenario and domain.
 
-    ``key`` is (scenario, domain), ``caption`` the paragraphs of its ``table.md``, ``missing``
+    ``key`` is (scenario, domain), ``statement`` the paragraphs that a reader must know, ``missing``
     says in words what was not evaluated; ``setting`` is what the rows were computed with.
     """
 
     key: tuple
     summary: pd.DataFrame
-    caption: list
+    statement: list
     accuracy: float
     confidence: float
     setting: dict
@@ -49,51 +46,43 @@ def read_evaluation(folder, scenario, domain, methods, n_boot):
         Those that the table is to have, in their order; further ones follow.
     n_boot : int
     """
-    folder = Path(folder)
-    if not (folder / "metrics.csv").is_file():
+    folder = EvaluationFolder(folder)
+    if not folder.metrics_csv.is_file():
         return None
-    rows = in_order(read_rows(folder / "metrics.csv"), methods)
+    rows = folder.rows(methods)
     if rows.empty:
         return None
     found = set(zip(rows["scenario"], rows["domain"], strict=True))
     if found != {(scenario, domain)}:
         raise ValueError(
-            f"{folder / 'metrics.csv'} has rows of {sorted(found)[0]}, expected scenario "
+            f"{folder.metrics_csv} has rows of {sorted(found)[0]}, expected scenario "
             f"{scenario} and domain {domain}: is it the folder of another evaluation?"
         )
     clips = rows.drop_duplicates("ID")
-    manifest = folder / "scenario.csv"
-    n_clips = len(pd.read_csv(manifest)) if manifest.is_file() else len(clips)
+    n_clips = len(clips if folder.scenario is None else folder.scenario)
     counts = rows["method"].value_counts()
     missing = [f"{m} ({domain})" for m in methods if m not in counts]
-    missing += [
-        f"{m} ({domain}: {n_clips - n} of {n_clips} clips)"
-        for m, n in counts.items()
-        if n < n_clips
-    ]
-    finished = (folder / "table.md").is_file()
-    caption = read_caption(folder / "table.md") if finished else []
-    note = folder / "evaluation.json"
-    notes = [] if finished else ["This evaluation was cut short and has not stated its data yet."]
+    missing += [f"{m} ({domain}: {n} of {n_clips} clips)" for m, n in counts.items() if n < n_clips]
+    statement = [text for topic, text in folder.statement.items() if topic != "title"]
+    unfinished = "This evaluation was cut short and has not stated its data yet."
     return Evaluation(
         (scenario, domain),
-        summary_of(rows, n_boot),
-        caption,
+        folder.summary(rows, n_boot),
+        statement,
         clips["correct"].mean(),
         clips["p"].mean(),
-        json.loads(note.read_text())["setting"] if note.is_file() else {},
+        folder.note.get("setting", {}),
         missing,
-        notes + _randomisation(folder, methods, n_boot),
+        ([] if statement else [unfinished]) + _randomisation(folder, methods, n_boot),
     )
 
 
 def _randomisation(folder, methods, n_boot):
     """A footnote with the weight-randomisation check, where it was made."""
-    path = Path(folder) / RANDOMISATION
-    if not path.is_file():
+    rows = folder.check(RANDOMISATION)
+    if rows is None:
         return []
-    rows = in_order(pd.read_csv(path), methods)
-    summary = summarise(rows, ["method"], [RANK_CORRELATION], n_boot=n_boot)
+    summary = summarise(in_order(rows, methods), ["method"], [RANK_CORRELATION], n_boot=n_boot)
     cells = []
     for row in summary.to_dict("records"):
         undefined = row[f"{RANK_CORRELATION} undefined"]
@@ -139,13 +128,14 @@ def write_table(folder, title, evaluations, published, reference_label, missing=
         for s, d in keys
     }
     reference = pd.concat(cells.values())
-    shared = [p for p in evaluations[0].caption if all(p in e.caption for e in evaluations)]
+    first = evaluations[0].statement
+    shared = [text for text in first if all(text in e.statement for e in evaluations)]
     odd = {key: quirks(rows) for key, rows in cells.items() if len(rows)}
     everywhere = [q for q in quirks(reference) if all(q in these for these in odd.values())]
     above, below = {}, {}
     for e in evaluations:
         above[e.key] = _heading(e, cells[e.key])
-        below[e.key] = [*(p for p in e.caption if p not in shared), *e.notes]
+        below[e.key] = [*(text for text in e.statement if text not in shared), *e.notes]
         below[e.key] += [q for q in odd.get(e.key, ()) if q not in everywhere]
     missing = [*missing, *(m for e in evaluations for m in e.missing)]
     gaps = [f"Not evaluated: {', '.join(missing)}."] if missing else []
@@ -153,7 +143,6 @@ def write_table(folder, title, evaluations, published, reference_label, missing=
     common = {
         "reference": None if reference.empty else reference,
         "reference_label": reference_label,
-        "extra_columns": EXTRA,
         "above": above,
         "below": below,
     }

@@ -12,11 +12,8 @@ import shutil
 from pathlib import Path
 
 from lmac.config import run
+from lmac.results.folder import PUBLISHED
 
-EVALUATION = (
-    *("metrics.csv", "summary.csv", "scenario.csv", "table.md"),
-    *("randomisation.csv", "randomisation.md", "reheard.csv", "reheard.md"),
-)
 TABLE = ("table.csv", "table.md", "table.tex")
 CLASSIFIER = ("info.json", "confusion.png")
 FIGURE_METHODS = ("L-MAC", "L-MAC FT", "GradCAM", "Saliency")
@@ -38,7 +35,7 @@ def publish(source, destination, figures=()):
     for.
     """
     source, destination = Path(source), Path(destination)
-    parts = [(f, destination / f.name, EVALUATION) for f in sorted(source.glob("evaluation/*"))]
+    parts = [(f, destination / f.name, PUBLISHED) for f in sorted(source.glob("evaluation/*"))]
     parts += [(f, destination / "tables" / f.name, TABLE) for f in sorted(source.glob("tables/*"))]
     parts.append((source / "classifier" / "best", destination / "classifier", CLASSIFIER))
     written = [to for folder, to, names in parts if _copy(folder, to, names)]

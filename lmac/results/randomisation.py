@@ -10,23 +10,20 @@ beside the rows of eval_explanations.py; a method that is added later is the onl
 """
 
 import copy
-from pathlib import Path
 
 import pandas as pd
-import speechbrain as sb
 import torch
 from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
-from data_prep.dataset import prepare
-from data_prep.scenarios import scenario_clips
-from lmac.checkpoints import class_names, explained_classifier, weights_digest
-from lmac.config import load, parse, run
-from lmac.results.evaluation import in_order
-from lmac.results.scoring import get_interpreters
-from metrics.ranks import RANDOMISATION, RANK_CORRELATION, rank_correlation
+from lmac.checkpoints import weights_digest
+from lmac.config import load, parse
+from lmac.results.folder import RANDOMISATION, EvaluationFolder, in_order
+from lmac.results.scoring import analyse_clips, explain, get_interpreters
+from lmac.results.setting import Setting
+from metrics.ranks import RANK_CORRELATION, rank_correlation
 from metrics.summary import summarise, with_interval
-from metrics.tables import markdown_table, write_csv, write_text
+from metrics.tables import markdown_table
 
 KEYS = ["scenario", "domain", "method", "ID", "target_id", "computed_with"]
 
@@ -41,8 +38,8 @@ def randomised(explained, batches, seed):
     Arguments
     ---------
     explained : ExplainedClassifier
-    batches : list of Tensor [B, T, F]
-        X of the domain, from which the statistics are estimated.
+    batches : list of lmac.results.scoring.Clips
+        From which the statistics are estimated.
     seed : int
     """
     copied = copy.deepcopy(explained)
@@ -60,17 +57,17 @@ def randomised(explained, batches, seed):
             if isinstance(module, _NormBase) and module.track_running_stats:
                 norms.append((module, module.momentum))
                 module.training = True  # of this layer alone: dropout stays off
-        for number, X in enumerate(batches, 1):
+        for number, clips in enumerate(batches, 1):
             for module, _ in norms:
                 module.momentum = 1 / number  # the mean over all batches
-            copied(X)
+            copied(clips.X, clips.phase)
     for module, momentum in norms:
         module.momentum = momentum
         module.training = False
     return copied
 
 
-def twin(interpreter, other):
+def for_classifier(interpreter, other):
     """A copy of ``interpreter`` that explains the classifier of ``other`` instead.
 
     It is not built anew, for trained methods refuse a classifier that is not theirs.
@@ -80,32 +77,32 @@ def twin(interpreter, other):
     return copied
 
 
-def correlations(trained, other, batches, seed, targets):
+def correlations(trained, other, batches, seed):
     """Rank correlation per clip of the masks of two interpreters, NaN where one is constant.
+
+    Both explain the decision of the trained classifier.
 
     Arguments
     ---------
     trained, other : Interpreter
         One method, for the trained and for the randomised classifier.
-    batches : list of (X, clean_X)
+    batches : list of lmac.results.scoring.Clips
+        As the trained classifier has them.
     seed : int
         Of methods with random numbers: both get the same.
-    targets : list of Tensor [B]
-        The classes that both explain.
     """
     values = []
-    for number, ((X, clean_X), target) in enumerate(zip(batches, targets, strict=True)):
-        masks = []
-        for interpreter in (trained, other):
-            interpreter.reset(seed + number)
-            more = [clean_X] if interpreter.needs_clean else []
-            masks.append(interpreter.explain(X, target, *more))
+    for number, clips in enumerate(batches):
+        masks = [
+            explain(one.explained, one, clips, clips.decision, seed + number)
+            for one in (trained, other)
+        ]
         values.append(rank_correlation(*masks))
     return torch.cat(values)
 
 
-def check(explained, other, available, methods, batches, clips, path, seed):
-    """Rows for all of ``methods``; those that ``path`` has are kept, the file grows by method.
+def check(explained, other, available, methods, batches, clips, folder, seed):
+    """Rows for all of ``methods``; those that are there are kept, the file grows by method.
 
     Rows of another classifier, seed or other clips are dropped when there are new ones.
 
@@ -116,38 +113,35 @@ def check(explained, other, available, methods, batches, clips, path, seed):
     available : dict
         Name to factory: the ``interpreters`` of a YAML.
     methods : list of str
-    batches : list of (X, clean_X)
+    batches : list of lmac.results.scoring.Clips
     clips : DataFrame
         ``scenario, domain, ID, target_id`` of the clips in ``batches``.
-    path : path
-        Of ``randomisation.csv``.
+    folder : lmac.results.folder.EvaluationFolder
     seed : int
     """
     interpreters = get_interpreters(available, methods, explained)
-    with torch.no_grad():
-        targets = [explained.probabilities(X).argmax(1) for X, _ in batches]
     network = f"classifier {weights_digest(explained.classifier)}, seed {seed}"
-    known = pd.DataFrame(columns=[*KEYS, RANK_CORRELATION])
-    if Path(path).is_file():
-        known = pd.read_csv(path)
-        known = known[known["computed_with"].str.endswith(network)]
-        if set(known["ID"]) != set(clips["ID"]):
-            known = known.iloc[:0]
+    known = folder.check(RANDOMISATION)
+    if known is None:
+        known = pd.DataFrame(columns=[*KEYS, RANK_CORRELATION])
+    known = known[known["computed_with"].str.endswith(network)]
+    if set(known["ID"]) != set(clips["ID"]):
+        known = known.iloc[:0]
     for method in tqdm(methods, desc="randomisation"):
         computed_with = f"{interpreters[method].description}, {network}"
         there = known[known["method"] == method]
         if set(there["computed_with"]) == {computed_with}:
             continue
-        pair = interpreters[method], twin(interpreters[method], other)
-        values = correlations(*pair, batches, seed, targets)
+        pair = interpreters[method], for_classifier(interpreters[method], other)
+        values = correlations(*pair, batches, seed)
         rows = clips.assign(
             method=method, computed_with=computed_with, **{RANK_CORRELATION: values.numpy()}
         )[[*KEYS, RANK_CORRELATION]]
         kept = known[known["method"] != method]
         known = in_order(pd.concat([kept, rows]) if len(kept) else rows, list(available))
-        write_csv(known, path)
+        folder.write_check(RANDOMISATION, known)
     # As the file has them, so that a later call gives the same.
-    return pd.read_csv(path)
+    return folder.check(RANDOMISATION)
 
 
 def report(rows, n_boot, sanity):
@@ -179,27 +173,20 @@ def report(rows, n_boot, sanity):
 def main(argv):
     path, run_opts, overrides = parse(argv)
     hparams, _ = load(path, overrides)
-    manifest, labels = prepare(hparams)
-    labels = class_names(hparams["classifier_checkpoint"], labels, hparams["embedding_model"])
-    scenario, dataset = scenario_clips(hparams, manifest, labels)
+    setting = Setting(hparams, run_opts)
+    explained, scenario = setting.explained, setting.scenario
     n = hparams["randomisation_clips"]
     if not 1 <= n <= len(scenario):
         raise ValueError(f"randomisation_clips is {n}: expected 1 to {len(scenario)}.")
-    device = run_opts.device or sb.utils.distributed.infer_device()
-    explained = explained_classifier(hparams).to(device)
 
     chosen = scenario.iloc[[round(i * len(scenario) / n) for i in range(n)]]
-    items = dataset.filtered_sorted(key_test={"id": set(chosen["ID"]).__contains__})
+    items = setting.dataset.filtered_sorted(key_test={"id": set(chosen["ID"]).__contains__})
     items = [items[i] for i in range(n)]
     batches = []
     for start in range(0, n, hparams["batch_size"]):
         part = items[start : start + hparams["batch_size"]]
-        batches.append(
-            tuple(
-                explained.domain.analyse(torch.stack([item[key] for item in part]).to(device))[0]
-                for key in ("sig", "clean")
-            )
-        )
+        waves = [torch.stack([item[k] for item in part]) for k in ("sig", "clean")]
+        batches.append(analyse_clips(explained, *(wav.to(setting.device) for wav in waves)))
     clips = pd.DataFrame(
         {
             "scenario": hparams["scenario"],
@@ -208,24 +195,18 @@ def main(argv):
             "target_id": [item["target"] for item in items],
         }
     )
-    other = randomised(explained, [X for X, _ in batches], hparams["seed"])
-    kept = torch.cat(
-        [
-            explained.probabilities(X).argmax(1) == other.probabilities(X).argmax(1)
-            for X, _ in batches
-        ]
-    )
-    sanity = f"The re-initialised network shares {int(kept.sum())} of {n} decisions."
-    folder = Path(hparams["output_folder"])
+    other = randomised(explained, batches, hparams["seed"])
+    kept = sum(
+        int((explained.probabilities(b.X, b.phase).argmax(1) ==
+             other.probabilities(b.X, b.phase).argmax(1)).sum())
+        for b in batches
+    )  # fmt: skip
+    sanity = f"The re-initialised network shares {kept} of {n} decisions."
+    folder = EvaluationFolder(hparams["output_folder"])
     rows = check(
-        explained, other, hparams["interpreters"], hparams["methods"], batches, clips,
-        folder / RANDOMISATION, hparams["seed"],
+        explained, other, hparams["interpreters"], hparams["methods"], batches, clips, folder,
+        hparams["seed"],
     )  # fmt: skip
     text = report(rows, hparams["n_boot"], sanity)
-    write_text(text, (folder / RANDOMISATION).with_suffix(".md"))
     print(text)
-    print(f"Rows and table: {folder / RANDOMISATION}")
-
-
-if __name__ == "__main__":
-    run(main, __doc__)
+    print(f"Rows and table: {folder.write_check(RANDOMISATION, rows, text)}")

@@ -1,28 +1,21 @@
 """summary.csv and table.md of an evaluation, with what a reader must know to judge them."""
 
 import datetime
-import json
-import os
-import platform
-import subprocess
-from pathlib import Path
 
-import pandas as pd
-import torch
+from data_prep.scenarios import drawn_with, thin_data
+from lmac.provenance import commit, hardware
+from metrics import CHECKS, METRICS
+from metrics.tables import to_markdown
 
-from lmac.results.evaluation import CHECKS, HEARD, SI_SDR, TO_SOURCE
-from metrics import METRICS
-from metrics.summary import summarise
-from metrics.tables import to_markdown, write_csv, write_text
+PUBLISHED_AD = "AD (published)"
 
 
-def write_report(rows, hparams, classifier_info, device):
-    """Write ``summary.csv`` and ``table.md`` to the output folder; returns the Markdown.
+def write_report(folder, hparams, classifier_info, device):
+    """Write ``summary.csv`` and ``table.md`` of an evaluation; returns the Markdown.
 
     Arguments
     ---------
-    rows : DataFrame
-        Of ``metrics.csv``.
+    folder : lmac.results.folder.EvaluationFolder
     hparams : dict
         Of ``hparams/evaluation.yaml``.
     classifier_info : dict
@@ -30,123 +23,134 @@ def write_report(rows, hparams, classifier_info, device):
     device : str
         What it ran on.
     """
-    folder = Path(hparams["output_folder"])
-    summary = summary_of(rows, hparams["n_boot"])
-    write_csv(summary, folder / "summary.csv")
-    text = to_markdown(
-        summary,
-        caption=caption(rows, hparams, classifier_info, device),
-        extra_columns=[*CHECKS, "s/clip"],
-    )
-    write_text(text, folder / "table.md")
+    rows = folder.rows(list(hparams["interpreters"]))
+    summary = folder.summary(rows, hparams["n_boot"])
+    told = statement(folder, rows, hparams, classifier_info, device)
+    text = to_markdown(summary, caption=list(told.values()))
+    folder.write_table(summary, text, told)
     return text
 
 
-def summary_of(rows, n_boot):
-    """Means and intervals of the rows of ``metrics.csv``; seconds per clip without interval."""
-    measured = [*METRICS, *(c for c in CHECKS if rows[c].notna().any()), "s/clip"]
-    summary = summarise(rows, metric_names=measured, n_boot=n_boot)
-    return summary.drop(columns=[c for c in summary if c.startswith("s/clip ")])
+def statement(folder, rows, hparams, classifier_info, device):
+    """What a reader must know: topic to paragraph, the first one a title.
+
+    All of it is what was recorded where it was done: the scenario by its manifest, trainings by
+    what lies beside their weights. Arguments as in :func:`write_report`, with the rows.
+    """
+    methods = {m: folder.note["methods"].get(m, {}) for m in rows["method"].unique()}
+    trained = {m: note["trained"] for m, note in methods.items() if "trained" in note}
+    described = [f"{m}: {note['description']}" for m, note in methods.items() if note]
+    paragraphs = {
+        "title": f"# {hparams['dataset']}, scenario {hparams['scenario']}, domain "
+        f"{hparams['domain']}",
+        "data": _data(folder, rows, hparams, [classifier_info, *trained.values()]),
+        "classifier": _classifier(rows, hparams, classifier_info),
+        "convention": _convention(rows),
+        "methods": f"Methods: {'; '.join(described)}." if described else "",
+        "training": " ".join(f"{m} was trained with {_training(i)}." for m, i in trained.items()),
+        "path": _path(hparams),
+        "run": f"Run: {datetime.date.today()}, commit {commit()}, {hardware(device)}.",
+    }
+    return {topic: text for topic, text in paragraphs.items() if text}
 
 
-def read_caption(path):
-    """The paragraphs of :func:`caption`, without the title, from a ``table.md``."""
-    head = Path(path).read_text(encoding="utf-8").split("\n**")[0]
-    return [part.strip() for part in head.split("\n\n")[1:] if part.strip()]
-
-
-def caption(rows, hparams, classifier_info, device):
-    """Paragraphs that state data, classifier, protocol, convention, methods and provenance."""
-    methods = _descriptions(hparams["output_folder"], rows["method"].unique())
+def _data(folder, rows, hparams, infos):
+    """Clips, targets, contaminants and the seed, as the manifest records them."""
     one = rows.drop_duplicates("ID")
-    selected = hparams["target_folds"] == hparams["valid_folds"]
-    folds = f"targets from fold {hparams['target_folds']} " + (
-        "(the fold that also selected the checkpoints, as published)"
-        if selected
-        else "(not used to select any checkpoint)"
-    )
-    if hparams["scenario"] == "mixtures":
-        folds += f", contaminants from fold {hparams['contaminant_folds']}"
-    elif hparams["scenario"] in ("id", "speech"):
-        folds += f", contaminants from {_recordings(hparams)}"
-    trained = ", ".join(
-        f"{k} {classifier_info[k]}"
-        for k in ("loss", "number_of_epochs", "seed")
-        if k in classifier_info
-    )
-    accuracies = "; ".join(
-        f"{100 * classifier_info[s]['accuracy']:.1f} % on folds {classifier_info[s]['folds']}"
-        for s in ("valid", "test")
-        if s in classifier_info
-    )
-    return [
-        f"# {hparams['dataset']}, scenario {hparams['scenario']}, domain {hparams['domain']}",
+    drawn = drawn_with(folder.path / "scenario.csv")
+    text = (
         f"Data: {hparams['dataset']}, {len(one)} clips of {hparams['signal_length_s']} s from "
-        f"{one['target_id'].nunique()} targets, {folds}; manifest seed {hparams['seed']}.",
-        f"Classifier: {hparams['classifier_name']}"
-        + (f" ({trained}; accuracy {accuracies})" if classifier_info else "")
-        + f". On these clips: accuracy {100 * one['correct'].mean():.1f} %, mean confidence "
-        f"{one['p'].mean():.3f}.",
-        'Convention: metrics by definition; "AD (published)" applies softmax twice, as the '
-        "published numbers do. Probabilities in float64. Attributions are taken for the "
-        "classifier's own decision with respect to X, and made masks by absolute value and "
-        f'division by each clip\'s maximum. "{HEARD}": share of clips whose explanation, turned '
-        f'into sound and analysed again, keeps the decision. "{TO_SOURCE}": root mean square '
-        f'difference of M X and the X of the target\'s own part; "{SI_SDR}": of the '
-        "explanation's sound to that part.",
-        *(["Methods: " + "; ".join(methods) + "."] if methods else []),
-        *_hearing(hparams),
-        f"Run: {datetime.date.today()}, commit {commit()}, {hardware(device)}.",
-    ]
-
-
-def _descriptions(folder, names):
-    """Class and options of each method, as the evaluation in ``folder`` noted them."""
-    known = json.loads((Path(folder) / "evaluation.json").read_text(encoding="utf-8"))["methods"]
-    return [f"{name}: {known[name]}" for name in names if name in known]
-
-
-def _recordings(hparams):
-    """The contaminant folder with its parent, and how many of its files are really heard."""
-    scenario = pd.read_csv(hparams["scenario_manifest"], dtype=str, keep_default_na=False)
-    folder = "/".join(Path(hparams["contaminant_folder"]).resolve().parts[-2:])
-    last = (
-        f", the last {hparams['last_contaminants']} files" if hparams["last_contaminants"] else ""
+        f"{one['target_id'].nunique()} targets"
     )
-    return f"{folder}{last} ({scenario['contaminant_wav'].nunique()} different recordings drawn)"
+    if not drawn:
+        return f"{text}; what the scenario was drawn with is not recorded."
+    text += f" of fold {drawn['target_folds']} ({_selected(drawn['target_folds'], infos)})"
+    if drawn.get("contaminant_folds"):
+        text += f", contaminants of fold {drawn['contaminant_folds']}"
+    elif drawn.get("contaminant_folder"):
+        last = drawn.get("last_contaminants")
+        text += f", contaminants from {drawn['contaminant_folder']}"
+        text += f", its last {last} files" if last else ""
+    text += f"; drawn with seed {drawn['seed']}."
+    return " ".join([text, *thin_data(folder.scenario)])
 
 
-def _hearing(hparams):
-    """A paragraph on the waveform path, where it was taken."""
-    if hparams["hearing"] == "direct" and hparams["embedding_model"].reads != "waveform":
-        return []
-    return [
-        "Waveform path: the classifier hears the masked STFT as sound, with the phase of the "
-        "input. The explanations that can be listened to are those that were scored, but for the "
-        f'common gain and the 16 bits of the WAV files; "{HEARD}" adds one more analysis and '
-        "synthesis."
-    ]
+def _selected(target_folds, infos):
+    """Whether the target folds selected a checkpoint, by what the checkpoints recorded."""
+    known = [info["valid_folds"] for info in infos if info.get("valid_folds") is not None]
+    both = sorted({f for folds in known for f in folds} & set(target_folds))
+    if both:
+        return "the fold that also selected checkpoints, as published"
+    if len(known) < len(infos):
+        return "which folds selected the checkpoints is not recorded for all of them"
+    return "not used to select any checkpoint"
 
 
-def commit():
-    """Short hash of the checkout, with ``+`` when it has changes; "unknown" outside git."""
+def _classifier(rows, hparams, info):
+    one = rows.drop_duplicates("ID")
+    facts = [f"{k} {info[k]}" for k in ("loss", "number_of_epochs", "seed") if k in info]
+    facts += [augmentation(info["augmentation"])] if "augmentation" in info else []
+    accuracies = "; ".join(
+        f"{100 * info[s]['accuracy']:.1f} % on folds {info[s]['folds']}"
+        for s in ("valid", "test")
+        if s in info
+    )
+    facts += [f"accuracy {accuracies}"] if accuracies else []
+    trained = f" ({'; '.join(facts)})" if facts else " (its training is not recorded)"
+    return (
+        f"Classifier: {hparams['classifier_name']}{trained}. On these clips: accuracy "
+        f"{100 * one['correct'].mean():.1f} %, mean confidence {one['p'].mean():.3f}."
+    )
 
-    def git(*words):
-        return subprocess.run(
-            ["git", *words], capture_output=True, text=True, check=True,
-            cwd=Path(__file__).parent,
-        ).stdout.strip()  # fmt: skip
 
-    try:
-        return git("rev-parse", "--short", "HEAD") + (
-            "+" if git("status", "--porcelain", "-uno") else ""
+def _training(info):
+    """Loss weights, guidance, epochs and augmentation of a trained row, as they were recorded."""
+    facts = [f"{k} {info[k]:g}" for k in ("l_in", "l_out", "l_sparse") if k in info]
+    facts += [f"{k} {info[k]:g}" for k in ("alpha", "beta", "gamma") if k in info]
+    if info.get("l_guidance"):
+        facts.append(
+            f"l_guidance {info['l_guidance']:g} ({info['guidance']}, cc_th {info['cc_th']:g}"
+            + (f", bin_th {info['bin_th']:g})" if info["guidance"] == "bce" else ")")
         )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+    facts += [f"{info['epochs']} epochs"] if "epochs" in info else []
+    if not info.get("decoder", {}).get("reads_input", True):
+        facts.append("a decoder that does not read X")
+    if info.get("decoder", {}).get("conditioned"):
+        facts.append("a decoder that is given the class")
+    facts += [augmentation(info["augmentation"])] if "augmentation" in info else []
+    return ", ".join(facts) if facts else "settings that are not recorded"
 
 
-def hardware(device):
-    """What it ran on, in a few words."""
-    if str(device).startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    return f"{os.cpu_count()} CPU cores ({platform.machine()})"
+def augmentation(recorded):
+    """What was mixed in, in words; ``recorded`` is of ``info.json``."""
+    noise = recorded.get("noise_folder")
+    what = f"noise of {noise}" if noise else "other clips"
+    kind = "noise" if noise else "mix"
+    share, (low, high) = recorded[f"{kind}_probability"], recorded[f"{kind}_snr_db"]
+    if not share:
+        return "nothing mixed in"
+    level = f"{low:g} dB" if low == high else f"{low:g} to {high:g} dB"
+    return f"{what} mixed in at {level} in {100 * share:g} % of the clips"
+
+
+def _convention(rows):
+    text = (
+        "Convention: metrics by definition, probabilities in float64. Attributions are taken for "
+        "the classifier's own decision with respect to X, and made masks by absolute value and "
+        "division by each clip's maximum. Intervals resample targets and, where clips share them, "
+        "contaminants."
+    )
+    shown = [m for m in (PUBLISHED_AD, *CHECKS) if m in rows and rows[m].notna().any()]
+    return " ".join([text, *(f'"{m}": {METRICS[m].about}' for m in shown)])
+
+
+def _path(hparams):
+    """A paragraph on the waveform path, where it was taken."""
+    if hparams["signal_path"] == "direct" and hparams["embedding_model"].reads != "waveform":
+        return ""
+    return (
+        "Waveform path: the classifier reads the masked STFT as sound, with the phase of the "
+        "input. The explanations that can be listened to are those that were scored, but for the "
+        'common gain and the 16 bits of the WAV files; "Fid-In (audio)" adds one more analysis and '
+        "synthesis."
+    )

@@ -4,37 +4,30 @@
 
 Loads every samples/<clip>/<method>/explanation.wav that eval_explanations.py wrote with the same
 settings (--listen says of how many clips), hands it to the classifier as any other sound, and
-compares the answer with the row of metrics.csv. Writes reheard.csv, a row per clip and method,
-and reheard.md beside it.
+compares the answer with the row of metrics.csv. Writes resynthesis.csv, a row per clip and
+method, and resynthesis.md beside it.
 """
 
-import json
-from pathlib import Path
-
 import pandas as pd
-import speechbrain as sb
 import torch
 from tqdm import tqdm
 
 from data_prep.audio import read_audio
-from data_prep.dataset import prepare
-from lmac.checkpoints import class_names, explained_classifier, weights_digest
-from lmac.config import load, parse, run
-from lmac.results.evaluation import in_order
-from lmac.results.folder import read_results
-from lmac.results.report import read_caption
+from lmac.checkpoints import weights_digest
+from lmac.config import load, parse
+from lmac.results.folder import RESYNTHESIS, EvaluationFolder, in_order
+from lmac.results.scoring import classify
+from lmac.results.setting import Setting
 from metrics.summary import summarise, with_interval
-from metrics.tables import markdown_table, write_csv, write_text
+from metrics.tables import markdown_table
 
-REHEARD = "reheard.csv"
 KEYS = ("scenario", "domain", "method", "ID", "target_id")
 SCORED, WRITTEN = "Fid-In", "Fid-In (WAV)"
 SAME, DEVIATION = "as the table says", "deviation of p_in"
 NUMBERS = (SCORED, WRITTEN, SAME, "p_in", "p_in (WAV)", DEVIATION)
 
 
-@torch.no_grad()
-def rehear(explained, labels, folder):
+def classify_written(explained, labels, folder):
     """Classify the written explanations of an evaluation again.
 
     Arguments
@@ -42,8 +35,7 @@ def rehear(explained, labels, folder):
     explained : ExplainedClassifier
     labels : list of str
         Class names, in the order of its outputs.
-    folder : path
-        Output folder of ``eval_explanations.py``.
+    folder : EvaluationFolder
 
     Returns
     -------
@@ -54,9 +46,8 @@ def rehear(explained, labels, folder):
 
     Raises ValueError where the results are of another classifier, or have no audio.
     """
-    folder = Path(folder)
-    results = read_results(folder)
-    setting = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["setting"]
+    clips = folder.clips()
+    setting = folder.note["setting"]
     ours = {
         "classifier": weights_digest(explained.classifier),
         "domain": explained.domain.description,
@@ -64,26 +55,25 @@ def rehear(explained, labels, folder):
     for key, value in ours.items():
         if setting[key] != value:
             raise ValueError(
-                f"{folder / 'metrics.csv'} was computed with {key} {setting[key]!r}, not with "
+                f"{folder.metrics_csv} was computed with {key} {setting[key]!r}, not with "
                 f"{value!r}: give the settings of that evaluation."
             )
     written = [
         (clip, method, path)
-        for clip in results.clips
+        for clip in clips
         for method in clip.folders
         if (path := clip.file(method, "explanation.wav"))
     ]
     if not written:
         raise ValueError(
-            f"{folder / 'samples'} has no explanation.wav: evaluate in a domain that can be "
+            f"{folder.path / 'samples'} has no explanation.wav: evaluate in a domain that can be "
             "listened to, with --listen=10."
         )
     rate, device = explained.domain.front_end.sample_rate, next(explained.buffers()).device
     rows = []
     for clip, method, path in tqdm(written, desc="WAV files"):
         wav = torch.from_numpy(read_audio(path, rate))[None].to(device)
-        logits, _ = explained.classifier(explained.domain.hear(wav))
-        probs = logits.double().softmax(1)[0]
+        probs = classify(explained, wav)[0]
         row, decision = clip.rows[method], labels[int(probs.argmax())]
         scored, kept = int(row[SCORED]), int(decision == clip.decision)
         p_in = float(probs[labels.index(clip.decision)])
@@ -103,13 +93,13 @@ def rehear(explained, labels, folder):
     return pd.DataFrame(rows)
 
 
-def report(rows, n_boot, caption=()):
-    """Markdown of :func:`rehear`: a row per method."""
+def report(rows, n_boot, statement=()):
+    """Markdown of :func:`classify_written`: a row per method, below what else must be known."""
     summary = summarise(rows, ["method"], list(NUMBERS), n_boot=n_boot)
     lines = [
         "# The written explanations, loaded and classified again",
         "",
-        *(line for text in caption for line in (text, "")),
+        *(line for text in statement for line in (text, "")),
         f"{rows['ID'].nunique()} clips have audio. Fid-In: share of them whose explanation keeps "
         f'the decision by metrics.csv; "{WRITTEN}": share whose explanation.wav (16 bits, one '
         f'gain for the three files of a clip) keeps it; "{SAME}": share where the two agree. '
@@ -130,19 +120,11 @@ def report(rows, n_boot, caption=()):
 def main(argv):
     path, run_opts, overrides = parse(argv)
     hparams, _ = load(path, overrides)
-    _, labels = prepare(hparams)
-    labels = class_names(hparams["classifier_checkpoint"], labels, hparams["embedding_model"])
-    device = run_opts.device or sb.utils.distributed.infer_device()
-    explained = explained_classifier(hparams).to(device)
-    folder = Path(hparams["output_folder"])
-    rows = in_order(rehear(explained, labels, folder), list(hparams["interpreters"]))
-    write_csv(rows, folder / REHEARD)
-    table = folder / "table.md"
-    text = report(rows, hparams["n_boot"], read_caption(table) if table.is_file() else ())
-    write_text(text, (folder / REHEARD).with_suffix(".md"))
+    setting = Setting(hparams, run_opts)
+    folder = EvaluationFolder(hparams["output_folder"])
+    rows = classify_written(setting.explained, setting.labels, folder)
+    rows = in_order(rows, list(hparams["interpreters"]))
+    told = [text for topic, text in folder.statement.items() if topic != "title"]
+    text = report(rows, hparams["n_boot"], told)
     print(text)
-    print(f"Rows and table: {folder / REHEARD}")
-
-
-if __name__ == "__main__":
-    run(main, __doc__)
+    print(f"Rows and table: {folder.write_check(RESYNTHESIS, rows, text)}")

@@ -1,4 +1,21 @@
-"""Building the methods of an evaluation, and scoring their masks."""
+"""Explaining clips and scoring the masks: the one way for everything that does it.
+
+Evaluation, the explanation of a file, weight randomisation and the check of written sounds all
+come through here::
+
+    clips = analyse_clips(explained, wav)                    X, phase, f(X)
+    mask = explain(explained, interpreter, clips, target)    M
+    outcome = judge(explained, clips, target, mask)          f(M X), f((1 - M) X), sound
+    scores = metrics.compute(outcome)
+"""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metrics import Outcome, compute
 
 
 def get_interpreters(available, names, explained):
@@ -18,3 +35,165 @@ def get_interpreters(available, names, explained):
             f"expected some of {', '.join(available)}."
         )
     return {name: available[name](explained) for name in names}
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Clips of one length, analysed once for all methods.
+
+    Attributes
+    ----------
+    X : Tensor [B, T, F]
+    phase : lmac.domain.Phase or None
+        None where nothing needs it: on the direct path, without sound.
+    probs : Tensor [B, K] or None
+        f(X), float64.
+    clean_X : Tensor [B, T, F] or None
+        The X of the target's own part of a mixture, where it is known.
+    clean_audio : Tensor [B, L] or None
+        That part as sound.
+    batch_size : int or None
+        How many at a time the classifier reads; None for all.
+    """
+
+    X: Tensor
+    phase: object = None
+    probs: Tensor | None = None
+    clean_X: Tensor | None = None
+    clean_audio: Tensor | None = None
+    batch_size: int | None = None
+
+    @property
+    def decision(self):
+        """The classifier's own decisions [B]."""
+        return self.probs.argmax(1)
+
+    def batches(self):
+        """Slices of at most ``batch_size`` clips."""
+        size = self.batch_size or len(self.X)
+        return [slice(i, i + size) for i in range(0, len(self.X), size)]
+
+
+def analyse_clips(explained, wav, clean_audio=None, batch_size=None):
+    """:class:`Clips` of waveforms [B, L], with f(X) in float64.
+
+    Arguments
+    ---------
+    explained : ExplainedClassifier
+    wav : Tensor [B, L]
+        On the device of ``explained``.
+    clean_audio : Tensor [B, L], optional
+        The target's own part.
+    batch_size : int, optional
+    """
+    X, phase = explained.domain.analyse(wav)
+    clean_X = None if clean_audio is None else explained.domain.analyse(clean_audio)[0]
+    clips = Clips(X, phase, None, clean_X, clean_audio, batch_size)
+    return Clips(X, phase, probabilities(explained, clips, X), clean_X, clean_audio, batch_size)
+
+
+def probabilities(explained, clips, X):
+    """f of ``X``, which are those of ``clips`` or masked, [B, K] in float64.
+
+    Always in the same batches, so that a mask of ones changes no bit.
+    """
+    phase = clips.phase if explained.domain.needs_phase else None
+    return torch.cat(
+        [
+            explained.probabilities(X[part], None if phase is None else phase[part])
+            for part in clips.batches()
+        ]
+    )
+
+
+def probabilities_of_sound(explained, wav, batch_size=None):
+    """f of sounds [B, L] that are analysed like any recording, [B, K] in float64."""
+    return analyse_clips(explained, wav, batch_size=batch_size).probs
+
+
+@torch.no_grad()
+def classify(explained, wav):
+    """f of recordings [B, L] as the classifier reads any, without X or a mask: [B, K], float64."""
+    logits, _ = explained.classifier(explained.domain.features(wav))
+    return logits.double().softmax(1)
+
+
+def explain(explained, interpreter, clips, target, seed):
+    """Masks [B, T, F] of ``interpreter`` for the classes ``target`` [B].
+
+    The method's random numbers start anew from ``seed``. Raises ValueError for a method that
+    needs the target's clean part where it is not known.
+    """
+    if interpreter.needs_clean and clips.clean_X is None:
+        raise ValueError(
+            f"{type(interpreter).__name__} needs the target's own part of a mixture, which a plain "
+            "recording does not have: leave the method out, or evaluate a scenario of mixtures."
+        )
+    interpreter.reset(seed)
+    masks = []
+    for part in clips.batches():
+        more = {}
+        if explained.domain.needs_phase:
+            more["phase"] = clips.phase[part]
+        if interpreter.needs_clean:
+            more["clean_X"] = clips.clean_X[part]
+        masks.append(interpreter.explain(clips.X[part], target[part], **more))
+    return torch.cat(masks)
+
+
+@torch.no_grad()
+def judge(explained, clips, target, mask, audio=None):
+    """What ``mask`` [B, T, F] does to the classifier: a :class:`metrics.Outcome`.
+
+    Arguments
+    ---------
+    explained : ExplainedClassifier
+    clips : Clips
+    target : Tensor [B]
+        The classes explained.
+    mask : Tensor [B, T, F]
+    audio : Tensor [B, L], optional
+        The explanation's sound, where it is not that of each clip alone (windows of a long
+        recording). Otherwise it is synthesised here, in a domain that has sound.
+    """
+    domain = explained.domain
+    masked, removed = mask * clips.X, (1 - mask) * clips.X
+    if audio is None and domain.listenable:
+        audio = domain.synthesise(masked, clips.phase)
+    resynthesised = None
+    if audio is not None:
+        resynthesised = probabilities_of_sound(explained, audio, clips.batch_size)
+    return Outcome(
+        clips.probs,
+        probabilities(explained, clips, masked),
+        probabilities(explained, clips, removed),
+        target,
+        mask,
+        masked=masked,
+        clean_X=clips.clean_X,
+        audio=audio,
+        clean_audio=clips.clean_audio,
+        probs_resynthesised=resynthesised,
+    )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A batch of masks, what they did, every metric by name ([B], float64) and seconds per clip."""
+
+    outcome: Outcome
+    scores: dict
+    seconds: float
+
+    @property
+    def mask(self):
+        return self.outcome.mask
+
+
+def explain_and_score(explained, interpreter, clips, target, seed):
+    """Explain ``clips`` for ``target`` [B] with one method, and score its masks: :class:`Scored`."""
+    start = time.perf_counter()
+    mask = explain(explained, interpreter, clips, target, seed)
+    seconds = (time.perf_counter() - start) / len(clips.X)
+    outcome = judge(explained, clips, target, mask)
+    return Scored(outcome, compute(outcome), seconds)

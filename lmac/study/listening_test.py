@@ -25,9 +25,10 @@ from pathlib import Path
 import soundfile
 
 from lmac.config import run
+from lmac.media.loudness import MOST_DB, matching_gains
+from lmac.media.loudness import loudness as measure
 from lmac.media.page import write_page
-from lmac.results.folder import MOST_DB, matching_gains, read_results
-from lmac.results.folder import loudness as measure
+from lmac.results.folder import EvaluationFolder
 from lmac.study.responses import (
     LONGEST_COMMENT,
     PARTICIPANT,
@@ -79,7 +80,7 @@ def make_test(
     _check_options(scale, clips, loudness)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"{output} is not empty: give a new --output, tests are not overwritten.")
-    results = [read_results(f) for f in folders]
+    results = [_Results(f) for f in folders]
     methods = _methods(results, methods)
     if scale == "mushra" and len(methods) + 2 > MOST_STIMULI:
         raise ValueError(
@@ -120,6 +121,17 @@ def make_test(
         longest_comment=LONGEST_COMMENT,
         most_db=f"{MOST_DB:g}",
     )
+
+
+class _Results:
+    """Folder, clips with samples and methods of an evaluation."""
+
+    def __init__(self, path):
+        folder = EvaluationFolder(path)
+        rows = folder.rows()
+        self.folder = folder.path
+        self.clips = folder.clips_with_samples(rows)
+        self.methods = list(rows["method"].unique())
 
 
 def _check_options(scale, clips, loudness):

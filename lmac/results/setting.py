@@ -1,0 +1,95 @@
+"""What an evaluation is of: the explained classifier, its classes and the clips of a scenario."""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+
+import speechbrain as sb
+
+from data_prep.dataset import prepare
+from data_prep.scenarios import scenario_clips
+from lmac.checkpoints import class_names, explained_classifier, training_info, weights_digest
+from lmac.results.scoring import get_interpreters
+
+
+class Setting:
+    """The parts of an evaluation, made from hyperparameters when they are first needed.
+
+    Weights are loaded before any audio is read, so that a wrong path is known at once.
+
+    Arguments
+    ---------
+    hparams : dict
+        Of ``hparams/evaluation.yaml``.
+    run_opts : speechbrain RunOptions
+    """
+
+    def __init__(self, hparams, run_opts):
+        self.hparams = hparams
+        self.device = run_opts.device or sb.utils.distributed.infer_device()
+        self.explained = explained_classifier(hparams).to(self.device)
+        self.classifier_info = training_info(hparams["classifier_checkpoint"])
+
+    @cached_property
+    def interpreters(self):
+        """The methods asked for, by name."""
+        hparams = self.hparams
+        return get_interpreters(hparams["interpreters"], hparams["methods"], self.explained)
+
+    @cached_property
+    def _data(self):
+        manifest, labels = prepare(self.hparams)
+        checkpoint, model = (self.hparams[k] for k in ("classifier_checkpoint", "embedding_model"))
+        return manifest, class_names(checkpoint, labels, model)
+
+    @property
+    def labels(self):
+        """Class names, in the order of the classifier's outputs."""
+        return self._data[1]
+
+    @cached_property
+    def _clips(self):
+        manifest, labels = self._data
+        trained = {"classifier_checkpoint": self.classifier_info}
+        trained |= {i.key: i.training for i in self.interpreters.values() if i.training is not None}
+        return scenario_clips(self.hparams, manifest, labels, trained)
+
+    @property
+    def scenario(self):
+        """The scenario manifest, a row per clip."""
+        return self._clips[0]
+
+    @property
+    def dataset(self):
+        """The clips with their audio."""
+        return self._clips[1]
+
+    @property
+    def shared(self):
+        """What all rows of this evaluation share, as a dict."""
+        manifest = Path(self.hparams["scenario_manifest"]).read_bytes()
+        return {
+            "scenario": self.hparams["scenario"],
+            "domain": self.explained.domain.description,
+            "manifest": hashlib.sha256(manifest).hexdigest()[:12],
+            "classifier": weights_digest(self.explained.classifier),
+            "signal_length_s": self.hparams["signal_length_s"],
+        }
+
+    @property
+    def methods(self):
+        """Of every method its description and, where it was trained, how."""
+        notes = {}
+        for name, interpreter in self.interpreters.items():
+            notes[name] = {"description": interpreter.description}
+            if interpreter.training is not None:
+                notes[name]["trained"] = public(interpreter.training)
+        return notes
+
+
+def public(info):
+    """What training recorded, without the paths of a machine."""
+    if "augmentation" not in info:
+        return info
+    kept = {k: v for k, v in info["augmentation"].items() if k != "noise_path"}
+    return {**info, "augmentation": kept}
