@@ -202,9 +202,16 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }
-# Those of the paper, and the checks from outside.
-PAPER = tuple(name for name, metric in METRICS.items() if not metric.check)
-CHECKS = tuple(name for name, metric in METRICS.items() if metric.check)
+
+
+def paper_metrics() -> list[str]:
+    """Names of the metrics of the paper."""
+    return [name for name, metric in METRICS.items() if not metric.check]
+
+
+def checks() -> list[str]:
+    """Names of the checks from outside."""
+    return [name for name, metric in METRICS.items() if metric.check]
 
 
 def get_metrics(names: Iterable[str] | None = None) -> dict[str, Metric]:

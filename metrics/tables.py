@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from metrics import CHECKS, METRICS, PAPER, Metric, get_metrics
+from metrics import METRICS, Metric, checks, get_metrics, paper_metrics
 
 ARROWS = {"up": " ↑", "down": " ↓", None: ""}
 # Sparsity says nothing about a mask that is constant by construction.
@@ -19,7 +19,6 @@ PUBLISHED = "published (ESC-50, other classifier)"
 PUBLISHED_COLUMN = {"AD (published)": "AD", "AD": None}
 # Measured beside the metrics.
 SECONDS = "s/clip"
-EXTRA = (*CHECKS, SECONDS)
 # What a summary has for each metric: its name with these endings.
 _PARTS = ("", " lo", " hi", " undefined")
 
@@ -67,16 +66,17 @@ def layout(
     not_ranked: Sequence[str] = NOT_RANKED,
     reference: pd.DataFrame | None = None,
     reference_label: str = PUBLISHED,
-    extra_columns: Sequence[str] = EXTRA,
+    extra_columns: Sequence[str] | None = None,
 ) -> tuple[list[Block], str]:
     """The blocks of a table, and its legend; the arguments are those of ``to_markdown``."""
     if metric_names is None:
-        metric_names = [name for name in PAPER if name in summary]
+        metric_names = [name for name in paper_metrics() if name in summary]
     metrics = list(get_metrics(metric_names).values())
     needed = ["method", "n", *(m.name + end for m in metrics for end in _PARTS)]
     missing = [name for name in needed if name not in summary]
     if missing:
         raise ValueError(f"The summary lacks the columns {', '.join(map(repr, missing))}.")
+    extra_columns = [*checks(), SECONDS] if extra_columns is None else extra_columns
     extra = [name for name in extra_columns if name in summary and name not in metric_names]
     keys = [name for name in summary.columns[: summary.columns.get_loc("n")] if name != "method"]
     tables = list(summary.groupby(keys, sort=False, dropna=False)) if keys else [((), summary)]
@@ -123,7 +123,7 @@ def to_markdown(
     not_ranked: Sequence[str] = NOT_RANKED,
     reference: pd.DataFrame | None = None,
     reference_label: str = PUBLISHED,
-    extra_columns: Sequence[str] = EXTRA,
+    extra_columns: Sequence[str] | None = None,
     above: Mapping[tuple, str] | None = None,
     below: Mapping[tuple, Sequence[str]] | None = None,
 ) -> str:

@@ -5,19 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 
-from lmac.results.evaluation import COLUMNS, HEARD, SI_SDR, TO_SOURCE
-from metrics import METRICS
+from lmac.results.folder import COLUMNS
+from metrics import paper_metrics
 
-CAPTION = """# ESC-10, scenario x, domain y
-
-Data: twelve clips & 50 % noise.
-
-Run: {domain} on paper_1.
-
-**x, y**
-
-| method |
-"""
+SOUND = ("Fid-In (audio)", "SI-SDR (dB)")
 
 
 def plant(folder, scenario, domain, methods, clips=12, seed=0):
@@ -26,7 +17,10 @@ def plant(folder, scenario, domain, methods, clips=12, seed=0):
     rows = []
     for method in methods:
         for clip in range(clips):
-            scores = dict(zip(METRICS, rng.random(len(METRICS)), strict=True))
+            scores = dict(zip(paper_metrics(), rng.random(9), strict=True))
+            checks = {
+                c: rng.random() if domain == "stft" or c not in SOUND else None for c in CHECKS
+            }
             rows.append(
                 {
                     "scenario": scenario,
@@ -41,20 +35,25 @@ def plant(folder, scenario, domain, methods, clips=12, seed=0):
                     "p_in": rng.random(),
                     "p_out": rng.random(),
                     **scores,
-                    TO_SOURCE: rng.random(),
-                    HEARD: rng.random() if domain == "stft" else None,
-                    SI_SDR: rng.normal() if domain == "stft" else None,
+                    **others,
                     "s/clip": 0.125,
                 }
             )
     table = pd.DataFrame(rows)[list(COLUMNS)]
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "metrics.csv", index=False)
-    (folder / "table.md").write_text(CAPTION.format(domain=domain))
     pd.DataFrame({"ID": [f"clip{i}" for i in range(clips)]}).to_csv(
         folder / "scenario.csv", index=False
     )
-    note = {"setting": {"classifier": "abc", "manifest": "def"}, "methods": {}}
+    note = {
+        "setting": {"classifier": "abc", "manifest": "def"},
+        "methods": {},
+        "statement": {
+            "title": "# ESC-10, scenario x, domain y",
+            "data": "Data: twelve clips & 50 % noise.",
+            "run": f"Run: {domain} on paper_1.",
+        },
+    }
     (folder / "evaluation.json").write_text(json.dumps(note))
     return table
 

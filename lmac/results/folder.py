@@ -20,12 +20,12 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from metrics import CHECKS, METRICS, PAPER
+from lmac.results.clip import Clip
+from metrics import METRICS, checks, paper_metrics
 from metrics.summary import summarise
 from metrics.tables import SECONDS, write_csv, write_text
 
@@ -48,36 +48,6 @@ def in_order(table, methods):
     """Rows sorted by the order of ``methods``; those of other methods last, as they come."""
     order = {m: i for i, m in enumerate(methods)}
     return table.sort_values("method", key=lambda c: c.map(order).fillna(len(order)), kind="stable")
-
-
-@dataclass
-class Clip:
-    """One explained clip, and what each method made of it.
-
-    ``rows`` maps a method to its line of ``metrics.csv`` (a dict, undefined numbers are NaN),
-    ``folders`` a method to the folder of its audio and picture, where there is one.
-    """
-
-    ID: str
-    scenario: str
-    domain: str
-    label: str
-    decision: str
-    correct: bool
-    p: float
-    results: Path
-    rows: dict = field(default_factory=dict)
-    folders: dict = field(default_factory=dict)
-
-    def file(self, method, name):
-        """Path of a file such as "removed.wav" of ``method``, None where it is missing."""
-        folder = self.folders.get(method)
-        return folder / name if folder and (folder / name).is_file() else None
-
-    @property
-    def input(self):
-        """Path of the audio of the input, None where no method wrote it."""
-        return next(filter(None, (self.file(m, "input.wav") for m in self.folders)), None)
 
 
 class EvaluationFolder:
@@ -252,7 +222,11 @@ class EvaluationFolder:
 
         Intervals resample targets and, where the manifest says that they are shared, contaminants.
         """
-        names = [*PAPER, *(c for c in CHECKS if c in rows and rows[c].notna().any()), SECONDS]
+        names = [
+            *paper_metrics(),
+            *(c for c in checks() if c in rows and rows[c].notna().any()),
+            SECONDS,
+        ]
         names = [n for n in names if n in rows]
         summary = summarise(
             rows.assign(contaminant=self._contaminants(rows)),
@@ -285,7 +259,7 @@ class EvaluationFolder:
         return pd.read_csv(path, dtype={"ID": str}) if path.is_file() else None
 
     def write_check(self, name, rows, text=None):
-        """Write the rows of a check and, when it is complete, its report; returns the CSV's path."""
+        """Write the rows of a check and, when complete, its report; returns the CSV's path."""
         write_csv(rows, self.path / f"{name}.csv")
         if text is not None:
             write_text(text, self.path / f"{name}.md")

@@ -62,7 +62,11 @@ def read_evaluation(folder, scenario, domain, methods, n_boot):
     n_clips = len(clips if folder.scenario is None else folder.scenario)
     counts = rows["method"].value_counts()
     missing = [f"{m} ({domain})" for m in methods if m not in counts]
-    missing += [f"{m} ({domain}: {n} of {n_clips} clips)" for m, n in counts.items() if n < n_clips]
+    missing += [
+        f"{m} ({domain}: {n_clips - n} of {n_clips} clips)"
+        for m, n in counts.items()
+        if n < n_clips
+    ]
     statement = [text for topic, text in folder.statement.items() if topic != "title"]
     unfinished = "This evaluation was cut short and has not stated its data yet."
     return Evaluation(

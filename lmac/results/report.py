@@ -4,7 +4,7 @@ import datetime
 
 from data_prep.scenarios import drawn_with, thin_data
 from lmac.provenance import commit, hardware
-from metrics import CHECKS, METRICS
+from metrics import METRICS, checks
 from metrics.tables import to_markdown
 
 PUBLISHED_AD = "AD (published)"
@@ -140,7 +140,7 @@ def _convention(rows):
         "division by each clip's maximum. Intervals resample targets and, where clips share them, "
         "contaminants."
     )
-    shown = [m for m in (PUBLISHED_AD, *CHECKS) if m in rows and rows[m].notna().any()]
+    shown = [m for m in (PUBLISHED_AD, *checks()) if m in rows and rows[m].notna().any()]
     return " ".join([text, *(f'"{m}": {METRICS[m].about}' for m in shown)])
 
 

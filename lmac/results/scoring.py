@@ -191,7 +191,7 @@ class Scored:
 
 
 def explain_and_score(explained, interpreter, clips, target, seed):
-    """Explain ``clips`` for ``target`` [B] with one method, and score its masks: :class:`Scored`."""
+    """Masks of one method for the classes ``target`` [B], and their scores: :class:`Scored`."""
     start = time.perf_counter()
     mask = explain(explained, interpreter, clips, target, seed)
     seconds = (time.perf_counter() - start) / len(clips.X)

@@ -11,6 +11,7 @@ from metrics import METRICS, Metric, Outcome, compute, get_metrics
 from metrics.summary import summarise
 from metrics.tables import to_markdown
 
+CHECKS = ["Fid-In (audio)", "distance to source", "SI-SDR (dB)"]
 NAMES = ["AI", "AD", "AG", "FF", "Fid-In", "SPS", "COMP", "MM", "AD (published)"]
 
 
@@ -43,7 +44,7 @@ def test_every_metric_by_hand():
         "AD (published)": [0, 100 * drop],
     }
     scores = compute(outcome())
-    assert list(scores) == list(METRICS) == NAMES
+    assert list(scores) == paper_metrics() == NAMES
     for name, values in expected.items():
         torch.testing.assert_close(
             scores[name], torch.tensor(values, dtype=torch.float64), equal_nan=True
@@ -64,7 +65,7 @@ def test_all_ones_changes_nothing_even_for_a_saturated_classifier():
 def test_names_select_and_order():
     assert list(compute(outcome(), ["MM", "AI"])) == ["MM", "AI"]
     assert list(get_metrics("SPS")) == ["SPS"]
-    assert [m.name for m in get_metrics().values()] == NAMES
+    assert [m.name for m in get_metrics().values()] == NAMES + CHECKS
 
 
 def test_directions_and_decimals():
@@ -74,15 +75,44 @@ def test_directions_and_decimals():
     assert METRICS["MM"].decimals == 3
 
 
+def test_checks_are_computed_where_the_outcome_has_what_they_need():
+    """By hand: a tone and its half, and maps that differ by 3 and 4 in two of four cells."""
+    audio = torch.tensor([[3.0, 0, 0, 0], [3, 4, 0, 0]])
+    clean = torch.tensor([[1.0, 0, 0, 0], [3, 0, 0, 0]])
+    more = {
+        "masked": torch.zeros(2, 2, 2),
+        "clean_X": torch.tensor([[[3.0, 4], [0, 0]], [[0, 0], [0, 2]]]),
+        "probs_resynthesised": torch.tensor([[0.2, 0.5, 0.3], [0.1, 0.2, 0.7]]).double(),
+    }
+    scores = compute(outcome(**more))
+    assert list(scores) == [*NAMES, "Fid-In (audio)", "distance to source"]
+    assert scores["Fid-In (audio)"].tolist() == [0, 1]
+    assert scores["distance to source"].tolist() == [2.5, 1]
+    scores = compute(outcome(**more, audio=audio, clean_audio=clean))
+    assert list(scores) == NAMES + CHECKS
+    # The second: 3 of the source, 4 of something else.
+    expected = 10 * math.log10(9 / 16)
+    assert scores["SI-SDR (dB)"][1].item() == pytest.approx(expected)
+    assert scores["SI-SDR (dB)"][0] > 200
+    with pytest.raises(ValueError, match="SI-SDR .dB. needs audio and clean_audio, which this"):
+        compute(outcome(), ["SI-SDR (dB)"])
+
+
+def test_every_metric_says_what_it_is_in_a_sentence():
+    for metric in METRICS.values():
+        assert metric.about[0].isupper() and metric.about.endswith("."), metric.name
+        assert metric.better in ("up", "down", None)
+
+
 def test_an_unknown_metric_is_named_beside_the_valid_ones():
     with pytest.raises(ValueError) as error:
         compute(outcome(), ["AI", "Fidelity", "sps"])
-    listed = ", ".join(repr(name) for name in NAMES)
+    listed = ", ".join(repr(name) for name in NAMES + CHECKS)
     assert str(error.value) == f"Unknown metric 'Fidelity', 'sps'; the metrics are {listed}."
 
 
 def test_a_new_metric_needs_one_entry(monkeypatch):
-    monkeypatch.setitem(METRICS, "PIN", Metric("PIN", lambda o: o.p_in, "up", decimals=1))
+    monkeypatch.setitem(METRICS, "PIN", Metric("PIN", lambda o: o.p_in, "up", "p_in.", decimals=1))
     scores = compute(outcome())
     assert scores["PIN"].tolist() == [0.6, 0.2]
     rows = pd.DataFrame({name: values.numpy() for name, values in scores.items()})

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from lmac.listen.gallery import main, write_gallery
-from lmac.results.folder import matching_gains, read_results
+from lmac.media.loudness import matching_gains
+from lmac.results.folder import EvaluationFolder
 
 from .driving import click, playing, press, until
 from .made import METHODS, NASTY, NASTY_CLASS, make_results
@@ -95,7 +96,7 @@ def test_nothing_is_copied_and_nothing_comes_from_the_network(page, folders):
 def test_levels_and_gains_against_the_known_amplitudes(folders):
     from lmac.listen.gallery import gallery_data
 
-    clip = gallery_data([read_results(folders[0])], folders[0] / "gallery")["clips"][0]
+    clip = gallery_data([EvaluationFolder(folders[0])], folders[0] / "gallery")["clips"][0]
     # A sine of amplitude a has an RMS of a / sqrt(2); method m was written with 0.5 / 2^(m+1).
     assert clip["input"]["level"] == pytest.approx(20 * np.log10(0.5 / 2**0.5), abs=0.05)
     assert clip["input"]["seconds"] == 3
@@ -389,7 +390,7 @@ def test_two_evaluations_of_one_scenario_are_told_apart(tmp_path):
     from lmac.listen.gallery import gallery_data
 
     results = [
-        read_results(make_results(tmp_path / n, CLIPS[:1], METHODS[:1], seconds=0.05))
+        EvaluationFolder(make_results(tmp_path / n, CLIPS[:1], METHODS[:1], seconds=0.05))
         for n in ("run a", "run b")
     ]
     clips = gallery_data(results, tmp_path / "gallery")["clips"]
@@ -405,5 +406,5 @@ def test_audio_of_another_rate_keeps_its_duration(tmp_path):
     soundfile.write(path, np.zeros(44100), 44100)
     from lmac.listen.gallery import gallery_data
 
-    sound = gallery_data([read_results(tmp_path)], tmp_path)["clips"][0]["methods"]["L-MAC"]
+    sound = gallery_data([EvaluationFolder(tmp_path)], tmp_path)["clips"][0]["methods"]["L-MAC"]
     assert sound["explanation"]["seconds"] == 1 and sound["explanation"]["level"] is None

@@ -22,7 +22,7 @@ def results(tmp_path):
         alone = folder / "samples" / "0 alone" / "L-MAC"  # a clip with audio of one method
         alone.mkdir(parents=True)
         (alone / "explanation.png").write_text("alone")
-    for name in ("randomisation.csv", "reheard.md"):
+    for name in ("randomisation.csv", "resynthesis.md"):
         (source / "evaluation" / "mixtures_stft" / name).write_text("x\n")
     (source / "classifier" / "best").mkdir(parents=True)
     (source / "classifier" / "best" / "info.json").write_text("{}")
@@ -39,11 +39,11 @@ def test_copies_numbers_and_three_clips_and_nothing_else(results, tmp_path):
     (to / "mixtures_stft" / "figures" / "old_clip_IG.png").write_text("of an earlier run")
     publish(results, to, ["mixtures_stft"])
     found = sorted(str(p.relative_to(to)) for p in to.rglob("*") if p.is_file())
-    rows = ("metrics.csv", "scenario.csv", "table.md")
+    rows = ("evaluation.json", "metrics.csv", "scenario.csv")
     figures = [f"{c}_{m}.png" for c in "abc" for m in ("L-MAC", "Saliency")]
     expected = ["classifier/info.json"]
     expected += [f"mixtures_{d}/{name}" for d in ("mel", "stft") for name in rows]
-    expected += ["mixtures_stft/randomisation.csv", "mixtures_stft/reheard.md"]
+    expected += ["mixtures_stft/randomisation.csv", "mixtures_stft/resynthesis.md"]
     expected += [f"mixtures_stft/figures/{name}" for name in figures]
     expected += [f"tables/table2_mixtures/table.{s}" for s in ("csv", "md", "tex")]
     assert found == sorted(expected)
