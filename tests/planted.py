@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lmac.results.folder import COLUMNS
-from metrics import paper_metrics
+from metrics import checks, paper_metrics
 
 SOUND = ("Fid-In (audio)", "SI-SDR (dB)")
 
@@ -18,9 +18,8 @@ def plant(folder, scenario, domain, methods, clips=12, seed=0):
     for method in methods:
         for clip in range(clips):
             scores = dict(zip(paper_metrics(), rng.random(9), strict=True))
-            checks = {
-                c: rng.random() if domain == "stft" or c not in SOUND else None for c in CHECKS
-            }
+            sound = domain == "stft"
+            others = {c: rng.random() if sound or c not in SOUND else None for c in checks()}
             rows.append(
                 {
                     "scenario": scenario,

@@ -183,3 +183,77 @@ def test_refuses_no_rows_and_missing_columns():
         summarise(rows().drop(columns="target_id"))
     with pytest.raises(ValueError, match="none of the metrics AI, AD"):
         summarise(rows().drop(columns=["AI", "SPS"]))
+
+
+def crossed_design(rng, of_targets, of_contaminants, contaminants):
+    """80 targets in two mixtures each; each contaminant in several, whose mean is 0 in truth."""
+    targets = np.repeat(np.arange(80), 2)
+    drawn = np.concatenate([rng.choice(contaminants, 2, replace=False) for _ in range(80)])
+    values = rng.normal(size=160) + of_targets * rng.normal(size=80)[targets]
+    return values + of_contaminants * rng.normal(size=contaminants)[drawn], targets, drawn
+
+
+@pytest.mark.parametrize(("of_targets", "of_contaminants", "contaminants"), [
+    (1.0, 0.0, 80), (1.0, 1.0, 80), (0.5, 1.5, 80), (1.0, 0.5, 12),
+])  # fmt: skip
+def test_intervals_that_resample_both_cover_whatever_is_shared(
+    of_targets, of_contaminants, contaminants
+):
+    rng = np.random.default_rng(9)
+    both, targets_alone = 0, 0
+    for seed in range(250):
+        values, targets, drawn = crossed_design(rng, of_targets, of_contaminants, contaminants)
+        low, high = bootstrap_interval(values, 300, seed=seed, groups=targets, crossed=drawn)
+        both += low <= 0 <= high
+        low, high = bootstrap_interval(values, 300, seed=seed, groups=targets)
+        targets_alone += low <= 0 <= high
+    assert 0.90 <= both / 250 <= 0.985
+    if of_contaminants > of_targets:
+        assert targets_alone / 250 < 0.86
+
+
+def test_what_is_not_shared_changes_nothing_and_order_neither():
+    values, targets, drawn = crossed_design(np.random.default_rng(1), 1, 1, 40)
+    alone = bootstrap_interval(values, groups=targets)
+    assert bootstrap_interval(values, groups=targets, crossed=np.arange(160)) == alone
+    assert bootstrap_interval(values, groups=targets, crossed=[None] * 160) == alone
+    # One for all: its spread cannot be seen.
+    assert bootstrap_interval(values, groups=targets, crossed=["speaker"] * 160) == alone
+    both = bootstrap_interval(values, groups=targets, crossed=drawn)
+    assert width(both) > 1.1 * width(alone)
+    order = np.random.default_rng(2).permutation(160)
+    shuffled = bootstrap_interval(values[order], groups=targets[order], crossed=drawn[order])
+    np.testing.assert_allclose(shuffled, both, rtol=1e-12)
+    with pytest.raises(ValueError, match="Expected 160 entries of crossed, got 3"):
+        bootstrap_interval(values, groups=targets, crossed=[1, 2, 3])
+
+
+def test_the_stretch_is_that_of_cameron_gelbach_and_miller():
+    """By hand, from the sandwich sums of a clustered mean."""
+    values, targets, drawn = crossed_design(np.random.default_rng(3), 1, 1, 40)
+    centred = values - values.mean()
+
+    def variance(labels):
+        return (np.bincount(labels, weights=centred) ** 2).sum() / len(values) ** 2
+
+    pairs = np.arange(160)
+    by_hand = variance(targets) + variance(drawn) - variance(pairs)
+    low, high = bootstrap_interval(values, 4000, groups=targets, crossed=drawn)
+    assert (high - low) / (2 * 1.96) == pytest.approx(by_hand**0.5, rel=0.07)
+
+
+def test_an_interval_stays_within_the_values():
+    values = np.r_[np.zeros(20), np.ones(2)]
+    crossed = np.r_[np.arange(10).repeat(2), [99, 99]]
+    low, high = bootstrap_interval(values, groups=np.arange(22), crossed=crossed)
+    assert low == 0 and 0.1 < high < 1
+
+
+def test_summaries_take_both_from_their_columns():
+    values, targets, drawn = crossed_design(np.random.default_rng(1), 1, 1, 40)
+    rows = pd.DataFrame({"method": "m", "target_id": targets, "with": drawn, "AI": values})
+    both = summarise(rows, "method", crossed_column="with").iloc[0]
+    expected = bootstrap_interval(values, groups=targets, crossed=drawn)
+    assert (both["AI lo"], both["AI hi"]) == expected
+    with pytest.raises(ValueError, match="lack the columns 'what'"):
+        summarise(rows, "method", crossed_column="what")
