@@ -172,9 +172,11 @@ class EvaluationFolder:
             # Only a metric may be undefined, which is an empty cell.
             bad = table[bad & (table[column].notna() | (column in needed))]
             if len(bad):
+                value = bad[column].iloc[0]
+                found = "an empty cell" if pd.isna(value) else repr(value)
                 raise ValueError(
                     f"{self.metrics_csv}, line {bad.index[0] + 2}: {column} must be a number, got "
-                    f"{bad[column].iloc[0]!r}; repair or delete the line and evaluate again."
+                    f"{found}; repair or delete the line and evaluate again."
                 )
         twice = table[table.duplicated(["scenario", "domain", "method", "ID"])]
         if len(twice):
@@ -244,6 +246,14 @@ class EvaluationFolder:
         # Noise that is drawn for each clip has no file.
         own = scenario.set_index("ID")["contaminant_wav"]
         return rows["ID"].map(own[own != ""])
+
+    @property
+    def written_summary(self):
+        """``summary.csv`` as a DataFrame; FileNotFoundError before the evaluation is complete."""
+        path = self.path / "summary.csv"
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no {path}: finish the evaluation first.")
+        return pd.read_csv(path)
 
     def write_table(self, summary, text, statement):
         """Write ``summary.csv``, ``table.md`` and the statement that the table begins with."""

@@ -30,6 +30,7 @@ import pandas as pd
 
 from lmac.config import ConfigError, merge, parse, run, settings
 from lmac.provenance import commit
+from lmac.results.folder import EvaluationFolder
 from metrics.folds import over_folds, to_markdown
 from metrics.tables import write_csv, write_text
 
@@ -200,7 +201,7 @@ class Study:
                 Path(self.settings(stage, fold, domain=domain)["output_folder"])
                 for domain in plain.get("domains", [plain["domain"]])
             ]
-            tables = [pd.read_csv(folder / "summary.csv") for folder in folders]
+            tables = [EvaluationFolder(folder).written_summary for folder in folders]
             table = pd.concat(tables).drop(columns="n")
             spread = [c for c in table if c.endswith((" lo", " hi", " undefined"))]
             return table.drop(columns=spread).reset_index(drop=True)

@@ -1,0 +1,167 @@
+"""The owner of an evaluation's folder: what it keeps, what it refuses, and what it makes of it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import plant
+
+from lmac.results.folder import COLUMNS, PUBLISHED, EvaluationFolder
+from metrics.summary import bootstrap_interval
+
+SETTING = {"scenario": "mixtures", "domain": "stft", "classifier": "abc"}
+METHODS = {"IG": {"description": "IG(steps=25)"}, "Random": {"description": "Random()"}}
+
+
+def row(method, ID, p_in=0.25):
+    """As an evaluation writes it; only some metrics are defined."""
+    cells = dict.fromkeys(COLUMNS, "")
+    return cells | {
+        "scenario": "mixtures", "domain": "stft", "method": method, "ID": ID, "target_id": ID[:1],
+        "label": "dog", "decision": "dog", "correct": 1, "p": 0.5, "p_in": repr(p_in),
+        "p_out": 0.1, "AI": 0.0, "s/clip": 0.1,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = EvaluationFolder(tmp_path / "evaluation")
+    folder.begin(SETTING, METHODS)
+    folder.append([row("Random", "a1"), row("Random", "b1")])
+    folder.append([row("IG", "a1", 1 / 3)])
+    return folder
+
+
+def test_rows_are_there_for_whoever_opens_it_next(folder):
+    again = EvaluationFolder(folder.path)
+    again.begin(SETTING, METHODS)
+    assert not again.missing("Random", ["a1", "b1"]) and again.missing("IG", ["a1", "b1"])
+    again.append([row("IG", "a1", 0.9), row("IG", "b1")])
+    table = again.rows(["IG", "Random"])
+    assert list(table["method"]) == ["IG", "IG", "Random", "Random"]
+    assert table["p_in"].to_list() == [1 / 3, 0.25, 0.25, 0.25]  # to the last digit, none twice
+    assert list(again.rows()["method"]) == ["Random", "Random", "IG", "IG"]
+
+
+def test_a_line_that_a_kill_cut_short_is_computed_again(folder):
+    text = folder.metrics_csv.read_text()
+    folder.metrics_csv.write_text(text + "mixtures,stft,IG,b1,b,do")
+    again = EvaluationFolder(folder.path)
+    assert len(again.rows()) == 3  # reading changes nothing
+    assert folder.metrics_csv.read_text() != text
+    again.begin(SETTING, METHODS)
+    assert folder.metrics_csv.read_text() == text and again.missing("IG", ["b1"])
+
+
+def test_rows_of_another_setting_are_refused_and_of_a_changed_method_dropped(folder):
+    with pytest.raises(ValueError, match="rows of another classifier .'abc', now 'xyz'"):
+        EvaluationFolder(folder.path).begin({**SETTING, "classifier": "xyz"}, METHODS)
+    changed = {"IG": {"description": "IG(steps=50)"}}
+    again = EvaluationFolder(folder.path)
+    again.begin(SETTING, changed)
+    assert set(again.rows()["method"]) == {"Random"} and again.missing("IG", ["a1"])
+    assert again.note["methods"] == {**METHODS, **changed}
+
+
+def test_a_table_of_another_version_is_not_continued(folder):
+    table = folder.rows().drop(columns="MM")
+    table.to_csv(folder.metrics_csv, index=False)
+    with pytest.raises(ValueError, match="has other columns than this version writes"):
+        EvaluationFolder(folder.path).begin(SETTING, METHODS)
+    assert len(EvaluationFolder(folder.path).rows()) == 3  # but can be looked at
+    assert "MM" not in folder.summary(folder.rows(), 10)
+
+
+def test_the_statement_survives_another_evaluation_of_the_same_folder(folder):
+    assert folder.statement == {}
+    statement = {"title": "# T", "data": "Data: 2 clips."}
+    folder.write_table(folder.summary(folder.rows(), 10), "# T\n", statement)
+    again = EvaluationFolder(folder.path)
+    again.begin(SETTING, METHODS)
+    assert again.statement == statement
+    assert json.loads((folder.path / "evaluation.json").read_text())["setting"] == SETTING
+
+
+def test_intervals_know_what_clips_share_from_the_manifest(tmp_path):
+    rows = plant(tmp_path, "mixtures", "stft", ["IG"], clips=12)
+    folder = EvaluationFolder(tmp_path)
+    alone = folder.summary(folder.rows(), 200).iloc[0]
+    drawn = [f"{i % 3}.wav" for i in range(12)]
+    ids = list(rows["ID"])
+    pd.DataFrame({"ID": ids[::-1], "contaminant_wav": drawn[::-1]}).to_csv(
+        tmp_path / "scenario.csv", index=False
+    )
+    shared = folder.summary(folder.rows(), 200).iloc[0]
+    expected = bootstrap_interval(rows["FF"], 200, groups=rows["target_id"], crossed=drawn)
+    assert (shared["FF lo"], shared["FF hi"]) == pytest.approx(expected)
+    assert shared["FF"] == alone["FF"] and (alone["FF lo"], alone["FF hi"]) != expected
+    # Noise that is drawn for each clip has no file, and is shared with nobody.
+    pd.DataFrame({"ID": ids, "contaminant_wav": ""}).to_csv(tmp_path / "scenario.csv", index=False)
+    again = folder.summary(folder.rows(), 200).iloc[0]
+    np.testing.assert_equal(again.to_numpy(), alone.to_numpy())
+
+
+def test_the_manifest_is_kept_beside_the_results(folder, tmp_path):
+    (tmp_path / "elsewhere.csv").write_text("ID\na1\n")
+    (tmp_path / "elsewhere.json").write_text("{}")
+    folder.keep_manifest(tmp_path / "elsewhere.csv")
+    assert list(folder.scenario["ID"]) == ["a1"] and (folder.path / "scenario.json").is_file()
+    folder.keep_manifest(folder.path / "scenario.csv")  # itself
+    assert list(folder.scenario["ID"]) == ["a1"]
+
+
+def test_clips_and_their_files(folder):
+    (folder.sample("a1", "IG")).mkdir(parents=True)
+    (folder.sample("a1", "IG") / "input.wav").write_text("sound")
+    one, two = folder.clips()
+    assert (one.ID, two.ID) == ("a1", "b1") and set(one.rows) == {"Random", "IG"}
+    assert one.input == folder.path / "samples" / "a1" / "IG" / "input.wav"
+    assert one.file("IG", "removed.wav") is None and two.input is None
+    assert [c.ID for c in folder.clips_with_samples()] == ["a1"]
+    shutil.rmtree(folder.path / "samples")
+    with pytest.raises(ValueError, match="has no audio or pictures .* --listen=10"):
+        folder.clips_with_samples()
+
+
+@pytest.mark.parametrize(
+    "damage,message",
+    [
+        (
+            lambda t: t.replace("0.5,0.25", "0.5,half", 1),
+            "line 2: p_in must be a number, got 'half'",
+        ),
+        (lambda t: t.replace(",0.5,", ",,", 1), "line 2: p must be a number, got an empty cell"),
+        (lambda t: t + t.splitlines(keepends=True)[1], "line 5: a second row of 'a1' and "),
+        (lambda t: t.replace("target_id", "target", 1), "lacks the columns target_id"),
+    ],
+)
+def test_damage_is_named_with_its_line(folder, damage, message):
+    folder.metrics_csv.write_text(damage(folder.metrics_csv.read_text()))
+    with pytest.raises(ValueError, match=message) as error:
+        folder.rows()
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_rows_says_what_to_give(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no .*metrics.csv: give the --output_f"):
+        EvaluationFolder(tmp_path).rows()
+
+
+def test_nobody_else_reads_or_writes_these_files():
+    """The names of the files are in one module; Markdown is never read."""
+    root = Path(__file__).resolve().parents[2]
+    code = [
+        p
+        for d in ("lmac", "interpreters", "metrics", "data_prep")
+        for p in (root / d).rglob("*.py")
+    ]
+    code += list(root.glob("*.py"))
+    for path in code:
+        text = path.read_text(encoding="utf-8")
+        for name in ("metrics.csv", "evaluation.json", "table.md", "summary.csv"):
+            quoted = f'"{name}"' in text
+            assert not quoted or path.name in ("folder.py", "paper_table.py"), (path, name)
+    assert not any(name.endswith((".wav", ".png")) for name in PUBLISHED)
