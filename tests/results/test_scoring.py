@@ -1,0 +1,167 @@
+"""The one way to explain and score: against the formulas, written out with the network itself."""
+
+import pytest
+import torch
+from conftest import make_explained
+
+from interpreters.base import Interpreter
+from interpreters.constant import AllOnes, Oracle, Random
+from interpreters.saliency import Saliency
+from lmac.results.scoring import (
+    analyse_clips,
+    classify,
+    explain,
+    explain_and_score,
+    judge,
+    probabilities,
+)
+from metrics import METRICS, paper_metrics
+
+PATHS = ["direct", "waveform"]
+
+
+@pytest.fixture(params=PATHS)
+def explained(request):
+    return make_explained(signal_path=request.param)
+
+
+@pytest.fixture
+def clean(wav):
+    return 0.8 * wav.roll(1, 0)
+
+
+def by_hand(explained, X, phase, n_samples):
+    """f of X, through the modules of the network and torch's own STFT."""
+    front_end = explained.domain.front_end
+    magnitude = torch.expm1(X)
+    if explained.domain.needs_phase:
+        sound = front_end.inverse(magnitude * phase.spectrum.sgn(), n_samples)
+        magnitude = torch.expm1(torch.log1p(front_end(sound).abs()))
+    features = front_end.log_mel(magnitude)
+    embedding, _ = explained.classifier.embedding_model(features)
+    return explained.classifier.classifier(embedding).squeeze(1).double().softmax(1)
+
+
+@torch.no_grad()
+def test_scores_are_the_formulas(explained, wav, clean):
+    clips = analyse_clips(explained, wav, clean)
+    front_end = explained.domain.front_end
+    X = torch.log1p(front_end(wav).abs())
+    assert torch.equal(clips.X, X)
+    p_all = by_hand(explained, X, clips.phase, wav.shape[1])
+    torch.testing.assert_close(clips.probs, p_all)
+    target = clips.decision
+    assert torch.equal(target, p_all.argmax(1))
+
+    scored = explain_and_score(explained, Random(explained), clips, target, seed=5)
+    mask = scored.mask
+    kept = by_hand(explained, mask * X, clips.phase, wav.shape[1])
+    removed = by_hand(explained, (1 - mask) * X, clips.phase, wav.shape[1])
+    rows = torch.arange(len(wav))
+    p, p_in, p_out = (x[rows, target] for x in (p_all, kept, removed))
+    expected = {
+        "AI": 100 * (p_in > p).double(),
+        "AD": 100 * (p - p_in).clamp(min=0) / p,
+        "AG": 100 * (p_in - p).clamp(min=0) / (1 - p),
+        "FF": p - p_out,
+        "Fid-In": (kept.argmax(1) == target).double(),
+        "MM": mask.double().mean((1, 2)),
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(scored.scores[name], value, msg=name)
+    sound = front_end.inverse(torch.expm1(mask * X) * front_end(wav).sgn(), wav.shape[1])
+    torch.testing.assert_close(scored.outcome.audio, sound)
+    distance = (mask * X - torch.log1p(front_end(clean).abs())).double()
+    torch.testing.assert_close(
+        scored.scores["distance to source"], distance.square().mean((1, 2)).sqrt()
+    )
+    assert list(scored.scores) == list(METRICS)
+
+
+@torch.no_grad()
+def test_the_resynthesised_explanation_is_really_analysed_again(explained, wav):
+    """A masked STFT is the STFT of no signal, so what is read from its sound differs."""
+    clips = analyse_clips(explained, wav)
+    mask = explain(explained, Random(explained), clips, clips.decision, seed=1)
+    outcome = judge(explained, clips, clips.decision, mask)
+    front_end = explained.domain.front_end
+    sound = front_end.inverse(torch.expm1(mask * clips.X) * front_end(wav).sgn(), wav.shape[1])
+    again, phase = explained.domain.analyse(sound)
+    expected = by_hand(explained, again, phase, wav.shape[1])
+    torch.testing.assert_close(outcome.probs_resynthesised, expected)
+    assert (outcome.probs_resynthesised - outcome.probs_in).abs().max() > 1e-5
+    # And so does a recording that is read as it is, but for the rounding of the way back.
+    torch.testing.assert_close(classify(explained, sound), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_a_mask_of_ones_changes_no_bit_in_any_batches(explained, wav):
+    for batch_size in (None, 2):
+        clips = analyse_clips(explained, wav, batch_size=batch_size)
+        scored = explain_and_score(explained, AllOnes(explained), clips, clips.decision, 0)
+        assert torch.equal(scored.outcome.probs_in, clips.probs)
+        for name in ("AI", "AD", "AG"):
+            assert (scored.scores[name] == 0).all()
+
+
+def test_batches_are_those_that_are_asked_for(wav):
+    explained = make_explained()
+    sizes = []
+
+    class Spy(Interpreter):
+        def explain(self, X, target):  # as users write it
+            sizes.append((len(X), target.tolist()))
+            return torch.ones_like(X)
+
+    clips = analyse_clips(explained, wav, batch_size=2)
+    target = torch.tensor([2, 1, 0])
+    mask = explain(explained, Spy(explained), clips, target, 0)
+    assert sizes == [(2, [2, 1]), (1, [0])] and mask.shape == clips.X.shape
+    whole = analyse_clips(explained, wav)
+    torch.testing.assert_close(clips.probs, whole.probs)
+    torch.testing.assert_close(
+        probabilities(explained, clips, 0.5 * clips.X),
+        probabilities(explained, whole, 0.5 * whole.X),
+    )
+
+
+def test_each_batch_gets_the_phase_of_its_own_clips(wav):
+    explained = make_explained(signal_path="waveform")
+    alone = torch.cat(
+        [
+            explain(explained, Saliency(explained), one, one.decision, 0)
+            for one in (analyse_clips(explained, w[None]) for w in wav)
+        ]
+    )
+    clips = analyse_clips(explained, wav, batch_size=2)
+    batched = explain(explained, Saliency(explained), clips, clips.decision, 0)
+    # |gradient| over its maximum: rounding moves it a little, another phase altogether.
+    assert (alone - batched).abs().mean() < 1e-3
+    swapped = analyse_clips(explained, wav.roll(1, 0))
+    wrong = type(clips)(clips.X, swapped.phase, clips.probs)
+    other = explain(explained, Saliency(explained), wrong, clips.decision, 0)
+    assert (alone - other).abs().mean() > 1e-2
+
+
+def test_random_numbers_start_from_the_seed(explained, wav):
+    clips = analyse_clips(explained, wav)
+    method = Random(explained)
+    first, again, another = (
+        explain(explained, method, clips, clips.decision, seed) for seed in (3, 3, 4)
+    )
+    assert torch.equal(first, again) and not torch.equal(first, another)
+
+
+def test_what_needs_the_clean_part_gets_it_or_is_refused(explained, wav, clean):
+    clips = analyse_clips(explained, wav, clean)
+    mask = explain(explained, Oracle(explained), clips, clips.decision, 0)
+    torch.testing.assert_close(mask, (clips.clean_X / clips.X.clamp_min(1e-12)).clamp(0, 1))
+    alone = analyse_clips(explained, wav)
+    with pytest.raises(ValueError, match="^Oracle needs the target's own part .* leave the method"):
+        explain(explained, Oracle(explained), alone, alone.decision, 0)
+
+
+def test_without_sound_or_clean_part_the_metrics_of_the_paper_remain(wav):
+    explained = make_explained(domain="mel")
+    clips = analyse_clips(explained, wav)
+    scored = explain_and_score(explained, Random(explained), clips, clips.decision, 0)
+    assert list(scored.scores) == paper_metrics() and scored.outcome.audio is None
