@@ -53,7 +53,7 @@ class Explainer:
         self, explained, interpreters, labels, window_s=5.0, overlap_s=1.0, min_length_s=0.0,
         batch_size=8, seed=1234,
     ):  # fmt: skip
-        n_classes = explained.dry_pass()[1]
+        n_classes = explained.output_sizes()[1]
         if len(labels) != n_classes:
             raise ValueError(
                 f"label_encoder.txt names {len(labels)} classes, but the classifier has "
@@ -105,8 +105,7 @@ class Explainer:
         return cls(
             explained_classifier(hparams).to(device),
             hparams["interpreters"],
-            getattr(hparams["embedding_model"], "labels", None)
-            or read_labels(hparams["classifier_checkpoint"]),
+            hparams["embedding_model"].labels or read_labels(hparams["classifier_checkpoint"]),
             **{k: hparams[k] for k in keys},
         )
 
@@ -162,25 +161,29 @@ class Explainer:
         total = starts[-1] * self.hop + window
         padded = torch.nn.functional.pad(peak_normalise(wav), (0, total - len(wav))).to(device)
 
-        X = domain.analyse(cut(padded, starts, window, self.hop))[0]
-        probs = self._probabilities(X)
+        X, phase = domain.analyse(cut(padded, starts, window, self.hop))
+        probs = self._probabilities(X, phase)
         target = probs.argmax(1)
         if chosen is not None:
             target.fill_(chosen)
         interpreter.reset(self.seed)
-        pairs = zip(X.split(self.batch_size), target.split(self.batch_size), strict=True)
-        mask = stitch(torch.cat([interpreter.explain(*pair) for pair in pairs]), starts)
+        batches = zip(*(part.split(self.batch_size) for part in (X, target, phase)), strict=True)
+        masks = [
+            interpreter.explain(x, c, **({"phase": p} if domain.needs_phase else {}))
+            for x, c, p in batches
+        ]
+        mask = stitch(torch.cat(masks), starts)
 
         # What is scored is what is written: the cross-faded mask.
         M = cut_frames(mask, starts, X.shape[1])
-        scores = {"p": probs, "p_in": self._probabilities(M * X),
-                  "p_out": self._probabilities((1 - M) * X)}  # fmt: skip
-        whole, spectrum = domain.analyse(padded[None])
+        scores = {"p": probs, "p_in": self._probabilities(M * X, phase),
+                  "p_out": self._probabilities((1 - M) * X, phase)}  # fmt: skip
+        whole, whole_phase = domain.analyse(padded[None])
         explanation = removed = None
         if domain.listenable:
-            parts = [domain.synthesise(m * whole, spectrum, total)[0] for m in (mask, 1 - mask)]
-            heard = domain.analyse(cut(parts[0], starts, window, self.hop))[0]
-            scores["p_in_audio"] = self._probabilities(heard)
+            parts = [domain.synthesise(m * whole, whole_phase)[0] for m in (mask, 1 - mask)]
+            again = domain.analyse(cut(parts[0], starts, window, self.hop))
+            scores["p_in_audio"] = self._probabilities(*again)
             explanation, removed = (part[: len(wav)].cpu() for part in parts)
 
         n_frames = len(wav) // self.hop + 1
@@ -217,9 +220,10 @@ class Explainer:
             )
         return rows
 
-    def _probabilities(self, X):
+    def _probabilities(self, X, phase):
         """[N, K]; always in the same batches, so that a mask of ones changes no bit."""
-        return torch.cat([self.explained.probabilities(x) for x in X.split(self.batch_size)])
+        batches = zip(X.split(self.batch_size), phase.split(self.batch_size), strict=True)
+        return torch.cat([self.explained.probabilities(*batch) for batch in batches])
 
     def _interpreter(self, method):
         if method not in self.interpreters:

@@ -169,30 +169,30 @@ class EvaluationBrain(sb.Brain):
         todo = [m for m in self.interpreters if self.rows.missing(m, batch.id)]
         if todo:
             wav = batch.sig.data.to(self.device)
-            X, spectrum = self.explained.domain.analyse(wav)
+            X, phase = self.explained.domain.analyse(wav)
             clean = batch.clean.data.to(self.device)
             clean_X, _ = self.explained.domain.analyse(clean)
-            probs = self.explained.probabilities(X)
+            probs = self.explained.probabilities(X, phase)
             for method in todo:
-                self._score(method, batch, wav, X, spectrum, probs, clean, clean_X)
+                self._score(method, batch, wav, X, phase, probs, clean, clean_X)
         return torch.zeros(())
 
-    def _score(self, method, batch, wav, X, spectrum, probs, clean, clean_X):
+    def _score(self, method, batch, wav, X, phase, probs, clean, clean_X):
         interpreter = self.interpreters[method]
         target = probs.argmax(1)
         interpreter.reset(self.seed + self.step)
         start = time.perf_counter()
+        more = {"phase": phase} if self.explained.domain.needs_phase else {}
         if interpreter.needs_clean:
-            mask = interpreter.explain(X, target, clean_X)
-        else:
-            mask = interpreter.explain(X, target)
+            more["clean_X"] = clean_X
+        mask = interpreter.explain(X, target, **more)
         seconds = (time.perf_counter() - start) / len(X)
         # Batches of the same size as for probs: a mask of ones must give the very same numbers.
         kept, removed = mask * X, (1 - mask) * X
         outcome = Outcome(
             probs,
-            self.explained.probabilities(kept),
-            self.explained.probabilities(removed),
+            self.explained.probabilities(kept, phase),
+            self.explained.probabilities(removed, phase),
             target,
             mask,
         )
@@ -200,8 +200,8 @@ class EvaluationBrain(sb.Brain):
         scores[TO_SOURCE] = log_distance(kept, clean_X)
         domain = self.explained.domain
         if domain.listenable:
-            audio = domain.synthesise(kept, spectrum, wav.shape[1])
-            heard = self.explained.probabilities(domain.analyse(audio)[0]).argmax(1)
+            audio = domain.synthesise(kept, phase)
+            heard = self.explained.probabilities(*domain.analyse(audio)).argmax(1)
             scores[HEARD] = (heard == target).double()
             scores[SI_SDR] = si_sdr(audio, clean)
         truth = batch["class"].to(self.device)
@@ -212,7 +212,7 @@ class EvaluationBrain(sb.Brain):
                     f"{self.labels[truth[i]]!r})\np = {outcome.p[i]:.3f}, "
                     f"p_in = {outcome.p_in[i]:.3f}, p_out = {outcome.p_out[i]:.3f}"
                 )
-                self._write_sample(ID, method, wav[i], X[i], mask[i], spectrum[i], title)
+                self._write_sample(ID, method, wav[i], X[i], mask[i], phase[i : i + 1], title)
         self.rows.append(
             {
                 "scenario": self.scenario,
@@ -233,15 +233,12 @@ class EvaluationBrain(sb.Brain):
             for i, ID in enumerate(batch.id)
         )
 
-    def _write_sample(self, ID, method, wav, X, mask, spectrum, title):
+    def _write_sample(self, ID, method, wav, X, mask, phase, title):
         domain = self.explained.domain
         folder = self.samples_folder / ID / method
         folder.mkdir(parents=True, exist_ok=True)
         if domain.listenable:
             parts = {"explanation": mask * X, "removed": (1 - mask) * X}
-            waves = {
-                name: domain.synthesise(part[None], spectrum[None], len(wav))[0]
-                for name, part in parts.items()
-            }
+            waves = {name: domain.synthesise(part[None], phase)[0] for name, part in parts.items()}
             write_wavs({"input": wav, **waves}, folder, domain.front_end.sample_rate)
         explanation_figure(X.cpu(), mask.cpu(), domain, title, folder / "explanation.png")

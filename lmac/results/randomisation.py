@@ -41,8 +41,8 @@ def randomised(explained, batches, seed):
     Arguments
     ---------
     explained : ExplainedClassifier
-    batches : list of Tensor [B, T, F]
-        X of the domain, from which the statistics are estimated.
+    batches : list of (Tensor [B, T, F], Phase)
+        (X, phase) of the domain, from which the statistics are estimated.
     seed : int
     """
     copied = copy.deepcopy(explained)
@@ -60,10 +60,10 @@ def randomised(explained, batches, seed):
             if isinstance(module, _NormBase) and module.track_running_stats:
                 norms.append((module, module.momentum))
                 module.training = True  # of this layer alone: dropout stays off
-        for number, X in enumerate(batches, 1):
+        for number, (X, phase) in enumerate(batches, 1):
             for module, _ in norms:
                 module.momentum = 1 / number  # the mean over all batches
-            copied(X)
+            copied(X, phase)
     for module, momentum in norms:
         module.momentum = momentum
         module.training = False
@@ -87,19 +87,21 @@ def correlations(trained, other, batches, seed, targets):
     ---------
     trained, other : Interpreter
         One method, for the trained and for the randomised classifier.
-    batches : list of (X, clean_X)
+    batches : list of (X, phase, clean_X)
     seed : int
         Of methods with random numbers: both get the same.
     targets : list of Tensor [B]
         The classes that both explain.
     """
     values = []
-    for number, ((X, clean_X), target) in enumerate(zip(batches, targets, strict=True)):
+    for number, ((X, phase, clean_X), target) in enumerate(zip(batches, targets, strict=True)):
         masks = []
         for interpreter in (trained, other):
             interpreter.reset(seed + number)
-            more = [clean_X] if interpreter.needs_clean else []
-            masks.append(interpreter.explain(X, target, *more))
+            more = {"phase": phase} if interpreter.explained.domain.needs_phase else {}
+            if interpreter.needs_clean:
+                more["clean_X"] = clean_X
+            masks.append(interpreter.explain(X, target, **more))
         values.append(rank_correlation(*masks))
     return torch.cat(values)
 
@@ -116,7 +118,7 @@ def check(explained, other, available, methods, batches, clips, path, seed):
     available : dict
         Name to factory: the ``interpreters`` of a YAML.
     methods : list of str
-    batches : list of (X, clean_X)
+    batches : list of (X, phase, clean_X)
     clips : DataFrame
         ``scenario, domain, ID, target_id`` of the clips in ``batches``.
     path : path
@@ -125,7 +127,7 @@ def check(explained, other, available, methods, batches, clips, path, seed):
     """
     interpreters = get_interpreters(available, methods, explained)
     with torch.no_grad():
-        targets = [explained.probabilities(X).argmax(1) for X, _ in batches]
+        targets = [explained.probabilities(X, phase).argmax(1) for X, phase, _ in batches]
     network = f"classifier {weights_digest(explained.classifier)}, seed {seed}"
     known = pd.DataFrame(columns=[*KEYS, RANK_CORRELATION])
     if Path(path).is_file():
@@ -194,12 +196,11 @@ def main(argv):
     batches = []
     for start in range(0, n, hparams["batch_size"]):
         part = items[start : start + hparams["batch_size"]]
-        batches.append(
-            tuple(
-                explained.domain.analyse(torch.stack([item[key] for item in part]).to(device))[0]
-                for key in ("sig", "clean")
-            )
+        analysed, clean = (
+            explained.domain.analyse(torch.stack([item[key] for item in part]).to(device))
+            for key in ("sig", "clean")
         )
+        batches.append((*analysed, clean[0]))
     clips = pd.DataFrame(
         {
             "scenario": hparams["scenario"],
@@ -208,11 +209,11 @@ def main(argv):
             "target_id": [item["target"] for item in items],
         }
     )
-    other = randomised(explained, [X for X, _ in batches], hparams["seed"])
+    other = randomised(explained, [batch[:2] for batch in batches], hparams["seed"])
     kept = torch.cat(
         [
-            explained.probabilities(X).argmax(1) == other.probabilities(X).argmax(1)
-            for X, _ in batches
+            explained.probabilities(*inputs).argmax(1) == other.probabilities(*inputs).argmax(1)
+            for inputs in (batch[:2] for batch in batches)
         ]
     )
     sanity = f"The re-initialised network shares {int(kept.sum())} of {n} decisions."

@@ -95,7 +95,7 @@ def caption(rows, hparams, classifier_info, device):
         f'difference of M X and the X of the target\'s own part; "{SI_SDR}": of the '
         "explanation's sound to that part.",
         *(["Methods: " + "; ".join(methods) + "."] if methods else []),
-        *_hearing(hparams),
+        *_signal_path(hparams),
         f"Run: {datetime.date.today()}, commit {commit()}, {hardware(device)}.",
     ]
 
@@ -116,9 +116,9 @@ def _recordings(hparams):
     return f"{folder}{last} ({scenario['contaminant_wav'].nunique()} different recordings drawn)"
 
 
-def _hearing(hparams):
+def _signal_path(hparams):
     """A paragraph on the waveform path, where it was taken."""
-    if hparams["hearing"] == "direct" and hparams["embedding_model"].reads != "waveform":
+    if hparams["signal_path"] == "direct" and hparams["embedding_model"].reads != "waveform":
         return []
     return [
         "Waveform path: the classifier hears the masked STFT as sound, with the phase of the "

@@ -82,7 +82,7 @@ def rehear(explained, labels, folder):
     rows = []
     for clip, method, path in tqdm(written, desc="WAV files"):
         wav = torch.from_numpy(read_audio(path, rate))[None].to(device)
-        logits, _ = explained.classifier(explained.domain.hear(wav))
+        logits, _ = explained.classifier(explained.domain.features(wav))
         probs = logits.double().softmax(1)[0]
         row, decision = clip.rows[method], labels[int(probs.argmax())]
         scored, kept = int(row[SCORED]), int(decision == clip.decision)
