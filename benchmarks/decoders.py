@@ -48,7 +48,7 @@ def speed(width, seconds, batch_size, repeats):
     with torch.no_grad():
         logits, representations = explained(X)
     target = logits.argmax(1)
-    decoders = {k: make(*explained.dry_pass()) for k, (_, make) in DECODERS.items()}
+    decoders = {k: make(*explained.output_sizes()) for k, (_, make) in DECODERS.items()}
     optimisers = {k: torch.optim.Adam(d.parameters()) for k, d in decoders.items()}
 
     def forward(name):

@@ -5,6 +5,9 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import nn
+
+from lmac.phase import Phase
 
 
 class Interpreter(ABC):
@@ -17,7 +20,7 @@ class Interpreter(ABC):
     **options
         What distinguishes this interpreter's results, kept as ``self.options``.
 
-    An interpreter whose ``needs_clean`` is true is also given ``clean_X``, the target's part of
+    An interpreter whose ``needs_clean`` is true is also given ``clean_X=``, the target's part of
     a mixture: a bound, not an explanation.
     """
 
@@ -30,8 +33,12 @@ class Interpreter(ABC):
         self.options = options
 
     @abstractmethod
-    def explain(self, X, target):
-        """``X`` [B, T, F] and classes [B] to masks in [0, 1] with the shape of ``X``."""
+    def explain(self, X, target, phase=None):
+        """``X`` [B, T, F] and classes [B] to masks in [0, 1] with the shape of ``X``.
+
+        ``phase`` is that of ``X``; it is given where ``explained.domain.needs_phase``, on the
+        waveform path, and goes with every X to ``explained``.
+        """
 
     def reset(self, seed):
         """Start the method's random numbers anew; nothing to do where it has none."""
@@ -69,6 +76,25 @@ class SeededInterpreter(Interpreter):
                 yield
             finally:
                 np.random.set_state(state)
+
+
+class Logits(nn.Module):
+    """``explained.logits`` as Captum calls it: X, then the parts of its phase, if it has one.
+
+    Give Captum ``additional_forward_args=parts(phase)``: it repeats and cuts them with X.
+    """
+
+    def __init__(self, explained):
+        super().__init__()
+        self.explained = explained
+
+    def forward(self, X, *parts):
+        return self.explained.logits(X, *([Phase(*parts)] if parts else []))
+
+
+def parts(phase):
+    """``additional_forward_args`` for :class:`Logits`: the phase's parts, () without one."""
+    return () if phase is None else phase.parts
 
 
 def normalise(attribution):

@@ -8,14 +8,14 @@ from interpreters.base import Interpreter, SeededInterpreter
 class AllOnes(Interpreter):
     """Keeps everything: AI, AD and AG are 0 by definition."""
 
-    def explain(self, X, target):
+    def explain(self, X, target, phase=None):
         return torch.ones_like(X)
 
 
 class Random(SeededInterpreter):
     """Every cell uniform in [0, 1), independent of the input."""
 
-    def explain(self, X, target):
+    def explain(self, X, target, phase=None):
         generator = torch.Generator().manual_seed(self.seed)
         return torch.rand(X.shape, generator=generator).to(X)
 
@@ -29,5 +29,5 @@ class Oracle(Interpreter):
 
     needs_clean = True
 
-    def explain(self, X, target, clean_X):
+    def explain(self, X, target, phase=None, *, clean_X):
         return (clean_X / X.clamp_min(1e-12)).clamp(0, 1)

@@ -6,19 +6,8 @@ import torch
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from torch import nn
 
-from interpreters.base import Interpreter, normalise
+from interpreters.base import Interpreter, Logits, normalise, parts
 from interpreters.gradcam import GradCAM, require_maps
-
-
-class _Logits(nn.Module):
-    """Captum hooks the ReLU modules below a module that answers with a tensor."""
-
-    def __init__(self, explained):
-        super().__init__()
-        self.explained = explained
-
-    def forward(self, X):
-        return self.explained.logits(X)
 
 
 class GuidedBackprop(Interpreter):
@@ -37,18 +26,18 @@ class GuidedBackprop(Interpreter):
                 f"{self.title} changes the gradient of nn.ReLU modules, and this classifier "
                 "has none: leave the method out, or write its ReLUs as modules."
             )
-        self.model = _Logits(explained)
+        self.model = Logits(explained)  # Captum hooks the ReLU modules below it
 
-    def attribute(self, X, target):
+    def attribute(self, X, target, phase=None):
         """Signed attribution with the shape of ``X``; the classifier is left as it was."""
         with torch.enable_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Captum announces its hooks at every call
             return CaptumGuidedBackprop(self.model).attribute(
-                X.detach().requires_grad_(), target=target
+                X.detach().requires_grad_(), target, additional_forward_args=parts(phase)
             )
 
-    def explain(self, X, target):
-        return normalise(self.attribute(X, target))
+    def explain(self, X, target, phase=None):
+        return normalise(self.attribute(X, target, phase))
 
 
 class GuidedGradCAM(GuidedBackprop):
@@ -65,9 +54,10 @@ class GuidedGradCAM(GuidedBackprop):
 
     def __init__(self, explained, layer=-1):
         super().__init__(explained)
-        require_maps(explained, self.title)
+        require_maps(explained, self.title, layer)
         self.options = {"layer": layer}
         self.gradcam = GradCAM(explained, layer)
 
-    def explain(self, X, target):
-        return normalise(self.attribute(X, target) * self.gradcam.explain(X, target))
+    def explain(self, X, target, phase=None):
+        gradcam = self.gradcam.explain(X, target, phase)
+        return normalise(self.attribute(X, target, phase) * gradcam)

@@ -3,7 +3,7 @@
 import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
-from interpreters.base import Interpreter, normalise
+from interpreters.base import Interpreter, Logits, normalise, parts
 
 
 class IntegratedGradients(Interpreter):
@@ -20,12 +20,13 @@ class IntegratedGradients(Interpreter):
         super().__init__(explained, steps=steps)
         self.steps = steps
 
-    def attribute(self, X, target):
+    def attribute(self, X, target, phase=None):
         """Signed attribution with the shape of ``X``; its sum is logit(X) - logit(0)."""
         with torch.enable_grad():
-            return CaptumIntegratedGradients(self.explained.logits).attribute(
-                X.detach(), target=target, n_steps=self.steps, internal_batch_size=len(X)
-            )
+            return CaptumIntegratedGradients(Logits(self.explained)).attribute(
+                X.detach(), target=target, additional_forward_args=parts(phase),
+                n_steps=self.steps, internal_batch_size=len(X),
+            )  # fmt: skip
 
-    def explain(self, X, target):
-        return normalise(self.attribute(X, target))
+    def explain(self, X, target, phase=None):
+        return normalise(self.attribute(X, target, phase))

@@ -33,6 +33,6 @@ class LMAC(Interpreter):
         self.decoder.to(next(explained.buffers()).device).eval()
 
     @torch.no_grad()
-    def explain(self, X, target):
-        _, representations = self.explained(X)
+    def explain(self, X, target, phase=None):
+        _, representations = self.explained(X, phase)
         return self.decoder(representations, X, target, self.explained.domain).sigmoid()

@@ -3,7 +3,7 @@
 import torch
 from captum.attr import GradientShap
 
-from interpreters.base import SeededInterpreter, normalise
+from interpreters.base import Logits, SeededInterpreter, normalise, parts
 
 
 class SHAP(SeededInterpreter):
@@ -23,9 +23,9 @@ class SHAP(SeededInterpreter):
         self.samples = samples
         self.noise = noise
 
-    def attribute(self, X, target):
+    def attribute(self, X, target, phase=None):
         """Signed attribution with the shape of ``X``; its sum is about logit(X) - logit(0)."""
-        shap = GradientShap(self.explained.logits)
+        shap = GradientShap(Logits(self.explained))
         total = torch.zeros_like(X)
         with self.random_numbers(), torch.enable_grad():
             for _ in range(self.samples):
@@ -35,8 +35,9 @@ class SHAP(SeededInterpreter):
                     n_samples=1,
                     stdevs=self.noise,
                     target=target,
+                    additional_forward_args=parts(phase),
                 ).detach()
         return total / self.samples
 
-    def explain(self, X, target):
-        return normalise(self.attribute(X, target))
+    def explain(self, X, target, phase=None):
+        return normalise(self.attribute(X, target, phase))

@@ -4,7 +4,7 @@ import torch
 from captum.attr import NoiseTunnel
 from captum.attr import Saliency as CaptumSaliency
 
-from interpreters.base import SeededInterpreter, normalise
+from interpreters.base import Logits, SeededInterpreter, normalise, parts
 
 
 class SmoothGrad(SeededInterpreter):
@@ -27,12 +27,13 @@ class SmoothGrad(SeededInterpreter):
         self.samples = samples
         self.noise = noise
 
-    def explain(self, X, target):
+    def explain(self, X, target, phase=None):
         spread = (X.amax((1, 2)) - X.amin((1, 2))).view(-1, 1, 1)
         scale = (self.noise * spread).clamp_min(1e-12)
+        logits = Logits(self.explained)
         # In units of the noise, so that one standard deviation fits every clip of the batch.
         tunnel = NoiseTunnel(
-            CaptumSaliency(lambda Z: self.explained.logits((Z * scale).clamp_min(0)))
+            CaptumSaliency(lambda Z, scale, *phase: logits((Z * scale).clamp_min(0), *phase))
         )
         with self.random_numbers(), torch.enable_grad():
             attribution = tunnel.attribute(
@@ -41,6 +42,7 @@ class SmoothGrad(SeededInterpreter):
                 nt_samples_batch_size=1,
                 stdevs=1.0 if self.noise else 0.0,
                 target=target,
+                additional_forward_args=(scale, *parts(phase)),
                 abs=False,
             )
         return normalise(attribution)

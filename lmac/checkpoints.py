@@ -10,6 +10,7 @@ from lmac.classifiers.base import (
     load_classifier,
     load_weights,
     read_labels,
+    require_embedding_model,
 )
 from lmac.domain import get_domain
 from lmac.explained import ExplainedClassifier
@@ -25,22 +26,23 @@ def explained_classifier(hparams):
 
 
 def classifier_domain(hparams, name="stft"):
-    """The domain called ``name`` of an experiment, as its classifier hears it."""
-    model = hparams["embedding_model"]
+    """The domain called ``name`` of an experiment, for its classifier."""
+    model = require_embedding_model(hparams["embedding_model"])
     return get_domain(
         name,
         hparams["front_end"],
         reads=model.reads,
-        hearing=hparams["hearing"],
-        input_rate=getattr(model, "sample_rate", None),
-        input_length=getattr(model, "input_length", None),
-        pad=getattr(model, "pad", True),
+        signal_path=hparams["signal_path"],
+        input_rate=model.sample_rate,
+        input_length=model.input_length,
+        pad=model.pad,
+        frequency_axis=model.frequency_axis,
     )
 
 
 def build_decoder(factory, explained):
     """The decoder that ``factory`` makes for the representations the classifier really has."""
-    return factory(*explained.dry_pass())
+    return factory(*explained.output_sizes())
 
 
 def weights_file(checkpoint, name, key, script):
@@ -105,10 +107,10 @@ def class_names(classifier_checkpoint, expected, embedding_model=None):
         Its ``label_encoder.txt`` tells the order; without one it is that of ``expected``.
     expected : list of str
         Names of the data set; ValueError when the classifier's are others.
-    embedding_model : nn.Module, optional
+    embedding_model : EmbeddingModel, optional
         A whole classifier that knows its classes has them in ``labels``, and they come first.
     """
-    names = getattr(embedding_model, "labels", None)
+    names = None if embedding_model is None else embedding_model.labels
     source = "The classifier"
     if names is None:
         source = Path(classifier_checkpoint or "") / LABELS_FILE

@@ -24,37 +24,41 @@ class ExplainedClassifier(nn.Module):
         """Stay in eval mode: BatchNorm statistics and dropout must not move."""
         return super().train(False)
 
-    def forward(self, X):
+    def forward(self, X, phase=None):
         """``X`` [B, T, F] to (logits [B, K], representations, finest first).
+
+        ``phase`` is that of ``X`` (``domain.analyse`` gives both); ValueError where the domain
+        needs one (``domain.needs_phase``: on the waveform path) and there is none, or it has
+        another number of clips or frames than ``X``. The direct path ignores it.
 
         A masked input is just another X: ``f(M * X)``. Features are always computed from X, for
         the unmasked input too, so that a mask of ones changes no bit.
         """
-        return self.classifier(self.domain.to_features(X))
+        return self.classifier(self.domain.to_features(X, phase))
 
-    def logits(self, X):
+    def logits(self, X, phase=None):
         """``X`` [B, T, F] to logits [B, K]."""
-        return self(X)[0]
+        return self(X, phase)[0]
 
     @torch.no_grad()
-    def probabilities(self, X):
+    def probabilities(self, X, phase=None):
         """``X`` [B, T, F] to class probabilities [B, K] in float64.
 
         In float32 a confident softmax is exactly 1, and no mask could ever raise it.
         """
-        return self.logits(X).double().softmax(1)
+        return self.logits(X, phase).double().softmax(1)
 
     @torch.no_grad()
-    def dry_pass(self, seconds=2.0):
+    def output_sizes(self, seconds=2.0):
         """Channels of every representation, finest first, and the number of classes."""
-        logits, representations = self.silence(seconds)
+        logits, representations = self.on_silence(seconds)
         return [r.shape[1] for r in representations], logits.shape[1]
 
     @torch.no_grad()
-    def silence(self, seconds=2.0):
+    def on_silence(self, seconds=2.0):
         """(logits [1, K], representations) of silence, for their shapes."""
         n_samples = round(seconds * self.domain.front_end.sample_rate)
         longest = self.domain.longest_input
         n_samples = n_samples if longest is None else min(n_samples, longest)
         wav = torch.zeros(1, n_samples, device=next(self.buffers()).device)
-        return self(self.domain.analyse(wav)[0])
+        return self(*self.domain.analyse(wav))

@@ -22,7 +22,9 @@ class FrontEnd(nn.Module):
     window : Tensor, optional
         Another window than Hamming, as long as ``win_length``.
     mel_matrix : Tensor, optional
-        Other filters than SpeechBrain's, [n_fft // 2 + 1, n_mels].
+        Other filters than SpeechBrain's, [n_fft // 2 + 1, n_mels], up to half the sample rate.
+
+    ``mel_top`` is where the mel bands end, in Hz: SpeechBrain's at 8000, whatever the sample rate.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class FrontEnd(nn.Module):
         self.n_fft = n_fft
         self.n_mels = n_mels
         self.n_bins = n_fft // 2 + 1
+        self.mel_top = sample_rate / 2
         self.stft = STFT(
             sample_rate=sample_rate, win_length=win_length, hop_length=hop_length, n_fft=n_fft
         )
@@ -41,6 +44,7 @@ class FrontEnd(nn.Module):
             # SpeechBrain rebuilds its filters at every call; they are constant, so keep them.
             # Row i of the answer to the identity is what STFT bin i adds to every mel band.
             fbank = Filterbank(n_mels=n_mels, n_fft=n_fft, sample_rate=sample_rate, log_mel=False)
+            self.mel_top = fbank.f_max
             with torch.no_grad():
                 mel_matrix = fbank(torch.eye(self.n_bins)[None])[0]
         self.register_buffer("mel_matrix", mel_matrix, persistent=False)  # [n_bins, n_mels]
@@ -98,13 +102,13 @@ class FrontEnd(nn.Module):
 def _bands_to_bins(mel_matrix):
     """Weights [n_mels, n_bins] that spread a value per mel band over STFT bins.
 
-    Each bin takes the mean of the bands that hear it, weighted by the filterbank; a bin that
-    no filter hears (0 Hz, Nyquist) takes its nearest band, so that constant stays constant.
+    Each bin takes the mean of the bands that it is part of, weighted by the filterbank; a bin that
+    no filter reaches (0 Hz, Nyquist) takes its nearest band, so that constant stays constant.
     """
     weights = mel_matrix.t().clone()
     total = weights.sum(0)
-    heard = total > 0
+    reached = total > 0
     centres = weights.argmax(1)
-    for i in torch.nonzero(~heard).flatten().tolist():
+    for i in torch.nonzero(~reached).flatten().tolist():
         weights[(centres - i).abs().argmin(), i] = 1.0
     return weights / weights.sum(0)

@@ -34,7 +34,7 @@ def esc10():
     return ESC10
 
 
-def make_explained(kind="cnn14", domain="stft", n_classes=5, seed=0, hearing="direct"):
+def make_explained(kind="cnn14", domain="stft", n_classes=5, seed=0, signal_path="direct"):
     """A small classifier with random weights and lively BatchNorm statistics, in a domain."""
     torch.manual_seed(seed)
     if kind == "wave1d":
@@ -43,11 +43,11 @@ def make_explained(kind="cnn14", domain="stft", n_classes=5, seed=0, hearing="di
         embedding_model = Cnn14(width=4) if kind == "cnn14" else Conv2dEncoder(dim=8)
     classifier = AudioClassifier(embedding_model, LinearHead(embedding_model.emb_dim, n_classes))
     front_end = FrontEnd()
-    domain = get_domain(domain, front_end, reads=classifier.reads, hearing=hearing)
+    domain = get_domain(domain, front_end, reads=classifier.reads, signal_path=signal_path)
     classifier.train()
     for _ in range(3):
         wav = 0.3 * torch.randn(4, 8000)
-        classifier(domain.to_features(domain.analyse(wav)[0]))
+        classifier(domain.to_features(*domain.analyse(wav)))
     return ExplainedClassifier(domain, classifier)
 
 

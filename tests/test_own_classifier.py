@@ -97,7 +97,7 @@ def test_the_written_explanation_is_the_one_that_was_scored(folder):
         gain = abs(soundfile.read(wavs / "input.wav")[0]).max()  # its peak was 1
         wav = torch.from_numpy(soundfile.read(wavs / "explanation.wav", dtype="float32")[0]) / gain
         with torch.no_grad():
-            logits = explained.classifier(explained.domain.hear(wav[None]))[0]
+            logits = explained.classifier(explained.domain.features(wav[None]))[0]
         p_in = logits.double().softmax(1)[0, names.index(row["decision"])]
         assert float(p_in) == pytest.approx(row["p_in"], abs=1e-3)
         assert (names[int(logits.argmax())] == row["decision"]) == (row["Fid-In"] == 1)

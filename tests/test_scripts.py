@@ -96,7 +96,7 @@ def test_every_classifier_is_an_override_away(path):
     hparams, _ = load("hparams/evaluation.yaml", overrides)
     classifier = AudioClassifier(hparams["embedding_model"], hparams["classifier"])
     explained = ExplainedClassifier(classifier_domain(hparams), classifier)
-    channels, n_classes = explained.dry_pass()
+    channels, n_classes = explained.output_sizes()
     assert n_classes == 50 and channels[-1] == hparams["emb_dim"]
     assert isinstance(hparams["classifier"], CosineHead) == ("published" in path.name)
 
@@ -297,10 +297,10 @@ def decided(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("hearing", ["direct", "waveform"])
-def test_written_explanations_are_classified_again(decided, hearing):
-    folder, name = decided, f"reheard_{hearing}"
-    overrides = [f"--hearing={hearing}"]
+@pytest.mark.parametrize("signal_path", ["direct", "waveform"])
+def test_written_explanations_are_classified_again(decided, signal_path):
+    folder, name = decided, f"reheard_{signal_path}"
+    overrides = [f"--signal_path={signal_path}"]
     scored, _ = evaluate_in(folder, name, "--methods=[All-ones,GradCAM]", *overrides)
     rows = rehear_in(folder, name, *overrides)
     assert len(rows) == 4 and list(rows["method"].unique()) == ["GradCAM", "All-ones"]
@@ -309,7 +309,7 @@ def test_written_explanations_are_classified_again(decided, hearing):
     assert rows["p_in"].to_list() == pytest.approx(pick["p_in"].to_list(), abs=1e-9)
     assert rows["Fid-In"].to_list() == pick["Fid-In"].to_list()
     # On the waveform path the file was scored, up to gain and 16 bits; so was a mask of ones.
-    exact = rows if hearing == "waveform" else rows[rows["method"] == "All-ones"]
+    exact = rows if signal_path == "waveform" else rows[rows["method"] == "All-ones"]
     assert exact["deviation of p_in"].max() < 0.05
 
     # By hand: the file, read by another library, through the network itself.
@@ -349,8 +349,8 @@ def test_written_explanations_are_classified_again(decided, hearing):
 
 
 def test_explanations_of_other_settings_or_without_sound_are_not_heard_again(folder):
-    with pytest.raises(ValueError, match="computed with domain 'stft', not with 'stft, heard as"):
-        rehear_in(folder, "all", "--hearing=waveform")
+    with pytest.raises(ValueError, match="computed with domain 'stft', not with 'stft, waveform"):
+        rehear_in(folder, "all", "--signal_path=waveform")
     evaluate_in(folder, "no_sound", "--domain=mel", "--methods=[All-ones]")
     with pytest.raises(ValueError, match="has no explanation.wav: evaluate in a domain that can"):
         rehear_in(folder, "no_sound", "--domain=mel")
@@ -364,7 +364,7 @@ def test_explanations_of_other_settings_or_without_sound_are_not_heard_again(fol
         (["--methods=[Salience]"], "methods: unknown interpreter 'Salience'"),
         (["--classifier_width=8"], "checkpoint of another architecture"),
         (["--classifier_checkpoint=null"], "classifier_checkpoint is not set: add --classifier_ch"),
-        (["--hearing=loud"], "Unknown hearing 'loud'"),
+        (["--signal_path=loud"], "Unknown signal_path 'loud'"),
         (["--classifier_checkpoint=nowhere"], "classifier_checkpoint: no folder nowhere"),
         (["--lmac_checkpoint=nowhere"], "lmac_checkpoint: there is no nowhere"),
         (["--decoder_hidden=4"], "another architecture than the L-MAC decoder"),

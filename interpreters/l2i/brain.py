@@ -67,8 +67,8 @@ class L2IBrain(TrainingBrain):
         if stage == sb.Stage.TRAIN and self.hparams.augment is not None:
             wav, _ = self.hparams.augment(wav)
         with torch.no_grad():
-            X, _ = self.explained.domain.analyse(wav)
-            f_logits, representations = self.explained(X)
+            X, phase = self.explained.domain.analyse(wav)
+            f_logits, representations = self.explained(X, phase)
         H, estimate, logits = self.modules.l2i(representations, X.shape[1])
         return X, estimate.float(), H.float(), logits.float(), f_logits.float()
 

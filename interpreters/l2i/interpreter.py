@@ -89,8 +89,8 @@ class L2I(Interpreter):
         self.network = load_network(path, explained)
 
     @torch.no_grad()
-    def explain(self, X, target):
-        _, representations = self.explained(X)
+    def explain(self, X, target, phase=None):
+        _, representations = self.explained(X, phase)
         H = self.network.psi(representations, X.shape[1])
         theta = self.network.theta
         relevance = relevances(theta.linear.weight[target], theta.pool(H))

@@ -93,7 +93,7 @@ class L2INetwork(nn.Module):
 
     def __init__(self, explained, W, hidden=128):
         super().__init__()
-        logits, representations = explained.silence()
+        logits, representations = explained.on_silence()
         shapes = [(r.shape[1], r.shape[3]) for r in representations]
         self.psi = Psi(shapes, W.shape[1], hidden)
         self.theta = Theta(W.shape[1], logits.shape[1])

@@ -33,7 +33,7 @@ class ClassifierBrain(TrainingBrain):
         frozen = self.hparams.freeze_embedding  # then the batch holds embeddings already
         if stage == sb.Stage.TRAIN and self.hparams.augment is not None and not frozen:
             wav, _ = self.hparams.augment(wav)
-        features = wav if frozen else self.modules.domain.hear(wav)
+        features = wav if frozen else self.modules.domain.features(wav)
         if stage == sb.Stage.TRAIN:
             # Of spectrograms [B, T, F], not of waveforms.
             if self.hparams.spec_augment is not None and features.dim() == 3:

@@ -5,6 +5,7 @@ import torch
 
 from lmac.brains.training import TrainingBrain
 from lmac.checkpoints import DECODER_FILE
+from lmac.domain import Phase
 from metrics import Outcome, compute
 
 
@@ -33,13 +34,14 @@ class DecoderBrain(TrainingBrain):
             wav, clean = self.hparams.augment(wav)
         domain = self.explained.domain
         with torch.no_grad():
-            X, _ = domain.analyse(wav)
+            X, phase = domain.analyse(wav)
             clean_X = X if clean is wav else domain.analyse(clean)[0]
-            logits, representations = self.explained(X)
+            logits, representations = self.explained(X, phase)
             target = logits.argmax(1)
         mask = self.modules.decoder(representations, X, target, domain).sigmoid()
         # Both parts in one pass of the classifier.
-        both = self.explained.logits(torch.cat([mask * X, (1 - mask) * X]))
+        parts = torch.cat([mask * X, (1 - mask) * X])
+        both = self.explained.logits(parts, Phase.cat([phase, phase]))
         return logits, *both.float().chunk(2), target, mask.float(), X, clean_X
 
     def compute_objectives(self, predictions, batch, stage):

@@ -18,18 +18,16 @@ def load_start(model, checkpoint, frozen):
 
     Arguments
     ---------
-    model : nn.Module
-        With a method ``load_pretrained``, it loads its published weights.
+    model : EmbeddingModel
+        Without ``checkpoint`` it loads its published weights, if it has any.
     checkpoint : path or None
-        Otherwise ``embedding_model.ckpt`` of this folder, if one is given.
+        Folder with ``embedding_model.ckpt``.
     frozen : bool
         Whether only the head will be trained; ValueError when there are no weights then.
     """
     if checkpoint is not None:
         load_weights(model, Path(checkpoint) / CHECKPOINT_FILES["embedding_model"], "embedding")
-    elif hasattr(model, "load_pretrained"):
-        model.load_pretrained()
-    elif frozen:
+    elif not model.load_pretrained() and frozen:
         raise ValueError(
             "freeze_embedding: this embedding model comes without weights: add "
             "--classifier_checkpoint=…, a folder with its embedding_model.ckpt."
@@ -67,7 +65,7 @@ def _embedded(split, dataset, model, domain, cache_folder, batch_size, weights):
     device = next(model.parameters()).device
     key = hashlib.sha256(f"{weights} {ids}".encode())
     for i in (0, -1):  # what is read: waveforms and front end
-        key.update(domain.hear(dataset[i]["sig"][None].to(device)).cpu().numpy().tobytes())
+        key.update(domain.features(dataset[i]["sig"][None].to(device)).cpu().numpy().tobytes())
     path = None
     if cache_folder is not None:
         path = Path(cache_folder) / f"embeddings-{key.hexdigest()[:16]}.pt"
@@ -76,7 +74,7 @@ def _embedded(split, dataset, model, domain, cache_folder, batch_size, weights):
     else:
         found = []
         for batch in tqdm(DataLoader(dataset, batch_size), desc=f"embeddings of {split}"):
-            embedding = model(domain.hear(batch["sig"].to(device)))[0]
+            embedding = model(domain.features(batch["sig"].to(device)))[0]
             found.append((embedding[:, 0].float().cpu(), batch["class"]))
         embeddings, classes = (torch.cat(part) for part in zip(*found, strict=True))
         if path is not None:

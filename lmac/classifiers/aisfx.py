@@ -14,6 +14,7 @@ import torch
 import torchaudio
 from torch import nn
 
+from lmac.classifiers.base import EmbeddingModel
 from lmac.front_end import FrontEnd
 
 INSTALL = "pip install --no-deps aisfx==0.1.2"
@@ -76,7 +77,7 @@ class AisfxBlock(nn.Module):
         return self.pool(self.relu2(self.bn2(self.conv2(x))))
 
 
-class Aisfx(nn.Module):
+class Aisfx(EmbeddingModel):
     """Embedding model with the parameter names of ``aisfx.models.cnn2d.EmbeddingNet``.
 
     Arguments
@@ -113,6 +114,7 @@ class Aisfx(nn.Module):
     def load_pretrained(self):
         """Load the weights of the installed package; ValueError with the command without it."""
         self.load_state_dict(pretrained_weights(checkpoint_path()))
+        return True
 
 
 def checkpoint_path():

@@ -18,25 +18,75 @@ class LinearHead(nn.Linear):
         super().__init__(input_size, out_neurons)
 
 
+class EmbeddingModel(nn.Module):
+    """Base class of embedding models: what the rest of the project asks of one, with defaults.
+
+    ``forward`` takes what ``reads`` says, features [B, T, F] or waveforms [B, L], to (embedding
+    [B, 1, D], representations): a list of maps [B, C, T', F'], finest first, with sizes of 1 for
+    axes that they do not have. A subclass sets what differs from the defaults, on the class or
+    on the object.
+
+    Attributes
+    ----------
+    reads : str
+        ``"mel"``, ``"stft"`` (of the front end in the YAML) or ``"waveform"``; no default.
+    min_frames : int
+        The least number of frames T that it takes.
+    sample_rate : int or None
+        Hz, of waveforms; None for that of the front end.
+    input_length : int or None
+        Samples at that rate, for a model that takes one length only.
+    pad : bool
+        Whether waveforms are zero-padded to ``input_length`` for it; False if it does so itself.
+    complete : bool
+        It came with its weights, and its embedding is the logits: nothing is loaded.
+    labels : list of str or None
+        Class names in the order of the logits, of a complete model that knows them.
+    frequency_axis : str or None
+        What F' of its maps counts, ``"mel"`` or ``"linear"``, from 0 Hz to half the sample rate.
+        None: that of the features it reads. A model that reads waveforms and whose maps have such
+        an axis has to say it for GradCAM, which would not know where on X to put them.
+    """
+
+    reads = None
+    min_frames = 1
+    sample_rate = None
+    input_length = None
+    pad = True
+    complete = False
+    labels = None
+    frequency_axis = None
+
+    def load_pretrained(self):
+        """Load published weights where the model has any; whether it has."""
+        return False
+
+
+def require_embedding_model(model):
+    """``model``; ValueError when it is no :class:`EmbeddingModel`."""
+    if isinstance(model, EmbeddingModel):
+        return model
+    raise ValueError(
+        f"embedding_model is a {type(model).__name__}: derive it from "
+        "lmac.classifiers.EmbeddingModel, which lists what it has to say of itself (reads, …), or "
+        "put a network that answers with logits into lmac.classifiers.Network."
+    )
+
+
 class AudioClassifier(nn.Module):
     """An embedding model and a head.
 
     Arguments
     ---------
-    embedding_model : nn.Module
-        Features [B, T, F] to (embedding [B, 1, D], representations): a list of maps
-        [B, C, T', F'], finest first. Its attribute ``reads`` names its features, its optional
-        ``min_frames`` is the least T that it takes. One that reads waveforms [B, L] may say its
-        ``sample_rate`` and, if it takes one length only, that ``input_length``, and ``pad`` False
-        if it pads shorter input by itself. One that is ``complete`` came with its weights, and
-        its embedding is the logits.
+    embedding_model : EmbeddingModel
+        ValueError for another module.
     classifier : nn.Module
         Embedding [B, 1, D] to outputs [B, 1, K].
     """
 
     def __init__(self, embedding_model, classifier):
         super().__init__()
-        self.embedding_model = embedding_model
+        self.embedding_model = require_embedding_model(embedding_model)
         self.classifier = classifier
         # On CPUs a third faster, forward and backward; the values are the same.
         self.to(memory_format=torch.channels_last)
@@ -49,7 +99,7 @@ class AudioClassifier(nn.Module):
     @property
     def min_frames(self):
         """The least number of frames T that the embedding model takes."""
-        return getattr(self.embedding_model, "min_frames", 1)
+        return self.embedding_model.min_frames
 
     def forward(self, features):
         """Features [B, T, F] to (logits [B, K], representations)."""
@@ -105,7 +155,7 @@ def load_classifier(classifier, folder):
 
     A classifier that came with its weights is left as it is.
     """
-    if getattr(classifier.embedding_model, "complete", False):
+    if classifier.embedding_model.complete:
         return classifier
     if folder is None:
         raise ValueError(

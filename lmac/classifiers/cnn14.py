@@ -8,6 +8,8 @@ ReLU in functional calls, and compute plain gradients.
 
 from torch import nn
 
+from lmac.classifiers.base import EmbeddingModel
+
 _NORMS = {
     "bn": nn.BatchNorm2d,
     "in": lambda n: nn.InstanceNorm2d(n, affine=True, track_running_stats=True),
@@ -40,7 +42,7 @@ class ConvBlock(nn.Module):
         return self.pool(x)
 
 
-class Cnn14(nn.Module):
+class Cnn14(EmbeddingModel):
     """CNN14 embedding model.
 
     Arguments

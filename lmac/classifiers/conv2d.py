@@ -6,6 +6,8 @@ unchanged; every ReLU is a module of its own, for hook-based methods.
 
 from torch import nn
 
+from lmac.classifiers.base import EmbeddingModel
+
 
 class ResBlock(nn.Module):
     """Residual block: [B, dim, T, F] to the same shape."""
@@ -24,7 +26,7 @@ class ResBlock(nn.Module):
         return x + self.block(x)
 
 
-class Conv2dEncoder(nn.Module):
+class Conv2dEncoder(EmbeddingModel):
     """Four strided convolutions and a residual block; the embedding is the global mean.
 
     Arguments

@@ -56,6 +56,8 @@ class HuggingFaceClassifier(Network):
             layers=transformer_layers(network, kind) if layers is None else layers,
             complete=True,
             labels=[names[i] for i in range(len(names))],
+            # Patches of AST's mel bands; the others have no frequency axis.
+            frequency_axis="mel" if kind == "ASTFeatureExtractor" else None,
         )
         if kind == "ASTFeatureExtractor":
             self.tap.grid = front_end.grid(model.config)

@@ -1,13 +1,12 @@
 """Any network that maps its input to logits, as a classifier of this project."""
 
 import torch
-from torch import nn
 
-from lmac.classifiers.base import load_weights
+from lmac.classifiers.base import EmbeddingModel, load_weights
 from lmac.classifiers.layers import LayerTap
 
 
-class Network(nn.Module):
+class Network(EmbeddingModel):
     """A whole classifier, with representations from its named layers.
 
     Its answer is the logits, in the place of an embedding; the head in the YAML is
@@ -34,11 +33,15 @@ class Network(nn.Module):
     labels : list of str, optional
         Class names in the order of the logits; otherwise those of the data set or of
         ``label_encoder.txt`` in ``classifier_checkpoint``.
+    frequency_axis : str, optional
+        What F counts in those layers, ``"mel"`` or ``"linear"``: of a network that reads waveforms
+        and computes a spectrogram inside, from 0 Hz to half its sample rate. GradCAM needs it;
+        decoders do not.
     """
 
     def __init__(
         self, network, reads="waveform", sample_rate=None, input_length=None, layers=(),
-        weights=None, complete=False, labels=None,
+        weights=None, complete=False, labels=None, frequency_axis=None,
     ):  # fmt: skip
         super().__init__()
         self.network = network
@@ -47,6 +50,7 @@ class Network(nn.Module):
         self.input_length = input_length
         self.tap = LayerTap(network, layers)
         self.labels = list(labels) if labels else None
+        self.frequency_axis = frequency_axis
         self.complete = complete or weights is not None
         if weights is not None:
             load_weights(network, weights, "network")

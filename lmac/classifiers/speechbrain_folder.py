@@ -24,11 +24,14 @@ class SpeechBrainClassifier(Network):
         ``embedding_model`` or ``classifier``.
     sample_rate : int, optional
         Hz; by default what ``hyperparams.yaml`` says, or 16000.
+    frequency_axis : str
+        Of layers with one (:class:`Network`). Most of these models compute mel bands (``Fbank``);
+        ``"linear"`` for one on the STFT.
 
     Raises ValueError when it is no ``EncoderClassifier``.
     """
 
-    def __init__(self, source, layers=(), sample_rate=None):
+    def __init__(self, source, layers=(), sample_rate=None, frequency_axis="mel"):
         # Its own files are read in place; where they come from the hub, links are made here.
         with tempfile.TemporaryDirectory() as savedir:
             local = Path(source).is_dir()
@@ -58,6 +61,7 @@ class SpeechBrainClassifier(Network):
             layers=layers,
             complete=True,
             labels=[str(names[i]) for i in sorted(names)],
+            frequency_axis=frequency_axis,
         )
 
 

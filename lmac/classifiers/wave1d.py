@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from lmac.classifiers.base import EmbeddingModel
+
 
 class WaveBlock(nn.Sequential):
     """Convolution over time, batch norm and ReLU: [B, n_in, T] to [B, n_out, T / stride]."""
@@ -14,7 +16,7 @@ class WaveBlock(nn.Sequential):
         )
 
 
-class Wave1d(nn.Module):
+class Wave1d(EmbeddingModel):
     """Embedding model on waveforms: learned filters, then blocks that halve or quarter the rate.
 
     Arguments

@@ -140,8 +140,8 @@ def test_silence_gives_numbers_everywhere(domain):
     wav = torch.stack([torch.zeros(RATE), 0.1 * torch.randn(RATE), torch.zeros(RATE)])
     for batch in (wav, torch.zeros(2, RATE)):
         for augment in (None, WaveformAugment(mixer=ClipMixer(probability=1))):
-            X, spectrum = explained.domain.analyse(augment(batch)[0] if augment else batch)
-            decoder = TopDownDecoder(*explained.dry_pass(), hidden=4)
+            X, phase = explained.domain.analyse(augment(batch)[0] if augment else batch)
+            decoder = TopDownDecoder(*explained.output_sizes(), hidden=4)
             logits, representations = explained(X)
             target = logits.argmax(1)
             mask = decoder(representations, X, target, explained.domain).sigmoid()
@@ -153,7 +153,7 @@ def test_silence_gives_numbers_everywhere(domain):
             probs = [explained.probabilities(m * X) for m in (1, mask, 1 - mask)]
             numbers |= compute(Outcome(*probs, target, mask.detach()))
             if domain == "stft":
-                numbers["audio"] = explained.domain.synthesise(mask * X, spectrum, RATE)
+                numbers["audio"] = explained.domain.synthesise(mask * X, phase)
             assert {k for k, v in numbers.items() if not torch.isfinite(v).all()} == set()
             for method in (Saliency, GradCAM):
                 found = method(explained).explain(X, target)

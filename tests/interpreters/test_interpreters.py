@@ -29,7 +29,7 @@ def small_decoder(channels, n_classes):
 
 
 def lmac(explained, folder):
-    decoder = small_decoder(*explained.dry_pass())
+    decoder = small_decoder(*explained.output_sizes())
     torch.save(decoder.state_dict(), folder / "decoder.ckpt")
     return LMAC(explained, small_decoder, folder)
 
@@ -274,7 +274,7 @@ def test_the_oracle_leaves_the_clean_target():
     noise[:, :4000] = 0
     X, _ = domain.analyse(clean + noise)
     clean_X, _ = domain.analyse(clean)
-    mask = Oracle(explained).explain(X, None, clean_X)
+    mask = Oracle(explained).explain(X, None, clean_X=clean_X)
     assert mask.min() >= 0 and mask.max() <= 1
     assert (mask[:, :20] > 0.999).all()  # nothing but the target there
     torch.testing.assert_close(mask * X, torch.minimum(clean_X, X), rtol=1e-4, atol=1e-5)

@@ -42,7 +42,7 @@ def small_decoder(channels, n_classes):
 def explainer(tmp_path):
     explained = make_explained()
     torch.manual_seed(3)
-    decoder = small_decoder(*explained.dry_pass())
+    decoder = small_decoder(*explained.output_sizes())
     for embedding in decoder.classes:
         embedding.weight.data.mul_(5)  # a mask that listens to the class, as a trained one does
     decoder.head.weight.data.mul_(20)
@@ -66,11 +66,11 @@ def recording(seconds, seed=0):
 def by_hand(explainer, wav, method, number=None):
     """A single window with nothing of the explainer but its parts."""
     explained = explainer.explained
-    X, spectrum = explained.domain.analyse(wav[None])
+    X, phase = explained.domain.analyse(wav[None])
     probs = explained.logits(X).double().softmax(1)
     target = probs.argmax(1) if number is None else torch.tensor([number])
     mask = explainer.available[method](explained).explain(X, target)
-    audio = torch.expm1(mask * X) * torch.exp(1j * spectrum.angle())
+    audio = torch.expm1(mask * X) * torch.exp(1j * phase.spectrum.angle())
     p_in, p_out = (explained.logits(m * X).double().softmax(1) for m in (mask, 1 - mask))
     return {
         "mask": mask[0],

@@ -9,9 +9,30 @@ from speechbrain.lobes.models import Cnn14 as sb_cnn14
 from speechbrain.lobes.models.ECAPA_TDNN import Classifier as CosineHead
 from torch import nn
 
-from lmac.checkpoints import class_names
-from lmac.classifiers import AudioClassifier, Cnn14, Conv2dEncoder, LinearHead, load_weights
+from lmac.checkpoints import class_names, classifier_domain
+from lmac.classifiers import (
+    AudioClassifier,
+    Cnn14,
+    Conv2dEncoder,
+    EmbeddingModel,
+    LinearHead,
+    Wave1d,
+    load_weights,
+)
+from lmac.classifiers.aisfx import Aisfx
 from lmac.classifiers.base import load_classifier
+from lmac.domain import FrontEnd
+
+DEFAULTS = {
+    "reads": None,
+    "min_frames": 1,
+    "sample_rate": None,
+    "input_length": None,
+    "pad": True,
+    "complete": False,
+    "labels": None,
+    "frequency_axis": None,
+}
 
 
 def randomise_statistics(module):
@@ -164,3 +185,29 @@ def test_class_names_in_the_order_of_the_outputs(tmp_path):
     assert class_names(tmp_path, data_set) == ["dog", "cat"]
     with pytest.raises(ValueError, match="different classes .cow, dog.: is this the classifier"):
         class_names(tmp_path, ["cat", "cow"])
+
+
+def test_what_a_classifier_says_of_itself_has_defaults():
+    class Own(EmbeddingModel):
+        reads = "stft"
+
+    model = AudioClassifier(Own(), nn.Identity()).embedding_model
+    said = {name: getattr(model, name) for name in DEFAULTS}
+    assert said == {**DEFAULTS, "reads": "stft"}
+    assert model.load_pretrained() is False
+    documented = EmbeddingModel.__doc__
+    assert all(f"\n    {name} : " in documented for name in DEFAULTS)
+    for own in (Cnn14(width=2), Conv2dEncoder(dim=2), Wave1d(width=2), Aisfx(width=2)):
+        assert isinstance(own, EmbeddingModel) and own.reads in ("mel", "stft", "waveform")
+
+
+def test_a_module_that_says_nothing_of_itself_is_refused():
+    class Plain(nn.Linear):
+        reads = "mel"
+
+    for make in (
+        lambda model: AudioClassifier(model, nn.Identity()),
+        lambda model: classifier_domain({"embedding_model": model, "front_end": FrontEnd()}),
+    ):
+        with pytest.raises(ValueError, match="is a Plain: derive it from lmac.classifiers.Embed"):
+            make(Plain(2, 2))

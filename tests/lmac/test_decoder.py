@@ -20,7 +20,7 @@ def inputs(explained, n_samples, batch=2):
 def test_a_mask_for_every_frame_and_bin(kind, domain, n_samples):
     explained = make_explained(kind, domain)
     X, representations, target = inputs(explained, n_samples)
-    decoder = TopDownDecoder(*explained.dry_pass(), hidden=8, detail=4).eval()
+    decoder = TopDownDecoder(*explained.output_sizes(), hidden=8, detail=4).eval()
     logits = decoder(representations, X, target, explained.domain)
     assert logits.shape == X.shape
     assert logits.isfinite().all()
@@ -30,7 +30,7 @@ def test_every_cell_depends_on_the_representations():
     """No frame or bin is left uncovered, the last ones least of all."""
     explained = make_explained()
     X, representations, target = inputs(explained, 16185, batch=1)
-    decoder = TopDownDecoder(*explained.dry_pass(), hidden=8, detail=4).eval()
+    decoder = TopDownDecoder(*explained.output_sizes(), hidden=8, detail=4).eval()
     one = decoder(representations, X, target, explained.domain)
     two = decoder([2 * r + 1 for r in representations], X, target, explained.domain)
     assert ((one - two).abs() > 0).all()
@@ -39,7 +39,7 @@ def test_every_cell_depends_on_the_representations():
 def test_a_fresh_mask_is_undecided():
     explained = make_explained()
     X, representations, target = inputs(explained, 16000)
-    mask = TopDownDecoder(*explained.dry_pass())(
+    mask = TopDownDecoder(*explained.output_sizes())(
         representations, X, target, explained.domain
     ).sigmoid()
     assert 0.3 < mask.mean() < 0.7
@@ -48,7 +48,7 @@ def test_a_fresh_mask_is_undecided():
 def test_gradients_reach_every_decoder_parameter_and_no_classifier_parameter():
     explained = make_explained()
     X, representations, target = inputs(explained, 16000)
-    decoder = TopDownDecoder(*explained.dry_pass(), hidden=8, detail=4, conditioned=True)
+    decoder = TopDownDecoder(*explained.output_sizes(), hidden=8, detail=4, conditioned=True)
     mask = decoder(representations, X, target, explained.domain).sigmoid()
     explained.logits(mask * X).logsumexp(1).sum().backward()
     for name, parameter in decoder.named_parameters():
@@ -64,7 +64,7 @@ def test_gradients_reach_every_decoder_parameter_and_no_classifier_parameter():
 def test_the_mask_depends_on_the_class_only_when_told(conditioned):
     explained = make_explained()
     X, representations, target = inputs(explained, 16000)
-    decoder = TopDownDecoder(*explained.dry_pass(), conditioned=conditioned).eval()
+    decoder = TopDownDecoder(*explained.output_sizes(), conditioned=conditioned).eval()
     one, two = (
         decoder(representations, X, torch.full_like(target, c), explained.domain) for c in (0, 1)
     )
@@ -75,7 +75,7 @@ def test_detail_follows_what_stands_out_in_a_band():
     """With a positive contrast alone, the louder of two bins of one band is kept more."""
     explained = make_explained()
     X, representations, target = inputs(explained, 16000)
-    decoder = TopDownDecoder(*explained.dry_pass()).eval()
+    decoder = TopDownDecoder(*explained.output_sizes()).eval()
     with torch.no_grad():
         decoder.head.weight.zero_()
         decoder.head.bias.copy_(torch.tensor([0.0, 1.0]))
@@ -101,7 +101,7 @@ def test_the_published_decoder_is_speechbrain_s():
     X, representations, target = inputs(explained, 201 * 186 - 186)
     assert X.shape[1] == 201
     theirs = CNN14PSI_stft(128, 1)
-    ours = PSIDecoder(*explained.dry_pass(), domain="stft")
+    ours = PSIDecoder(*explained.output_sizes(), domain="stft")
     ours.load_state_dict(theirs.state_dict())
     assert set(ours.state_dict()) == set(theirs.state_dict())
     expected = theirs(representations[:-5:-1]).squeeze(1)
@@ -113,7 +113,7 @@ def test_the_published_decoder_is_speechbrain_s():
 
 def test_the_published_decoder_names_what_it_cannot_do():
     explained = make_explained()
-    decoder = PSIDecoder(*explained.dry_pass())
+    decoder = PSIDecoder(*explained.output_sizes())
     refused = 0
     for frames in range(190, 222):
         X, representations, target = inputs(explained, (frames - 1) * 186, batch=1)

@@ -151,19 +151,19 @@ def test_methods_that_cannot_say_so_by_name(wav):
     with pytest.raises(ValueError, match="Guided GradCAM changes the gradient of nn.ReLU"):
         GuidedGradCAM(explained_tokens())
     with pytest.raises(ValueError, match="TopDownDecoder reads .*encoder.yaml"):
-        TopDownDecoder(*explained_tokens([]).dry_pass())
+        TopDownDecoder(*explained_tokens([]).output_sizes())
 
 
 @pytest.mark.parametrize("layers", [LAYERS, []])
 def test_a_decoder_for_any_layers_or_none(layers, wav):
     explained = explained_tokens(layers)
-    X, _ = explained.domain.analyse(wav)
-    _, representations = explained(X)
+    X, phase = explained.domain.analyse(wav)
+    _, representations = explained(X, phase)
     make = TopDownDecoder if layers else EncoderDecoder
-    decoder = make(*explained.dry_pass(), hidden=8, detail=4)
+    decoder = make(*explained.output_sizes(), hidden=8, detail=4)
     mask = decoder(representations, X, None, explained.domain).sigmoid()
     assert mask.shape == X.shape and mask.std() > 0
-    explained.logits(mask * X).sum().backward()
+    explained.logits(mask * X, phase).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in decoder.parameters())
     assert sum(float(p.grad.abs().sum()) for p in decoder.parameters()) > 0
 

@@ -10,8 +10,11 @@ from interpreters.base import Interpreter
 from interpreters.constant import AllOnes, Random
 from interpreters.gradcam import GradCAM
 from interpreters.guided import GuidedGradCAM
+from interpreters.integrated_gradients import IntegratedGradients
 from interpreters.lmac import LMAC
 from interpreters.saliency import Saliency
+from interpreters.shap import SHAP
+from interpreters.smoothgrad import SmoothGrad
 from lmac.checkpoints import weights_digest
 from lmac.decoder import TopDownDecoder
 from lmac.results import randomisation
@@ -23,28 +26,27 @@ from metrics.ranks import RANK_CORRELATION
 def batches(explained):
     generator = torch.Generator().manual_seed(3)
     wavs = [0.3 * torch.randn(n, 8000, generator=generator) for n in (3, 2)]
-    X = [explained.domain.analyse(wav)[0] for wav in wavs]
-    return [(x, x) for x in X]
+    return [(X, phase, X) for X, phase in map(explained.domain.analyse, wavs)]
 
 
 @pytest.fixture
 def other(explained, batches):
-    return randomised(explained, [X for X, _ in batches], seed=5)
+    return randomised(explained, [batch[:2] for batch in batches], seed=5)
 
 
 def targets(explained, batches):
-    return [explained.probabilities(X).argmax(1) for X, _ in batches]
+    return [explained.probabilities(X).argmax(1) for X, _, _ in batches]
 
 
 def test_every_weight_is_new_and_the_original_untouched(explained, batches):
     before = {k: v.clone() for k, v in explained.state_dict().items()}
     random_state = torch.get_rng_state()
-    other = randomised(explained, [X for X, _ in batches], seed=5)
+    other = randomised(explained, [batch[:2] for batch in batches], seed=5)
     assert torch.equal(torch.get_rng_state(), random_state)
     for name, value in explained.state_dict().items():
         assert torch.equal(value, before[name]), name
-    again = randomised(explained, [X for X, _ in batches], seed=5)
-    another = randomised(explained, [X for X, _ in batches], seed=6)
+    again = randomised(explained, [batch[:2] for batch in batches], seed=5)
+    another = randomised(explained, [batch[:2] for batch in batches], seed=6)
     same, changed = 0, 0
     for name, value in other.classifier.named_parameters():
         old = dict(explained.classifier.named_parameters())[name]
@@ -61,8 +63,8 @@ def test_every_weight_is_new_and_the_original_untouched(explained, batches):
 
 def test_statistics_are_those_of_the_clips(explained, batches):
     """So normalised channels have mean 0 and variance 1, whatever the weights."""
-    X = batches[0][0]
-    other = randomised(explained, [X], seed=0)
+    X, phase, _ = batches[0]
+    other = randomised(explained, [(X, phase)], seed=0)
     model = other.classifier.embedding_model
     seen = {}
 
@@ -128,7 +130,7 @@ def test_both_explain_the_class_of_the_trained_classifier(explained, other, batc
 
 
 def test_a_trained_decoder_reads_the_random_representations(explained, other, batches, tmp_path):
-    decoder = TopDownDecoder(*explained.dry_pass(), hidden=8)
+    decoder = TopDownDecoder(*explained.output_sizes(), hidden=8)
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))
@@ -143,9 +145,11 @@ def test_a_trained_decoder_reads_the_random_representations(explained, other, ba
     assert value.isfinite().all() and (value < 0.999).all()
 
 
-@pytest.mark.parametrize("method", [Saliency, GuidedGradCAM, GradCAM])
+@pytest.mark.parametrize(
+    "method", [Saliency, GuidedGradCAM, GradCAM, SmoothGrad, SHAP, IntegratedGradients]
+)
 def test_a_twin_sees_the_other_classifier_in_every_part(method, explained, other, batches):
-    X, _ = batches[0]
+    X, _, _ = batches[0]
     target = explained.probabilities(X).argmax(1)
     one = method(explained)
     before = one.explain(X, target)

@@ -29,7 +29,7 @@ def hparams(tmp_path):
         "contaminant_folder": str(folder),
         "last_contaminants": None,
         "classifier_name": "CNN14",
-        "hearing": "direct",
+        "signal_path": "direct",
         "embedding_model": SimpleNamespace(reads="mel"),
     }
 
