@@ -29,7 +29,7 @@ class LMAC(Interpreter):
         path = decoder_file(checkpoint, key)
         super().__init__(explained, weights=hashlib.sha256(path.read_bytes()).hexdigest()[:12])
         self.decoder = load_decoder(build_decoder(decoder, explained), explained, path, key)
-        self.any_class = getattr(self.decoder, "classes", None) is not None
+        self.any_class = self.decoder.conditioned
         self.decoder.to(next(explained.buffers()).device).eval()
 
     @torch.no_grad()

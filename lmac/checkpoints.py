@@ -12,6 +12,7 @@ from lmac.classifiers.base import (
     read_labels,
     require_embedding_model,
 )
+from lmac.decoder import Decoder
 from lmac.domain import get_domain
 from lmac.explained import ExplainedClassifier
 
@@ -41,8 +42,17 @@ def classifier_domain(hparams, name="stft"):
 
 
 def build_decoder(factory, explained):
-    """The decoder that ``factory`` makes for the representations the classifier really has."""
-    return factory(*explained.output_sizes())
+    """The decoder that ``factory`` makes for the representations the classifier really has.
+
+    ValueError when that is no ``lmac.decoder.Decoder``.
+    """
+    decoder = factory(*explained.output_sizes())
+    if not isinstance(decoder, Decoder):
+        raise ValueError(
+            f"decoder makes a {type(decoder).__name__}: derive it from lmac.decoder.Decoder, whose "
+            "file says how a decoder is built and called."
+        )
+    return decoder
 
 
 def weights_file(checkpoint, name, key, script):

@@ -23,7 +23,17 @@ class ConvNorm(nn.Sequential):
         )
 
 
-class TopDownDecoder(nn.Module):
+class Decoder(nn.Module):
+    """Base class of decoders, which are built and called as this module's docstring says.
+
+    ``conditioned`` tells whether ``target`` changes the mask, so that other classes than the
+    classifier's decision can be asked for.
+    """
+
+    conditioned = False
+
+
+class TopDownDecoder(Decoder):
     """Our decoder: a feature pyramid, then a mask that follows the detail of X.
 
     Coarse to fine, each representation is projected to ``hidden`` channels, added to the
@@ -47,10 +57,10 @@ class TopDownDecoder(nn.Module):
     detail : int
         Channels at the classifier's resolution.
     conditioned : bool
-        Tell the decoder which class to explain. Off, as in the paper, for a decoder that is told
+        Give the decoder the class to explain. Off, as in the paper, for a decoder that knows it
         learns to carve that class out of any input: trained on the classifier's decisions alone,
         it scores higher on every metric, but turned most clips into a random class, too. Its
-        metrics then say little about what the classifier heard.
+        metrics then say little about what the classifier decided by.
     """
 
     def __init__(self, channels, n_classes, hidden=32, detail=12, conditioned=False):
@@ -65,6 +75,7 @@ class TopDownDecoder(nn.Module):
             nn.Sequential(nn.Conv2d(c, hidden, 1, bias=False), nn.BatchNorm2d(hidden))
             for c in channels
         )
+        self.conditioned = conditioned
         self.classes = None
         if conditioned:
             self.classes = nn.ModuleList(nn.Embedding(n_classes, hidden) for _ in channels)
@@ -102,11 +113,11 @@ class TopDownDecoder(nn.Module):
         return keep + contrast * (X - domain.spread(domain.gather(X)))
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(Decoder):
     """Our decoder behind a small encoder of the spectrogram, both trained together.
 
     For classifiers without spatial representations, which are not looked at. The mask is still
-    trained to explain the classifier's decisions, but it is told nothing of how they came about.
+    trained to explain the classifier's decisions, but it learns nothing of how they came about.
 
     Arguments
     ---------
@@ -129,6 +140,7 @@ class EncoderDecoder(nn.Module):
             nn.Sequential(ConvNorm(n_in, n_out), nn.AvgPool2d(2, ceil_mode=True))
             for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
         )
+        self.conditioned = conditioned
         self.decoder = TopDownDecoder(widths[1:], n_classes, hidden, detail, conditioned)
 
     @property
@@ -145,7 +157,7 @@ class EncoderDecoder(nn.Module):
         return self.decoder(levels, X, target, domain)
 
 
-class PSIDecoder(nn.Module):
+class PSIDecoder(Decoder):
     """The published decoder (SpeechBrain's ``CNN14PSI_stft`` and ``CNN14PSI``) for CNN14.
 
     Its state dict is SpeechBrain's. It reads the four coarsest representations; its output is
@@ -157,7 +169,7 @@ class PSIDecoder(nn.Module):
     channels : list of int
         Channels of the representations, finest first; the last must be CNN14's embedding.
     n_classes : int
-        Not used: this decoder is not told the class.
+        Not used: this decoder is not given the class.
     domain : str
         ``"stft"`` or ``"mel"``.
     """

@@ -17,7 +17,7 @@ from interpreters.saliency import Saliency
 from interpreters.shap import SHAP
 from interpreters.smoothgrad import SmoothGrad
 from lmac.config import merge
-from lmac.decoder import TopDownDecoder
+from lmac.decoder import Decoder, TopDownDecoder
 from lmac.results.scoring import get_interpreters
 from metrics import Outcome, compute
 
@@ -312,7 +312,9 @@ def test_a_trained_mask_needs_its_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="lmac_checkpoint is not set"):
         LMAC(explained, small_decoder, None)
     interpreter = lmac(explained, tmp_path)
-    assert not interpreter.any_class
+    assert not interpreter.any_class and isinstance(interpreter.decoder, Decoder)
+    with pytest.raises(ValueError, match="decoder makes a Identity: derive it from lmac.decoder.D"):
+        LMAC(explained, lambda channels, n_classes: torch.nn.Identity(), tmp_path)
     with pytest.raises(ValueError, match="another architecture"):
         LMAC(explained, TopDownDecoder, tmp_path)
     assert interpreter.description != lmac(make_explained(seed=4), tmp_path).description
