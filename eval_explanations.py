@@ -17,7 +17,7 @@ import speechbrain as sb
 from data_prep.dataset import prepare
 from data_prep.leaks import training_info
 from data_prep.scenarios import scenario_clips
-from lmac.checkpoints import class_names, explained_classifier, weights_digest
+from lmac.checkpoints import class_names, explained_classifier, trainings, weights_digest
 from lmac.config import load_experiment, run
 from lmac.listen.gallery import write_gallery
 from lmac.results.evaluation import EvaluationBrain, Rows
@@ -30,7 +30,7 @@ def main(argv):
     hparams, run_opts = load_experiment(argv, goes_on=False)
     manifest, labels = prepare(hparams)
     labels = class_names(hparams["classifier_checkpoint"], labels, hparams["embedding_model"])
-    scenario, dataset = scenario_clips(hparams, manifest, labels)
+    scenario, dataset = scenario_clips(hparams, manifest, labels, trainings(hparams))
 
     device = run_opts.device or sb.utils.distributed.infer_device()
     explained = explained_classifier(hparams).to(device)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from data_prep.scenarios import EXTERNAL
 from lmac.results.evaluation import CHECKS, HEARD, SI_SDR, TO_SOURCE
 from metrics import METRICS
 from metrics.summary import summarise
@@ -67,7 +68,7 @@ def caption(rows, hparams, classifier_info, device):
     )
     if hparams["scenario"] == "mixtures":
         folds += f", contaminants from fold {hparams['contaminant_folds']}"
-    elif hparams["scenario"] in ("id", "speech"):
+    elif hparams["scenario"] in EXTERNAL:
         folds += f", contaminants from {_recordings(hparams)}"
     trained = ", ".join(
         f"{k} {classifier_info[k]}"
