@@ -1,49 +1,98 @@
-"""Evaluation scenarios: seeded manifests of what is explained, and the audio they stand for.
+"""Evaluation scenarios: which target is explained with which contaminant, drawn from a seed.
 
 One row a clip: a target, optionally a contaminant, and the gains of their unit-energy signals.
-Rows are drawn once and kept beside the results, so that every method and every run is scored
-on the same audio.
+Rows are drawn once and kept beside the results with what they were drawn with (see
+``data_prep.scenario_record``), so that every method and every run is scored on the same audio.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import torch
-from speechbrain.dataio.dataset import DynamicItemDataset
 from tqdm import tqdm
 
-from data_prep.audio import AudioCache, fit_length, peak_normalise
+from data_prep.in_domain import refuse_other_noise
 from data_prep.leaks import warn_of_scenario_leaks
-from data_prep.manifest import (
-    DataError,
-    audio_duration,
-    read_table,
-    select_folds,
-    write_table,
-)
+from data_prep.manifest import DataError, audio_duration, listed, read_table, select_folds
+from data_prep.mixing import GAUSSIAN, scenario_dataset
 from data_prep.recordings import audio_files, refuse_training_noise
-
-COLUMNS = (
-    "ID",
-    "scenario",
-    "target",
-    "target_wav",
-    "label",
-    "contaminant",
-    "contaminant_wav",
-    "contaminant_label",
-    "gain_target",
-    "gain_contaminant",
-    "offset",
-    "short",
-)
-GAUSSIAN = "gaussian"
+from data_prep.scenario_record import COLUMNS, digest, refuse_other_settings, write_rows
 
 
-def _row(scenario, number, target, contaminant=None, gains=(1.0, 0.0), offset=0, short="pad"):
-    """A row; ``short`` says whether a short contaminant is zero-padded or looped."""
+@dataclass(frozen=True)
+class Scenario:
+    """``g1 s1 / |s1| + g2 s2 / |s2|`` of a target and what ``contaminants`` says.
+
+    ``contaminants`` are clips of other "folds", recordings of a "folder", "gaussian" noise or
+    None; each target has ``per_target`` different ones. ``short`` says whether one that is
+    shorter than the clip is zero-padded ("pad") or looped ("loop").
+    """
+
+    contaminants: str | None = None
+    per_target: int = 1
+    gains: tuple = (1.0, 0.0)
+    short: str = "pad"
+
+
+AMBIENT = Scenario("folder", gains=(1.0, 1.0), short="loop")  # 0 dB
+SCENARIOS = {
+    "plain": Scenario(),
+    "id": AMBIENT,  # for what was trained in this noise
+    "noise": AMBIENT,  # for what was not
+    "mixtures": Scenario("folds", 2, (0.8, 0.2)),  # the contaminant is 12 dB below
+    "white_noise": Scenario("gaussian", gains=(1.0, 0.5)),
+    "speech": Scenario("folder", 2, (0.8, 0.2)),
+}
+# These draw from a folder of recordings rather than from folds of the data set.
+EXTERNAL = tuple(name for name, kind in SCENARIOS.items() if kind.contaminants == "folder")
+
+
+def draw(scenario, targets, contaminants=None, seed=0, duration_s=5.0, sample_rate=16000):
+    """Rows (dictionaries with COLUMNS) of the scenario of this name.
+
+    Arguments
+    ---------
+    scenario : str
+        A key of SCENARIOS.
+    targets, contaminants : DataFrame
+        ``ID``, ``wav``, ``label`` and ``duration`` (s). Contaminants are of another class than
+        their target; one longer than ``duration_s`` is cropped at a random offset (in samples).
+        For white noise, ``offset`` is the seed of the noise.
+
+    Raises DataError when a target has too few contaminants.
+    """
+    kind = SCENARIOS[scenario]
+    generator = np.random.default_rng(seed)
+    targets = list(targets.itertuples(index=False))
+    if kind.contaminants is None:
+        return [_row(scenario, 0, target) for target in targets]
+    if kind.contaminants == "gaussian":
+        noise = SimpleNamespace(ID=GAUSSIAN, wav="", label="")
+        seeds = generator.integers(2**31, size=len(targets))
+        return [
+            _row(scenario, 0, target, noise, int(own))
+            for target, own in zip(targets, seeds, strict=True)
+        ]
+    rows = []
+    for target in targets:
+        others = contaminants[contaminants["label"] != target.label]
+        if len(others) < kind.per_target:
+            raise DataError(
+                f"{scenario}: {target.ID} needs {kind.per_target} contaminants of another class "
+                f"than {target.label!r}, found {len(others)}."
+            )
+        drawn = others.iloc[generator.choice(len(others), kind.per_target, replace=False)]
+        for number, contaminant in enumerate(drawn.itertuples(index=False)):
+            room = max(0, round((contaminant.duration - duration_s) * sample_rate))
+            offset = int(generator.integers(room + 1))
+            rows.append(_row(scenario, number, target, contaminant, offset))
+    return rows
+
+
+def _row(scenario, number, target, contaminant=None, offset=0):
+    kind = SCENARIOS[scenario]
     name, wav, label = "", "", ""
     if contaminant is not None:
         name, wav, label = contaminant.ID, contaminant.wav, contaminant.label
@@ -56,88 +105,18 @@ def _row(scenario, number, target, contaminant=None, gains=(1.0, 0.0), offset=0,
         "contaminant": name,
         "contaminant_wav": wav,
         "contaminant_label": label,
-        "gain_target": gains[0],
-        "gain_contaminant": gains[1],
+        "gain_target": kind.gains[0],
+        "gain_contaminant": kind.gains[1],
         "offset": offset,
-        "short": short,
+        "short": kind.short,
     }
-
-
-def plain(targets, contaminants=None, seed=0, duration_s=5.0, sample_rate=16000):
-    """The clips as they are."""
-    return [_row("plain", 0, target) for target in targets.itertuples(index=False)]
-
-
-def mixtures(
-    targets,
-    contaminants,
-    seed=0,
-    duration_s=5.0,
-    sample_rate=16000,
-    per_target=2,
-    gains=(0.8, 0.2),
-    scenario="mixtures",
-    short="pad",
-):
-    """OOD mixtures: each target with ``per_target`` different clips of other classes.
-
-    ``0.8 s1 / |s1| + 0.2 s2 / |s2|``: the contaminant is 12 dB below. A contaminant longer than
-    ``duration_s`` is cropped at a random offset (in samples).
-    """
-    generator = np.random.default_rng(seed)
-    rows = []
-    for target in targets.itertuples(index=False):
-        others = contaminants[contaminants["label"] != target.label]
-        if len(others) < per_target:
-            raise DataError(
-                f"mixtures: {target.ID} needs {per_target} contaminants of another class than "
-                f"{target.label!r}, found {len(others)}."
-            )
-        drawn = others.iloc[generator.choice(len(others), per_target, replace=False)]
-        for number, contaminant in enumerate(drawn.itertuples(index=False)):
-            room = max(0, round((contaminant.duration - duration_s) * sample_rate))
-            offset = int(generator.integers(room + 1))
-            rows.append(_row(scenario, number, target, contaminant, gains, offset, short))
-    return rows
-
-
-def speech(targets, contaminants, **options):
-    """OOD speech: as ``mixtures``, with utterances of a folder (LJSpeech's ``wavs``)."""
-    return mixtures(targets, contaminants, scenario="speech", **options)
-
-
-def noise(targets, contaminants, **options):
-    """In domain: the clip with ambient noise (WHAM!'s ``tt``) at 0 dB, as in training."""
-    options = {"per_target": 1, "gains": (1.0, 1.0), "short": "loop", **options}
-    return mixtures(targets, contaminants, scenario="id", **options)
-
-
-def white_noise(targets, contaminants=None, seed=0, duration_s=5.0, sample_rate=16000):
-    """OOD white noise: ``s / |s| + 0.5 n / |n|``; ``offset`` is the seed of n."""
-    gaussian = SimpleNamespace(ID=GAUSSIAN, wav="", label="")
-    seeds = np.random.default_rng(seed).integers(2**31, size=len(targets))
-    return [
-        _row("white_noise", 0, target, gaussian, (1.0, 0.5), int(own))
-        for target, own in zip(targets.itertuples(index=False), seeds, strict=True)
-    ]
-
-
-SCENARIOS = {
-    "plain": plain,
-    "id": noise,
-    "mixtures": mixtures,
-    "white_noise": white_noise,
-    "speech": speech,
-}
-# These draw from a folder of recordings rather than from folds of the data set.
-EXTERNAL = ("id", "speech")
 
 
 def folder_clips(folder, what="contaminant_folder", last=None):
     """All audio below ``folder`` as contaminants, sorted by path; the ``last`` ones if given.
 
-    Raises DataError for a folder that is missing or empty, and for files that are no audio; only
-    those that are kept are looked into.
+    Raises DataError for a folder that is missing or empty, for files that are no audio, and for
+    two that would have the same ID; only those that are kept are looked into.
     """
     files = audio_files(folder, what)
     if last is not None and not 0 < last:
@@ -163,134 +142,125 @@ def folder_clips(folder, what="contaminant_folder", last=None):
         raise DataError(
             f"{broken[0][1]}" + (f" So {len(broken) - 1} others: {more}." if more else "")
         )
-    return pd.DataFrame(rows)
+    clips = pd.DataFrame(rows)
+    same = clips[clips.duplicated("ID", keep=False)].sort_values("ID", kind="stable")
+    if len(same):
+        raise DataError(
+            f"{what}: {same['wav'].iloc[0]} and {same['wav'].iloc[1]} in {folder} would both be "
+            f"called {same['ID'].iloc[0]}: rename one, or take it away."
+        )
+    return clips
 
 
-def scenario_manifest(path, scenario, targets, contaminants, **options):
-    """The manifest at ``path``: read when it is there, else drawn and written.
+def scenario_manifest(
+    path,
+    scenario,
+    targets,
+    contaminants,
+    seed=0,
+    duration_s=5.0,
+    sample_rate=16000,
+    **further,
+):
+    """The manifest at ``path``: read when it is there, else drawn and written with its record.
 
-    Returns a DataFrame with COLUMNS. Raises DataError for an unknown scenario, or when the file
-    was drawn for another scenario or other clips than ``targets``.
+    Arguments
+    ---------
+    path : path
+    scenario, targets, contaminants, seed, duration_s, sample_rate
+        As of ``draw``.
+    **further
+        Other keys of ``scenario_record.RECORD`` to be recorded, such as ``target_folds``.
+
+    Returns
+    -------
+    DataFrame
+        With COLUMNS.
+
+    Raises
+    ------
+    DataError
+        For an unknown scenario, and for a file that was drawn for another scenario, for other
+        clips than ``targets``, or with other settings than these; it names the first.
     """
     path = Path(path)
     if scenario not in SCENARIOS:
         raise DataError(f"Unknown scenario {scenario!r}: expected one of {', '.join(SCENARIOS)}.")
+    kind = SCENARIOS[scenario]
+    record = {
+        "scenario": scenario,
+        "gains": list(kind.gains),
+        **further,
+        "seed": seed,
+        "per_target": kind.per_target,
+        "signal_length_s": float(duration_s),
+        "sample_rate": sample_rate,
+        "drawn_from": digest(contaminants) if kind.contaminants in ("folds", "folder") else None,
+    }
     if not path.exists():
-        write_table(SCENARIOS[scenario](targets, contaminants, **options), COLUMNS, path)
+        rows = draw(scenario, targets, contaminants, seed, duration_s, sample_rate)
+        write_rows(rows, record, path)
     table = read_table(path, COLUMNS)
     foreign = set(table["target"]) - set(targets["ID"])
     if set(table["scenario"]) != {scenario} or foreign:
         raise DataError(
             f"{path} was drawn for scenario {', '.join(sorted(set(table['scenario'])))}"
             + (f" and has clips that are no targets here ({sorted(foreign)[0]})" if foreign else "")
-            + ": give another --scenario_manifest, or delete it to draw a new one."
+            + f", asked for is {scenario}: give another --scenario_manifest or --output_folder, or "
+            "delete the file to draw a new one."
         )
+    refuse_other_settings(path, record)
     numbers = {"gain_target": float, "gain_contaminant": float, "offset": int}
-    return table.astype(numbers)
+    return table[list(COLUMNS)].astype(numbers)
 
 
-def mix(target, contaminant, gain_target, gain_contaminant):
-    """``g1 s1 / |s1| + g2 s2 / |s2|``, peak normalised, and the target's part in it.
+def scenario_clips(hparams, manifest, labels, trained):
+    """The manifest of an evaluation's scenario, and its data set.
 
     Arguments
     ---------
-    target : Tensor [L]
-    contaminant : Tensor [L] or None
-        None leaves the target alone, peak normalised.
+    hparams : dict
+        With the keys of ``hparams/evaluation.yaml``.
+    manifest : DataFrame
+    labels : list of str
+        Those of the data set.
+    trained : dict
+        What is evaluated: name of the setting, such as "lmac_checkpoint", to what its training
+        recorded; see ``data_prep.in_domain``.
 
-    Returns
-    -------
-    (mixture, clean) : Tensors [L]
-        Silent signals stay silent.
-    """
-    clean = gain_target * target / target.norm().clamp_min(1e-8)
-    mixture = clean
-    if contaminant is not None:
-        mixture = clean + gain_contaminant * contaminant / contaminant.norm().clamp_min(1e-8)
-    scale = mixture.abs().amax().clamp_min(1e-8)
-    return peak_normalise(mixture), clean / scale
-
-
-def scenario_dataset(
-    rows,
-    data_folder,
-    labels,
-    n_samples,
-    cache_folder=None,
-    sample_rate=16000,
-    contaminant_folder=None,
-):
-    """Items with keys ``id``, ``target``, ``class``, ``sig`` and ``clean`` (float32 [n_samples]).
-
-    ``sig`` is what is explained, ``clean`` the target's part of it. Contaminants are in
-    ``contaminant_folder``, by default ``data_folder``.
-    """
-    cache = AudioCache(cache_folder, sample_rate)
-    number = {name: i for i, name in enumerate(labels)}
-    folder = Path(data_folder)
-    other_folder = Path(contaminant_folder or data_folder)
-
-    def contaminant_signal(name, wav, offset, short):
-        if name == GAUSSIAN:
-            return torch.randn(n_samples, generator=torch.Generator().manual_seed(offset))
-        if not wav:
-            return None
-        samples = cache(other_folder / wav)
-        if short == "loop" and len(samples) < n_samples:
-            return torch.from_numpy(np.resize(samples, n_samples))  # repeats its argument
-        return torch.from_numpy(fit_length(samples, n_samples, offset))
-
-    def render(target_wav, name, wav, gain_target, gain_contaminant, offset, short):
-        target = torch.from_numpy(fit_length(cache(folder / target_wav), n_samples))
-        contaminant = contaminant_signal(name, wav, offset, short)
-        yield from mix(target, contaminant, gain_target, gain_contaminant)
-
-    return DynamicItemDataset(
-        {row.ID: row._asdict() for row in rows.itertuples(index=False)},
-        dynamic_items=[
-            {
-                "func": render,
-                "takes": [
-                    "target_wav",
-                    "contaminant",
-                    "contaminant_wav",
-                    "gain_target",
-                    "gain_contaminant",
-                    "offset",
-                    "short",
-                ],
-                "provides": ["sig", "clean"],
-            },
-            {"func": number.__getitem__, "takes": "label", "provides": "class"},
-        ],
-        output_keys=["id", "target", "class", "sig", "clean"],
-    )
-
-
-def scenario_clips(hparams, manifest, labels):
-    """The manifest of an evaluation's scenario, and its data set.
-
-    Reads from ``hparams`` the keys of ``hparams/evaluation.yaml``; ``manifest`` and ``labels``
-    are those of the data set. Raises DataError as the functions above do.
+    Raises
+    ------
+    DataError
+        As the functions above do, and for noise that was trained in (WHAM!'s ``tr``); for
+        scenario ``id``, where something was not trained in noise of this collection at 0 dB.
     """
     duration_s, sample_rate = hparams["signal_length_s"], hparams["sample_rate"]
-    external = hparams["scenario"] in EXTERNAL
-    if external:
-        contaminants = folder_clips(
-            hparams["contaminant_folder"], last=hparams["last_contaminants"]
-        )
-        trained = [hparams[key] for key in hparams if key.endswith("_checkpoint")]
-        refuse_training_noise(hparams["contaminant_folder"], trained)
-    else:
-        contaminants = select_folds(manifest, hparams["contaminant_folds"], "contaminant_folds")
+    name = hparams["scenario"]
+    target_folds = listed(hparams["target_folds"])
+    further = {"dataset": hparams["dataset"], "target_folds": sorted(target_folds)}
+    contaminants, folder = None, None
+    if name in EXTERNAL:
+        folder, last = hparams["contaminant_folder"], hparams["last_contaminants"]
+        contaminants = folder_clips(folder, last=last)
+        refuse_training_noise(folder, trained)
+        if name == "id":
+            refuse_other_noise(folder, trained)
+        # The last two parts tell the collection; more would publish a private path.
+        further["contaminant_folder"] = "/".join(Path(folder).resolve().parts[-2:])
+        further["last_contaminants"] = last
+    elif name in SCENARIOS and SCENARIOS[name].contaminants == "folds":
+        folds = hparams["contaminant_folds"]
+        contaminants = select_folds(manifest, folds, "contaminant_folds")
+        further["contaminant_folds"] = sorted(listed(folds))
     scenario = scenario_manifest(
         hparams["scenario_manifest"],
-        hparams["scenario"],
-        select_folds(manifest, hparams["target_folds"], "target_folds"),
+        name,
+        select_folds(manifest, target_folds, "target_folds"),
         contaminants,
         seed=hparams["seed"],
         duration_s=duration_s,
         sample_rate=sample_rate,
+        **further,
     )
     warn_of_scenario_leaks(scenario, manifest, hparams)
     dataset = scenario_dataset(
@@ -300,6 +270,6 @@ def scenario_clips(hparams, manifest, labels):
         round(duration_s * sample_rate),
         hparams["cache_folder"],
         sample_rate,
-        hparams["contaminant_folder"] if external else None,
+        folder,
     )
     return scenario, dataset

@@ -99,6 +99,15 @@ def load_decoder(decoder, explained, path, key):
     return decoder
 
 
+def trainings(hparams):
+    """What is recorded of the weights that an evaluation names: setting to ``info.json``.
+
+    Settings that are None are left out, {} stands for weights without ``info.json``.
+    """
+    named = {key: value for key, value in hparams.items() if key.endswith("_checkpoint")}
+    return {key: training_info(value) for key, value in named.items() if value}
+
+
 def weights_digest(module):
     """Twelve hexadecimal digits that identify the weights of ``module``."""
     digest = hashlib.sha256()

@@ -74,11 +74,14 @@ def collect(path, overrides, domains, methods):
         raise ValueError(
             f"No evaluation in {' or '.join(folders)}: run this without --collect_only."
         )
+    published = read_published(of_domain["published_cells"], of_domain["published_table"])
+    if of_domain["published_table"] is None:
+        published = published.iloc[:0]  # nothing published compares with this table
     text = write_table(
         of_domain["table_folder"],
         of_domain["title"],
         evaluations,
-        read_published(of_domain["published_cells"], of_domain["published_table"]),
+        published,
         of_domain["published_label"],
         missing,
     )

@@ -7,7 +7,8 @@ import soundfile
 import torch
 
 from data_prep.manifest import DataError
-from data_prep.scenarios import folder_clips, mix, scenario_dataset, scenario_manifest
+from data_prep.mixing import mix, scenario_dataset
+from data_prep.scenarios import folder_clips, scenario_manifest
 
 
 @pytest.fixture
@@ -62,7 +63,9 @@ def test_a_manifest_is_drawn_once_from_its_seed(clips):
     one, again, other = draw("1.csv", 3), draw("2.csv", 3), draw("3.csv", 4)
     pd.testing.assert_frame_equal(one, again)
     assert not one["contaminant"].equals(other["contaminant"])
-    pd.testing.assert_frame_equal(draw("1.csv", 4), one)  # kept, whatever the seed now
+    pd.testing.assert_frame_equal(draw("1.csv", 3), one)  # kept
+    (folder / "1.csv").write_text((folder / "1.csv").read_text().replace("c6", "c9"))
+    assert not draw("1.csv", 3).equals(one)  # read, not drawn again
 
 
 def test_a_foreign_manifest_is_refused(clips):
@@ -73,7 +76,7 @@ def test_a_foreign_manifest_is_refused(clips):
     with pytest.raises(DataError, match="has clips that are no targets here"):
         scenario_manifest(folder / "s.csv", "plain", targets[:3], contaminants)
     with pytest.raises(
-        DataError, match="Unknown scenario 'rain': expected one of plain, id, mixtures"
+        DataError, match="Unknown scenario 'rain': expected one of plain, id, noise, mixt"
     ):
         scenario_manifest(folder / "t.csv", "rain", targets, contaminants)
 
@@ -119,6 +122,8 @@ def test_ambient_noise_at_0_db_loops_when_short(clips, tmp_path):
     contaminants = folder_clips(tmp_path / "tt")
     assert contaminants["ID"].tolist() == ["n"]
     rows = scenario_manifest(folder / "s.csv", "id", targets, contaminants)
+    same = scenario_manifest(folder / "t.csv", "noise", targets, contaminants)
+    pd.testing.assert_frame_equal(rows.drop(columns="scenario"), same.drop(columns="scenario"))
     assert len(rows) == len(targets)
     item = scenario_dataset(rows, folder, list("abcd"), 16000, contaminant_folder=tmp_path / "tt")[
         0
@@ -157,3 +162,13 @@ def test_a_contaminant_folder_that_will_not_do_is_named(tmp_path):
     (tmp_path / "bad.wav").write_text("no audio")
     with pytest.raises(DataError, match="contaminant_folder names .*bad.wav, which is not a read"):
         folder_clips(tmp_path)
+
+
+def test_a_contaminant_names_one_recording(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("a/b.wav", "a-b.wav", "c.wav"):
+        soundfile.write(tmp_path / name, np.ones(100), 16000)
+    with pytest.raises(DataError, match="a/b.wav and a-b.wav in .* would both be called a-b"):
+        folder_clips(tmp_path)
+    (tmp_path / "a" / "b.wav").unlink()
+    assert folder_clips(tmp_path)["ID"].tolist() == ["a-b", "c"]

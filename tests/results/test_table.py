@@ -191,6 +191,22 @@ def test_each_table_has_its_own_footnotes_and_published_rows(recipe, scenario, t
     assert {sum(span for _, span in row) for row in rows} == {columns}
 
 
+def test_noise_that_was_not_trained_in_has_no_published_rows(tmp_path):
+    for domain in ("stft", "mel"):
+        plant(tmp_path / "evaluation" / f"noise_{domain}", "noise", domain, ["IG"], clips=4)
+    texts = collect(tmp_path, "recipes/ESC10/table1_noise.yaml")
+    for text in texts.values():
+        assert LABEL not in text and "half of what their definitions" not in text
+    assert all(list(shown) == ["method", "IG"] for shown in markdown_tables(texts["md"]))
+    cells = pd.read_csv(tmp_path / "tables" / "table1_noise" / "table.csv")
+    assert cells["source"].eq("ours").all() and cells["scenario"].eq("noise").all()
+
+
+def test_null_leaves_published_rows_out_where_there_are_some(results):
+    texts = collect(results, RECIPE, "--published_table=null")
+    assert all(LABEL not in text for text in texts.values())
+
+
 def test_says_what_is_missing(results, capsys):
     folder = results / "evaluation" / "mixtures_stft"
     lines = (folder / "metrics.csv").read_text().splitlines(keepends=True)
