@@ -15,9 +15,8 @@ from pathlib import Path
 import speechbrain as sb
 
 from data_prep.dataset import prepare
-from data_prep.leaks import training_info
 from data_prep.scenarios import scenario_clips
-from lmac.checkpoints import class_names, explained_classifier, weights_digest
+from lmac.checkpoints import class_names, explained_classifier, training_infos, weights_digest
 from lmac.config import load_experiment, run
 from lmac.listen.gallery import write_gallery
 from lmac.results.evaluation import EvaluationBrain, Rows
@@ -30,7 +29,8 @@ def main(argv):
     hparams, run_opts = load_experiment(argv, goes_on=False)
     manifest, labels = prepare(hparams)
     labels = class_names(hparams["classifier_checkpoint"], labels, hparams["embedding_model"])
-    scenario, dataset = scenario_clips(hparams, manifest, labels)
+    trained = training_infos(hparams)
+    scenario, dataset = scenario_clips(hparams, manifest, labels, trained)
 
     device = run_opts.device or sb.utils.distributed.infer_device()
     explained = explained_classifier(hparams).to(device)
@@ -67,7 +67,7 @@ def main(argv):
         },
     )
     if sb.utils.distributed.if_main_process():
-        known = training_info(hparams["classifier_checkpoint"])
+        known = trained["classifier_checkpoint"]
         print(write_report(rows.table(hparams["interpreters"]), hparams, known, brain.device))
         print(f"Rows, table and manifest: {folder}")
         for path in sorted((folder / "samples").glob("*/L-MAC/*"))[:12]:

@@ -9,7 +9,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-import ruamel.yaml
 import torch
 
 from data_prep.manifest import DataError, require_folder
@@ -117,34 +116,28 @@ def _is_wham(folder):
     return splits > 1 or "wham" in folder.name.lower()
 
 
-def refuse_training_noise(folder, checkpoints, what="contaminant_folder"):
+def refuse_training_noise(folder, trained, what="contaminant_folder"):
     """DataError when ``folder`` shares recordings with what was trained with.
 
     Arguments
     ---------
     folder : path
         Of contaminants for evaluation.
-    checkpoints : iterable of (path or None)
-        Trained weights, or their folders. ``hyperparams.yaml`` beside the folder, where a
-        training leaves it, tells its ``noise_folder``.
+    trained : dict
+        Setting that names trained weights to what their training recorded: the noise is in
+        ``["augmentation"]["noise_path"]``, null or missing where there was none.
     what : str
         The key that named ``folder``.
     """
     _refuse_splits(folder, what, TRAINING_SPLITS, EVALUATION_SPLITS)
     folder = Path(folder).resolve()
-    for checkpoint in checkpoints:
-        if not checkpoint:
+    for key, info in trained.items():
+        noise = info.get("augmentation", {}).get("noise_path")
+        if noise is None:
             continue
-        weights = Path(checkpoint).resolve()
-        notes = (weights.parent if weights.is_file() else weights).parent / "hyperparams.yaml"
-        if not notes.is_file():
-            continue
-        noise = ruamel.yaml.YAML().load(notes.read_text(encoding="utf-8")).get("noise_folder")
-        trained = noise and Path(noise).resolve()
-        if trained and (
-            trained == folder or trained in folder.parents or folder in trained.parents
-        ):
+        noise = Path(noise).resolve()
+        if noise == folder or noise in folder.parents or folder in noise.parents:
             raise DataError(
-                f"{what}: {folder} shares recordings with {noise}, the noise that {checkpoint} "
-                "was trained with: give others, such as WHAM!'s tt."
+                f"{what}: {folder} shares recordings with {noise}, the noise that {key} was "
+                "trained with: give others, such as WHAM!'s tt."
             )

@@ -267,11 +267,12 @@ def scenario_dataset(
     )
 
 
-def scenario_clips(hparams, manifest, labels):
+def scenario_clips(hparams, manifest, labels, trained):
     """The manifest of an evaluation's scenario, and its data set.
 
     Reads from ``hparams`` the keys of ``hparams/evaluation.yaml``; ``manifest`` and ``labels``
-    are those of the data set. Raises DataError as the functions above do.
+    are those of the data set, ``trained`` has what the training of every checkpoint recorded, by
+    the setting that names it. Raises DataError as the functions above do.
     """
     duration_s, sample_rate = hparams["signal_length_s"], hparams["sample_rate"]
     external = hparams["scenario"] in EXTERNAL
@@ -279,7 +280,6 @@ def scenario_clips(hparams, manifest, labels):
         contaminants = folder_clips(
             hparams["contaminant_folder"], last=hparams["last_contaminants"]
         )
-        trained = [hparams[key] for key in hparams if key.endswith("_checkpoint")]
         refuse_training_noise(hparams["contaminant_folder"], trained)
     else:
         contaminants = select_folds(manifest, hparams["contaminant_folds"], "contaminant_folds")
@@ -292,7 +292,7 @@ def scenario_clips(hparams, manifest, labels):
         duration_s=duration_s,
         sample_rate=sample_rate,
     )
-    warn_of_scenario_leaks(scenario, manifest, hparams)
+    warn_of_scenario_leaks(scenario, manifest, trained, hparams["train_folds"])
     dataset = scenario_dataset(
         scenario,
         hparams["data_folder"],

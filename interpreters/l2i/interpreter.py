@@ -7,8 +7,8 @@ import torch
 from interpreters.base import Interpreter
 from interpreters.l2i.brain import L2I_FILE
 from interpreters.l2i.networks import L2INetwork
-from lmac.checkpoints import weights_file
-from lmac.classifiers.base import load_weights, read_weights
+from lmac.checkpoints import explained_facts, require_same_training, weights_file
+from lmac.weights import load_weights, read_weights
 
 EPSILON = 1e-12
 
@@ -100,7 +100,8 @@ class L2I(Interpreter):
 def load_network(path, explained):
     """The trained networks at ``path``, in eval mode.
 
-    ValueError when the file is none of L2I, or belongs to another classifier or front end.
+    ValueError when the file is none of L2I, or belongs to another classifier, signal path or front
+    end.
     """
     state = read_weights(path, "L2I network")
     if "W" not in state or "psi.smooth.1.weight" not in state:
@@ -122,4 +123,5 @@ def load_network(path, explained):
             f"l2i_checkpoint: {path} was trained on another classifier (or other weights of it) "
             "than classifier_checkpoint: train L2I again, or give that classifier."
         )
+    require_same_training(path, "l2i_checkpoint", explained_facts(explained))
     return network.to(next(explained.buffers()).device).eval()

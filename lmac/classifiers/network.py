@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from lmac.classifiers.base import load_weights
 from lmac.classifiers.layers import LayerTap
+from lmac.weights import load_weights
 
 
 class Network(nn.Module):

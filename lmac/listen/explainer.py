@@ -11,8 +11,7 @@ print(result.top_classes(), result.p, result.p_in, result.p_out)
 import torch
 
 from data_prep.audio import peak_normalise, read_audio
-from lmac.checkpoints import explained_classifier
-from lmac.classifiers.base import read_labels
+from lmac.checkpoints import explained_classifier, read_labels
 from lmac.config import load
 from lmac.listen.explanation import Explanation, Window
 from lmac.results.scoring import get_interpreters

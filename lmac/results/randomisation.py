@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from data_prep.dataset import prepare
 from data_prep.scenarios import scenario_clips
-from lmac.checkpoints import class_names, explained_classifier, weights_digest
+from lmac.checkpoints import class_names, explained_classifier, training_infos, weights_digest
 from lmac.config import load, parse, run
 from lmac.results.evaluation import in_order
 from lmac.results.scoring import get_interpreters
@@ -181,7 +181,7 @@ def main(argv):
     hparams, _ = load(path, overrides)
     manifest, labels = prepare(hparams)
     labels = class_names(hparams["classifier_checkpoint"], labels, hparams["embedding_model"])
-    scenario, dataset = scenario_clips(hparams, manifest, labels)
+    scenario, dataset = scenario_clips(hparams, manifest, labels, training_infos(hparams))
     n = hparams["randomisation_clips"]
     if not 1 <= n <= len(scenario):
         raise ValueError(f"randomisation_clips is {n}: expected 1 to {len(scenario)}.")

@@ -120,7 +120,7 @@ def test_training_is_refused_the_noise_of_evaluation(wham, part):
 @pytest.mark.parametrize("part", ["tr", "."])
 def test_evaluation_is_refused_the_noise_of_training(wham, part):
     with pytest.raises(DataError, match="contaminant_folder: .* for training only: give .*/cv or"):
-        refuse_training_noise(wham / part, [])
+        refuse_training_noise(wham / part, {})
 
 
 def test_what_is_allowed(wham, tmp_path):
@@ -132,8 +132,8 @@ def test_what_is_allowed(wham, tmp_path):
     wav = torch.randn(4, 16000)
     added = mixer(wav) - wav
     torch.testing.assert_close(added.norm(dim=1), wav.norm(dim=1))  # 0 dB
-    refuse_training_noise(wham / "cv", [None])
-    refuse_training_noise(wham / "tt", [])
+    refuse_training_noise(wham / "cv", {"lmac_checkpoint": {}})
+    refuse_training_noise(wham / "tt", {})
     # A folder that only happens to have such a name.
     NoiseFolder(ramps(tmp_path / "mine", a=10).rename(tmp_path / "tt"), None)
 
@@ -148,25 +148,26 @@ def test_a_split_is_known_without_the_others_and_through_a_link(wham, tmp_path):
 
 
 @pytest.mark.parametrize("used,asked", [(".", "."), (".", "street"), ("street", ".")])
-def test_evaluation_learns_the_noise_from_beside_the_checkpoint(tmp_path, used, asked):
+def test_evaluation_is_told_the_noise_of_training(tmp_path, used, asked):
     noise = tmp_path / "noise"
     ramps(tmp_path / "noise", a=10)
     ramps(noise / "street", b=10)
     ramps(noise / "park", c=10)
-    run = tmp_path / "classifier"
-    (run / "best").mkdir(parents=True)
-    (run / "hyperparams.yaml").write_text(
-        f"# Resolved\nseed: 1\nnoise_folder: {noise / used}\naugment: !new:some.Thing\n  a: 1\n"
-    )
-    with pytest.raises(DataError, match="shares recordings with .*noise.*was trained with: give"):
-        refuse_training_noise(noise / asked, [None, run / "best"])
-    (run / "best" / "decoder.ckpt").touch()
-    with pytest.raises(DataError, match="shares recordings with"):
-        refuse_training_noise(noise / asked, [run / "best" / "decoder.ckpt"])
+    trained = {
+        "classifier_checkpoint": {},
+        "l2i_checkpoint": {"augmentation": {"noise_path": None}},
+        "lmac_checkpoint": {"augmentation": {"noise_path": str(noise / used)}},
+    }
+    message = "shares recordings with .*noise.*, the noise that lmac_checkpoint was trained with: g"
+    with pytest.raises(DataError, match=message):
+        refuse_training_noise(noise / asked, trained)
+    (tmp_path / "link").symlink_to(noise / asked)
+    with pytest.raises(DataError, match=message):
+        refuse_training_noise(tmp_path / "link", trained)
     if used == "street":
-        refuse_training_noise(noise / "park", [run / "best"])
-    (run / "hyperparams.yaml").write_text("noise_folder: null\n")
-    refuse_training_noise(noise / asked, [run / "best"])
+        refuse_training_noise(noise / "park", trained)
+    del trained["lmac_checkpoint"]
+    refuse_training_noise(noise / asked, trained)
 
 
 def test_only_the_utterances_that_are_kept_are_looked_into(tmp_path, monkeypatch):

@@ -9,9 +9,9 @@ from speechbrain.lobes.models import Cnn14 as sb_cnn14
 from speechbrain.lobes.models.ECAPA_TDNN import Classifier as CosineHead
 from torch import nn
 
-from lmac.checkpoints import class_names
-from lmac.classifiers import AudioClassifier, Cnn14, Conv2dEncoder, LinearHead, load_weights
-from lmac.classifiers.base import load_classifier
+from lmac.checkpoints import class_names, load_classifier
+from lmac.classifiers import AudioClassifier, Cnn14, Conv2dEncoder, LinearHead
+from lmac.weights import load_weights
 
 
 def randomise_statistics(module):
