@@ -100,8 +100,7 @@ class L2I(Interpreter):
 def load_network(path, explained):
     """The trained networks at ``path``, in eval mode.
 
-    ValueError when the file is none of L2I, or belongs to another classifier, signal path or front
-    end.
+    ValueError when the file is none of L2I, or belongs to another classifier or front end.
     """
     state = read_weights(path, "L2I network")
     if "W" not in state or "psi.smooth.1.weight" not in state:
@@ -123,5 +122,7 @@ def load_network(path, explained):
             f"l2i_checkpoint: {path} was trained on another classifier (or other weights of it) "
             "than classifier_checkpoint: train L2I again, or give that classifier."
         )
-    require_same_training(path, "l2i_checkpoint", explained_facts(explained))
+    # Trained on unmasked clips, which are the same on either signal path: it serves both.
+    facts = {k: v for k, v in explained_facts(explained).items() if k != "signal_path"}
+    require_same_training(path, "l2i_checkpoint", facts)
     return network.to(next(explained.buffers()).device).eval()

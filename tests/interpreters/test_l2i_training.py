@@ -127,12 +127,15 @@ def test_evaluation_and_one_file(again):
     assert (again / "one" / sound.stem / "L2I/explanation.wav").stat().st_size > 1000
 
 
-def test_weights_of_the_other_signal_path_are_refused(again):
-    path = again / "l2i/best/info.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"signal_path": "waveform"}))
-    explained = make_explained(n_classes=10)
-    with pytest.raises(ValueError, match="l2i_checkpoint: .* signal_path waveform, not for direct"):
+def test_what_training_recorded_is_compared(again):
+    """But for the signal path: it is trained on unmasked clips, so it serves both."""
+    path, explained = again / "l2i/best/info.json", make_explained(n_classes=10)
+    info = json.loads(path.read_text())
+    path.write_text(json.dumps(info | {"classifier_weights": "0" * 12}))
+    with pytest.raises(ValueError, match="l2i_checkpoint: .* classifier_weights 000000000000, not"):
         L2I(explained, again / "l2i/best")
+    path.write_text(json.dumps(info | {"signal_path": "waveform"}))
+    L2I(explained, again / "l2i/best")
     path.unlink()
     L2I(explained, again / "l2i/best")
 

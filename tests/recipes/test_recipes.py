@@ -180,11 +180,14 @@ def test_training_takes_wham_noise_and_evaluation_is_refused_it(bench, name, tmp
     module = importlib.import_module(module_of(path))
     module.main([str(path), *(f"--{k}={v}" for k, v in own.items()), "--device=cpu"])
     assert_trained(SimpleNamespace(out=tmp_path / name))
-    # The folder has another name now, so only what lies beside the weights can tell.
-    (tmp_path / "street").symlink_to(bench.folder / "wham_noise" / "tr")
-    text = (tmp_path / name / "hyperparams.yaml").read_text()
-    (tmp_path / name / "hyperparams.yaml").write_text(
-        text.replace(str(bench.folder / "wham_noise" / "tr"), str(bench.folder / "LJSpeech-1.1"))
+    # Another folder, so that only what lies beside the weights can tell.
+    best = tmp_path / name / "best"
+    augmentation = json.loads((best / "info.json").read_text())["augmentation"]
+    assert augmentation["noise_folder"] == "wham_noise/tr"
+    assert augmentation["noise_path"] == str((bench.folder / "wham_noise" / "tr").resolve())
+    text = (best / "info.json").read_text()
+    (best / "info.json").write_text(
+        text.replace(augmentation["noise_path"], str(bench.folder / "LJSpeech-1.1"))
     )
     evaluation = path.with_name("evaluation.yaml")
     words = {**bench.overrides(evaluation, None), "output_folder": tmp_path / "out",
