@@ -17,7 +17,7 @@ from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
 from lmac.brains.classifier import ClassifierBrain
 from lmac.brains.embeddings import embedded, load_start
-from lmac.checkpoints import classifier_domain
+from lmac.checkpoints import classifier_domain, training_facts
 from lmac.config import load_experiment, run
 from lmac.media.figures import confusion_figure
 
@@ -61,8 +61,10 @@ def main(argv):
         valid_loader_kwargs=loader,
     )
 
-    info = {"classifier": hparams["classifier_name"], "dataset": hparams["dataset"]}
-    info |= {key: hparams[key] for key in ("seed", "train_folds", "number_of_epochs")}
+    info = {"classifier": hparams["classifier_name"]}
+    augmented = not hparams["freeze_embedding"]
+    keys = ("test_folds", "number_of_epochs")
+    info |= training_facts(hparams, domain, *keys, augmented=augmented)
     for split in ("valid", "test"):
         brain.evaluate(datasets[split], max_key="accuracy", test_loader_kwargs=dict(loader))
         info[split] = {

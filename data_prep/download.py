@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import stat
 import urllib.error
@@ -17,9 +18,10 @@ from tqdm import tqdm
 from data_prep.manifest import DataError
 
 CHUNK = 1 << 20
+DIGITS = {"md5": "[0-9a-f]{32}", "sha256": "[0-9a-f]{64}"}
 
 
-def fetch_archive(url, folder, by_hand, sha256=None, verify=None, max_bytes=10**10, timeout=30):
+def fetch_archive(url, folder, by_hand, checksum=None, verify=None, max_bytes=10**10, timeout=30):
     """Download the zip archive at ``url`` and make ``folder`` of its content.
 
     ``folder`` appears whole or not at all; a single folder at the top of the archive is left out.
@@ -33,8 +35,8 @@ def fetch_archive(url, folder, by_hand, sha256=None, verify=None, max_bytes=10**
         Must not exist, or be empty.
     by_hand : str
         A sentence that says what to do without network.
-    sha256 : str, optional
-        Checksum of the archive in hexadecimal digits.
+    checksum : str, optional
+        Of the archive: ``md5:`` or ``sha256:`` and hexadecimal digits.
     verify : callable, optional
         Called with the unpacked folder before it gets its name; raises DataError.
     max_bytes : int
@@ -48,6 +50,8 @@ def fetch_archive(url, folder, by_hand, sha256=None, verify=None, max_bytes=10**
         In one sentence: no connection, an interrupted download, a wrong checksum, a damaged or
         unsafe archive. What cannot be used is deleted, so that the same command may try again.
     """
+    if checksum:
+        _parts(checksum)  # a slip is found before the download, not after it
     folder = Path(folder).resolve()  # so that a link to another disk stays a link
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not empty, so nothing is downloaded to it: {by_hand}")
@@ -70,8 +74,8 @@ def fetch_archive(url, folder, by_hand, sha256=None, verify=None, max_bytes=10**
             ) from error
         raise DataError(f"{url} cannot be reached ({reason}). {by_hand}") from error
     try:
-        if sha256:
-            _check_digest(part, sha256)
+        if checksum:
+            _require_checksum(part, checksum)
         with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-unfinished-") as scratch:
             unpacked = Path(scratch, "new")
             _unpack(part, unpacked, max_bytes)
@@ -144,13 +148,28 @@ def _download(url, part, max_bytes, timeout):
         raise ConnectionError(f"of {total / 1e6:.1f} MB")
 
 
-def _check_digest(path, expected):
-    found = hashlib.sha256()
+def _parts(checksum):
+    """``md5:7771…`` to (``"md5"``, ``"7771…"``); DataError for anything else."""
+    kind, _, digits = str(checksum).strip().lower().partition(":")
+    if not re.fullmatch(DIGITS.get(kind, "(?!)"), digits):
+        raise DataError(
+            f"download_checksum is {checksum!r}: expected md5: and 32 or sha256: and 64 "
+            "hexadecimal digits, or null."
+        )
+    return kind, digits
+
+
+def _require_checksum(path, checksum):
+    kind, digits = _parts(checksum)
+    found = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             found.update(chunk)
-    if found.hexdigest() != expected.strip().lower():
-        raise DataError(f"its SHA-256 is {found.hexdigest()}, expected {expected}.")
+    if found.hexdigest() != digits:
+        raise DataError(
+            f"its checksum is {kind}:{found.hexdigest()}, expected {kind}:{digits}. (GitHub "
+            "makes archives of a branch anew: --download_checksum=null accepts another one.)"
+        )
 
 
 def _unpack(archive, target, max_bytes):

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_prep.download import fetch_archive
 from data_prep.manifest import DataError, note_class, read_rows, require_folder, write_manifest
 
-URL = "https://github.com/karolpiczak/ESC-50/archive/master.zip"
+URL = "https://github.com/karoldvl/ESC-50/archive/master.zip"
 N_CLIPS = 2000
 _HINT = (
     "Give the folder that holds audio/ and meta/esc50.csv: --data_folder=/path/to/ESC-50; "
@@ -18,7 +18,12 @@ _HINT = (
 
 
 def prepare(
-    data_folder, manifest, esc10_only=False, download=False, download_url=URL, download_sha256=None
+    data_folder,
+    manifest,
+    esc10_only=False,
+    download=False,
+    download_url=URL,
+    download_checksum=None,
 ):
     """Write the manifest of ESC-50.
 
@@ -32,9 +37,9 @@ def prepare(
         Keep only the ten classes of ESC-10.
     download : bool
         Fetch the data set when ``data_folder`` does not exist or is empty.
-    download_url, download_sha256 : str
-        Where from, and the checksum of the archive if it is known. (That of GitHub may change
-        while the content stays the same.)
+    download_url, download_checksum : str
+        Where from, and the checksum of the archive, ``md5:…`` or ``sha256:…``. (That of GitHub may
+        change while the content stays the same; None accepts any.)
 
     Returns
     -------
@@ -52,7 +57,7 @@ def prepare(
             f"By hand: fetch {download_url}, unpack it, and rename or link its folder so that "
             f"{_metadata(data_folder)} exists."
         )
-        fetch_archive(download_url, data_folder, by_hand, download_sha256, _require_complete)
+        fetch_archive(download_url, data_folder, by_hand, download_checksum, _require_complete)
     folder = require_folder(data_folder, "data_folder", _HINT)
     meta = _metadata(folder)
     columns = ("filename", "fold", "target", "category", "esc10")

@@ -1,8 +1,6 @@
 """Leaks: recordings, clips or noise that were trained on and are evaluated on."""
 
-import json
 import logging
-from pathlib import Path
 
 import pandas as pd
 
@@ -95,27 +93,29 @@ def warn_of_training_leaks(manifest, hparams, splits=("valid", "test")):
     return leaking
 
 
-def training_info(checkpoint):
-    """What training left in ``info.json`` in the folder ``checkpoint``.
+def warn_of_scenario_leaks(scenario, manifest, trained, train_folds):
+    """Log the clips that a classifier or an interpreter was trained on; True when there are some.
 
-    Empty where there is none, and for None: the classifier came with its weights.
+    Arguments
+    ---------
+    scenario : DataFrame
+        Of ``data_prep.scenarios.scenario_manifest``.
+    manifest : DataFrame
+    trained : dict
+        Setting that names trained weights to what their training recorded (a dict).
+    train_folds : list of int
+        Taken for those of the classifier where it recorded none.
     """
-    path = Path(checkpoint) / "info.json" if checkpoint else None
-    return json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else {}
-
-
-def warn_of_scenario_leaks(scenario, manifest, hparams):
-    """Log the clips that the classifier was trained on; True when there are some.
-
-    ``info.json`` beside the weights tells its training folds, else ``train_folds`` does.
-    """
-    known = training_info(hparams["classifier_checkpoint"])
-    folds = listed(known.get("train_folds", hparams["train_folds"]))
-    leaks = scenario_leaks(scenario, manifest, folds)
-    if len(leaks):
-        logger.warning(
-            "Leak: %d of the %d clips explained have a target or contaminant of the classifier's "
-            "training folds %s, such as %s.",
-            len(leaks), len(scenario), folds, leaks["ID"].iloc[0],
-        )  # fmt: skip
-    return len(leaks) > 0
+    folds = {key: info["train_folds"] for key, info in trained.items() if "train_folds" in info}
+    folds.setdefault("classifier_checkpoint", train_folds)
+    leaking = False
+    for key, own in folds.items():
+        leaks = scenario_leaks(scenario, manifest, listed(own))
+        if len(leaks):
+            logger.warning(
+                "Leak: %d of the %d clips explained have a target or contaminant of the training "
+                "folds %s of %s, such as %s.",
+                len(leaks), len(scenario), listed(own), key, leaks["ID"].iloc[0],
+            )  # fmt: skip
+        leaking |= len(leaks) > 0
+    return leaking

@@ -262,7 +262,7 @@ def scenario_clips(hparams, manifest, labels, trained):
         sample_rate=sample_rate,
         **further,
     )
-    warn_of_scenario_leaks(scenario, manifest, hparams)
+    warn_of_scenario_leaks(scenario, manifest, trained, hparams["train_folds"])
     dataset = scenario_dataset(
         scenario,
         hparams["data_folder"],

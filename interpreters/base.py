@@ -27,6 +27,9 @@ class Interpreter(ABC):
     needs_clean = False
     # False for methods that explain the classifier's own decision whatever class is asked for.
     any_class = True
+    # Of trained methods: the setting that names their weights, and what training recorded ({} for
+    # weights without info.json). None for methods that are not trained.
+    key = training = None
 
     def __init__(self, explained, **options):
         self.explained = explained

@@ -5,7 +5,7 @@ import hashlib
 import torch
 
 from interpreters.base import Interpreter
-from lmac.checkpoints import build_decoder, decoder_file, load_decoder
+from lmac.checkpoints import build_decoder, decoder_file, load_decoder, training_info
 
 
 class LMAC(Interpreter):
@@ -28,6 +28,7 @@ class LMAC(Interpreter):
     def __init__(self, explained, decoder, checkpoint, key="lmac_checkpoint"):
         path = decoder_file(checkpoint, key)
         super().__init__(explained, weights=hashlib.sha256(path.read_bytes()).hexdigest()[:12])
+        self.key, self.training = key, training_info(path)
         self.decoder = load_decoder(build_decoder(decoder, explained), explained, path, key)
         self.any_class = self.decoder.conditioned
         self.decoder.to(next(explained.buffers()).device).eval()

@@ -1,22 +1,27 @@
-"""From hyperparameters to the parts that several scripts need."""
+"""Checkpoints: find, check, load and identify them, and what training left beside them.
+
+A folder of trained weights, such as ``<output_folder>/best``, holds the weights, ``info.json``
+(what they were trained with) and, for a classifier, ``label_encoder.txt``.
+"""
 
 import hashlib
+import json
+import os
 from pathlib import Path
 
-from data_prep.leaks import training_info
-from lmac.classifiers.base import (
-    LABELS_FILE,
-    AudioClassifier,
-    load_classifier,
-    load_weights,
-    read_labels,
-    require_embedding_model,
-)
-from lmac.decoder import Decoder
-from lmac.domain import get_domain
-from lmac.explained import ExplainedClassifier
+from speechbrain.dataio.encoder import CategoricalEncoder
 
+from lmac.classifiers.base import AudioClassifier, require_embedding_model
+from lmac.decoder import Decoder
+from lmac.domain import WaveformDomain, get_domain
+from lmac.explained import ExplainedClassifier
+from lmac.weights import load_weights
+
+# Names of the files in a SpeechBrain classifier folder, published ones included.
+CHECKPOINT_FILES = {"embedding_model": "embedding_model.ckpt", "classifier": "classifier.ckpt"}
+LABELS_FILE = "label_encoder.txt"
 DECODER_FILE = "decoder.ckpt"
+INFO_FILE = "info.json"
 
 
 def explained_classifier(hparams):
@@ -82,30 +87,124 @@ def load_decoder(decoder, explained, path, key):
     """Load the weights at ``path`` into ``decoder``; ValueError when they are not its own.
 
     Weights of another architecture are refused, and, where ``info.json`` lies beside them, those
-    of another domain or another classifier: the shapes alone would not tell.
+    of another domain, signal path, classifier or kind of decoder: the shapes alone would not tell.
     """
     load_weights(decoder, path, "L-MAC decoder")
-    known = training_info(path.parent)
-    here = {
-        "domain": explained.domain.name,
-        "classifier_weights": weights_digest(explained.classifier),
-    }
-    for what, value in here.items():
-        if known.get(what, value) != value:
-            raise ValueError(
-                f"{key}: {path} was trained for {what} {known[what]}, not for {value}: give the "
-                "decoder that belongs to --classifier_checkpoint and --domain."
-            )
+    require_same_training(path, key, explained_facts(explained) | decoder_facts(decoder))
     return decoder
 
 
-def trainings(hparams):
-    """What is recorded of the weights that an evaluation names: setting to ``info.json``.
+def explained_facts(explained):
+    """What weights that were trained on ``explained`` (an ExplainedClassifier) are good for."""
+    return {
+        "domain": explained.domain.name,
+        "signal_path": signal_path(explained.domain),
+        "classifier_weights": weights_digest(explained.classifier),
+    }
 
-    Settings that are None are left out, {} stands for weights without ``info.json``.
+
+def decoder_facts(decoder):
+    """What tells decoders apart: the class and its settings."""
+    return {"decoder": {"class": type(decoder).__name__, **decoder.settings}}
+
+
+def signal_path(domain):
+    """``"waveform"`` where the classifier gets the masked spectrogram's sound, else ``"direct"``.
+
+    As it is, whatever the setting: a classifier that reads waveforms has no direct path.
     """
-    named = {key: value for key, value in hparams.items() if key.endswith("_checkpoint")}
-    return {key: training_info(value) for key, value in named.items() if value}
+    return "waveform" if isinstance(domain, WaveformDomain) else "direct"
+
+
+def training_facts(hparams, domain, *keys, augmented=True):
+    """What every training records of itself in ``info.json``.
+
+    Arguments
+    ---------
+    hparams : dict
+        Of ``hparams/training.yaml`` and a file that names it.
+    domain : lmac.domain.Domain
+        Of the training.
+    *keys : str
+        Settings that are recorded besides, under their own names.
+    augmented : bool
+        False when the clips were used as they are: a head trained on embeddings.
+
+    Returns
+    -------
+    dict
+        Data set, folds, seed, signal path and ``augmentation``. Of the folder of noise the last
+        two parts are ``noise_folder``; ``noise_path`` is where it lies here, for comparison, and
+        is never published.
+    """
+    shared = ("dataset", "train_folds", "valid_folds", "seed")
+    return {
+        **{key: hparams[key] for key in (*shared, *keys)},
+        "signal_path": signal_path(domain),
+        "augmentation": _augmentation(hparams, augmented),
+    }
+
+
+def _augmentation(hparams, augmented):
+    facts = {key: hparams[key] for key in ("mix_probability", "mix_snr_db", "gain_db")}
+    facts |= {key: hparams[key] for key in ("noise_probability", "noise_snr_db")}
+    noise = hparams["noise_folder"] or None
+    if not augmented:
+        facts |= {"mix_probability": 0.0, "gain_db": [0, 0]}
+        noise = None
+    if noise is not None:
+        noise = Path(os.path.abspath(noise))
+    facts["noise_folder"] = noise and "/".join(noise.parts[-2:])
+    facts["noise_path"] = noise and str(noise.resolve())
+    return facts | ({"mixup": hparams["mixup"]} if "mixup" in hparams else {})
+
+
+def training_info(checkpoint):
+    """What training left in ``info.json`` beside the weights ``checkpoint`` (file or folder).
+
+    Empty where there is none, and for None: the classifier came with its weights. ValueError for
+    a file that is not a JSON object.
+    """
+    if not checkpoint:
+        return {}
+    path = Path(checkpoint)
+    path = (path.parent if path.is_file() else path) / INFO_FILE
+    if not path.is_file():
+        return {}
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}): delete it to go without.") from error
+    if not isinstance(info, dict):
+        raise ValueError(f"{path} must hold a JSON object, got a {type(info).__name__}.")
+    return info
+
+
+def training_infos(hparams):
+    """``training_info`` of every setting that names trained weights (``…_checkpoint``), by name."""
+    return {key: training_info(hparams[key]) for key in hparams if key.endswith("_checkpoint")}
+
+
+def require_same_training(path, key, here):
+    """ValueError when ``info.json`` beside ``path`` tells something else than ``here`` (dict).
+
+    ``key`` is the setting that ``path`` comes from. What is not recorded is not compared.
+    """
+    for what, then, now in _differences(training_info(path), here):
+        raise ValueError(
+            f"{key}: {path} was trained for {what} {then}, not for {now}: give one that belongs to "
+            "--classifier_checkpoint, --domain and the other settings."
+        )
+
+
+def _differences(known, here):
+    """(name, value in ``known``, value in ``here``) of what is in both and differs, in depth."""
+    for what in here.keys() & known.keys():
+        if isinstance(here[what], dict) and isinstance(known[what], dict):
+            for part, then, now in _differences(known[what], here[what]):
+                yield f"{what} {part}", then, now
+        elif known[what] != here[what]:
+            yield what, known[what], here[what]
 
 
 def weights_digest(module):
@@ -143,3 +242,59 @@ def class_names(classifier_checkpoint, expected, embedding_model=None):
             "the classifier of another data set?"
         )
     return names
+
+
+def load_classifier(classifier, folder):
+    """Load a folder with ``embedding_model.ckpt`` and ``classifier.ckpt`` (SpeechBrain's names).
+
+    A classifier that came with its weights is left as it is.
+    """
+    if classifier.embedding_model.complete:
+        return classifier
+    if folder is None:
+        raise ValueError(
+            "classifier_checkpoint is not set: add --classifier_checkpoint=…, the folder "
+            "<output_folder>/best of train_classifier.py, or one with "
+            f"{' and '.join(CHECKPOINT_FILES.values())}."
+        )
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"classifier_checkpoint: no folder {folder}; expected the folder that holds "
+            f"{' and '.join(CHECKPOINT_FILES.values())}, such as <output_folder>/best."
+        )
+    for part, name in CHECKPOINT_FILES.items():
+        load_weights(getattr(classifier, part), folder / name, part)
+    return classifier
+
+
+def read_labels(folder):
+    """Class names, in the order of the classifier's outputs, from ``label_encoder.txt``.
+
+    SpeechBrain's ``CategoricalEncoder`` wrote it into ``folder``, beside the weights. Raises
+    FileNotFoundError when it is missing and ValueError when it does not number the names from 0.
+    """
+    path = Path(folder) / LABELS_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"classifier_checkpoint: there is no {path}, the file with the class names; give the "
+            "folder <output_folder>/best of train_classifier.py, or a published one with it."
+        )
+    try:
+        names = CategoricalEncoder.from_saved(path).ind2lab
+    except (ValueError, SyntaxError, KeyError) as error:
+        raise ValueError(
+            f"{path} is not a SpeechBrain label encoder: expected lines like 'dog' => 0, then one "
+            "of = signs and 'starting_index' => 0."
+        ) from error
+    if not names or sorted(names) != list(range(len(names))):
+        raise ValueError(f"{path} must number its classes 0, 1, 2 …, got {sorted(names)}.")
+    return [str(names[i]) for i in range(len(names))]
+
+
+def count_labels(folder):
+    """Number of classes in ``label_encoder.txt``: ``out_n_neurons`` where there is no data set.
+
+    0 without a folder, for classifiers that came with their weights.
+    """
+    return 0 if folder is None else len(read_labels(folder))

@@ -123,7 +123,7 @@ def load(path, overrides=None):
 _MAY_CHANGE = {
     *("number_of_epochs", "data_folder", "results_folder", "cache_folder", "num_workers"),
     *("precision", "manifest", "save_folder", "output_folder"),
-    *("download", "download_url", "download_sha256"),
+    *("download", "download_url", "download_checksum"),
 }
 
 

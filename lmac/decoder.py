@@ -27,10 +27,12 @@ class Decoder(nn.Module):
     """Base class of decoders, which are built and called as this module's docstring says.
 
     ``conditioned`` tells whether ``target`` changes the mask, so that other classes than the
-    classifier's decision can be asked for.
+    classifier's decision can be asked for; ``settings`` (dict) what tells decoders of one class
+    apart beside the shapes of their weights.
     """
 
     conditioned = False
+    settings = {}
 
 
 class TopDownDecoder(Decoder):
@@ -43,6 +45,9 @@ class TopDownDecoder(Decoder):
     while every convolution stays at the coarser resolution:
 
         logit(t, f) = a(t, band of f) + b(t, band of f) * (X(t, f) - mean of X in that band)
+
+    So by default it reads X beside the representations, which the paper's decoder does not. With
+    ``reads_input`` off it sees the representations alone, as in the paper: a(t, band of f) is all.
 
     Any number and shape of representations, any clip length; every frame and bin is covered.
 
@@ -61,10 +66,20 @@ class TopDownDecoder(Decoder):
         learns to carve that class out of any input: trained on the classifier's decisions alone,
         it scores higher on every metric, but turned most clips into a random class, too. Its
         metrics then say little about what the classifier decided by.
+    reads_input : bool
+        Read X, too: the features at the finest level, and what stands out in a band.
     """
 
-    def __init__(self, channels, n_classes, hidden=32, detail=12, conditioned=False):
+    def __init__(
+        self, channels, n_classes, hidden=32, detail=12, conditioned=False, reads_input=True
+    ):
         super().__init__()
+        self.settings = {
+            "hidden": hidden,
+            "detail": detail,
+            "conditioned": conditioned,
+            "reads_input": reads_input,
+        }
         if not channels:
             raise ValueError(
                 "TopDownDecoder reads the classifier's representations, and this one gives none: "
@@ -81,9 +96,9 @@ class TopDownDecoder(Decoder):
             self.classes = nn.ModuleList(nn.Embedding(n_classes, hidden) for _ in channels)
         self.smooth = nn.ModuleList(ConvNorm(hidden, hidden) for _ in channels)
         self.reduce = nn.Conv2d(hidden, detail, 1)
-        self.feature_norm = nn.BatchNorm2d(1)
-        self.detail = ConvNorm(detail + 1, detail)
-        self.head = nn.Conv2d(detail, 2, 3, padding=1)
+        self.feature_norm = nn.BatchNorm2d(1) if reads_input else None
+        self.detail = ConvNorm(detail + reads_input, detail)
+        self.head = nn.Conv2d(detail, 1 + reads_input, 3, padding=1)
         nn.init.zeros_(self.head.bias)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
@@ -104,10 +119,12 @@ class TopDownDecoder(Decoder):
             if level is not None:
                 h = h + F.interpolate(level, size=h.shape[2:])
             level = self.smooth[i](h)
-        features = domain.picture(X).unsqueeze(1)
+        features = domain.picture(X).unsqueeze(1)  # without reads_input for its shape only
         level = F.interpolate(
             self.reduce(level), size=features.shape[2:], mode="bilinear", align_corners=False
         )
+        if self.feature_norm is None:
+            return domain.spread(self.head(self.detail(level))).squeeze(1)
         level = self.detail(torch.cat([level, self.feature_norm(features)], dim=1))
         keep, contrast = domain.spread(self.head(level)).unbind(1)
         return keep + contrast * (X - domain.spread(domain.gather(X)))
@@ -127,13 +144,29 @@ class EncoderDecoder(Decoder):
         Number of classes of the classifier.
     hidden, detail, conditioned
         As in :class:`TopDownDecoder`.
+    reads_input : bool
+        ValueError when False: there would be nothing left to read.
     depth : int
         Levels of the encoder, each of half the resolution; the first has ``hidden / 2`` channels,
         the others ``hidden``.
     """
 
-    def __init__(self, channels, n_classes, hidden=32, detail=12, conditioned=False, depth=4):
+    def __init__(
+        self,
+        channels,
+        n_classes,
+        hidden=32,
+        detail=12,
+        conditioned=False,
+        depth=4,
+        reads_input=True,
+    ):
         super().__init__()
+        if not reads_input:
+            raise ValueError(
+                "EncoderDecoder reads nothing but X, so decoder_reads_input: False leaves it "
+                "nothing: use TopDownDecoder (--decoder_yaml=hparams/decoders/topdown.yaml)."
+            )
         widths = [1, max(1, hidden // 2), *[hidden] * (depth - 1)]
         self.norm = nn.BatchNorm2d(1)
         self.levels = nn.ModuleList(
@@ -142,6 +175,7 @@ class EncoderDecoder(Decoder):
         )
         self.conditioned = conditioned
         self.decoder = TopDownDecoder(widths[1:], n_classes, hidden, detail, conditioned)
+        self.settings = {**self.decoder.settings, "depth": depth}
 
     @property
     def classes(self):

@@ -1,4 +1,8 @@
-"""Learning rates as pure functions of progress, so that a resumed run needs no extra state."""
+"""Learning rates as pure functions of progress, so that a resumed run needs no extra state.
+
+Rates that follow the validation loss are SpeechBrain's ``ReduceLROnPlateau``
+(``lmac.brains.training``).
+"""
 
 import math
 
@@ -14,8 +18,3 @@ def one_cycle(progress, lr, warmup=0.2, start=0.05, end=0.002):
     else:
         low, share = end, 0.5 + 0.5 * math.cos(math.pi * (progress - warmup) / (1 - warmup))
     return lr * (low + (1 - low) * share)
-
-
-def constant(progress, lr):
-    """The same rate ``lr`` throughout."""
-    return lr

@@ -10,8 +10,7 @@ from conftest import make_explained
 from speechbrain.dataio.encoder import CategoricalEncoder
 
 import explain
-from lmac.checkpoints import build_decoder
-from lmac.classifiers.base import count_labels, read_labels
+from lmac.checkpoints import build_decoder, count_labels, read_labels
 from lmac.config import load
 from lmac.decoder import TopDownDecoder
 from lmac.listen.explainer import Explainer

@@ -5,12 +5,14 @@ import shutil
 
 import pandas as pd
 import pytest
+import speechbrain as sb
 import torch
 from conftest import TINY
 
 import eval_explanations
 import train_classifier
 import train_lmac
+from lmac.brains.decoder import DecoderBrain
 
 
 def finetune(folder, name, *overrides):
@@ -56,6 +58,32 @@ def test_it_starts_from_the_given_decoder_logs_the_selected_and_goes_on(folder):
     finetune(folder, "none", "--cc_th=1.1", "--number_of_epochs=2")
     log = (folder / "none" / "train_log.txt").read_text()
     assert log.count("epoch: 1,") == 1 and log.count("epoch: 2,") == 1
+
+
+def validated_clips(folder, name, monkeypatch, *overrides):
+    """(X, clean X) of every batch of validation, in the order of the run."""
+    seen, real = [], DecoderBrain.compute_objectives
+
+    def record(brain, predictions, batch, stage):
+        if stage == sb.Stage.VALID:
+            seen.append(predictions[-2:])
+        return real(brain, predictions, batch, stage)
+
+    monkeypatch.setattr(DecoderBrain, "compute_objectives", record)
+    finetune(folder, name, *overrides)
+    monkeypatch.undo()
+    return seen
+
+
+def test_every_epoch_and_run_validates_on_the_same_mixtures(folder, monkeypatch):
+    options = ["--number_of_epochs=2", "--batch_size=5", "--mix_probability=1.0"]
+    one = validated_clips(folder, "validated", monkeypatch, *options)
+    other = validated_clips(folder, "validated_too", monkeypatch, *options, "--lr=0.0003")
+    assert len(one) == len(other) == 4  # two batches an epoch
+    for a, b in [(one[i], one[i + 2]) for i in (0, 1)] + list(zip(one, other, strict=True)):
+        assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+    for X, clean_X in one:
+        assert ((X - clean_X).abs().flatten(1).amax(1) > 0.1).all()
 
 
 @pytest.mark.parametrize("guidance", ["bce", "mse"])
@@ -119,3 +147,31 @@ def test_a_decoder_of_another_classifier_is_refused(folder, tmp_path):
     (tmp_path / "best" / "info.json").write_text(json.dumps(info))
     with pytest.raises(ValueError, match="classifier_weights 000000000000"):
         finetune(folder, "refused", f"--finetune_from={tmp_path}/best")
+
+
+def test_a_decoder_of_the_other_signal_path_is_refused(folder):
+    with pytest.raises(ValueError, match="was trained for signal_path direct, not for waveform"):
+        finetune(folder, "refused", "--signal_path=waveform")
+
+
+def test_what_is_recorded_beside_the_weights(folder):
+    one, classifier = (
+        json.loads((folder / name / "best" / "info.json").read_text())
+        for name in ("lmac", "classifier")
+    )
+    for info in (one, classifier):
+        assert info["dataset"] == "built-in sounds" and info["seed"] == 1234
+        assert (info["train_folds"], info["valid_folds"]) == ([1, 2, 3], [4])
+        assert info["signal_path"] == "direct"
+    assert classifier["test_folds"] == [5] and classifier["number_of_epochs"] == 1
+    assert classifier["augmentation"]["mixup"] == 0.3
+    assert one["epochs"] == 1 and one["l_sparse"] == 6.4 and one["l_guidance"] == 0
+    assert one["decoder"] == {
+        **{"class": "TopDownDecoder", "hidden": 8, "detail": 12},
+        **{"conditioned": False, "reads_input": True},
+    }
+    assert one["augmentation"] == {
+        **{"mix_probability": 0.8, "mix_snr_db": [0, 15], "gain_db": [-6, 0]},
+        **{"noise_folder": None, "noise_path": None},
+        **{"noise_probability": 1.0, "noise_snr_db": [0, 0]},
+    }

@@ -7,8 +7,13 @@ import torch
 from interpreters.base import Interpreter
 from interpreters.l2i.brain import L2I_FILE
 from interpreters.l2i.networks import L2INetwork
-from lmac.checkpoints import weights_file
-from lmac.classifiers.base import load_weights, read_weights
+from lmac.checkpoints import (
+    explained_facts,
+    require_same_training,
+    training_info,
+    weights_file,
+)
+from lmac.weights import load_weights, read_weights
 
 EPSILON = 1e-12
 
@@ -85,6 +90,7 @@ class L2I(Interpreter):
             weights=hashlib.sha256(path.read_bytes()).hexdigest()[:12],
             relevance_threshold=relevance_threshold,
         )
+        self.key, self.training = "l2i_checkpoint", training_info(path)
         self.threshold = relevance_threshold
         self.network = load_network(path, explained)
 
@@ -122,4 +128,7 @@ def load_network(path, explained):
             f"l2i_checkpoint: {path} was trained on another classifier (or other weights of it) "
             "than classifier_checkpoint: train L2I again, or give that classifier."
         )
+    # Trained on unmasked clips, which are the same on either signal path: it serves both.
+    facts = {k: v for k, v in explained_facts(explained).items() if k != "signal_path"}
+    require_same_training(path, "l2i_checkpoint", facts)
     return network.to(next(explained.buffers()).device).eval()

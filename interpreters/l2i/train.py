@@ -9,18 +9,16 @@ where it was killed. The checkpoint with the lowest loss on valid_folds ends up 
 <output_folder>/best.
 """
 
-import math
 from pathlib import Path
 
 import speechbrain as sb
 
-from data_prep.dataset import fold_datasets, prepare
-from data_prep.leaks import warn_of_training_leaks
 from interpreters.l2i.brain import L2IBrain
 from interpreters.l2i.dictionary import prepare_dictionary
 from interpreters.l2i.interpreter import require_stft
 from interpreters.l2i.networks import L2INetwork
-from lmac.checkpoints import explained_classifier
+from lmac.brains.training import explainer_datasets, train_explainer
+from lmac.checkpoints import explained_classifier, explained_facts, training_facts
 from lmac.config import load_experiment, run
 
 
@@ -28,29 +26,15 @@ def main(argv):
     hparams, run_opts = load_experiment(argv)
     explained = explained_classifier(hparams)
     require_stft(explained.domain)
-    manifest, labels = prepare(hparams)
-    warn_of_training_leaks(manifest, hparams, ("valid",))
-    datasets = fold_datasets(hparams, manifest, labels, ("train", "valid"))
-    loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
-    hparams["steps_per_epoch"] = math.ceil(len(datasets["train"]) / hparams["batch_size"])
+    datasets = explainer_datasets(hparams)
 
     dictionary = Path(hparams["output_folder"]) / "dictionary.npz"
     W, nmf_error = prepare_dictionary(dictionary, datasets["train"], explained.domain, hparams)
     l2i = L2INetwork(explained, W, hparams["l2i_hidden"])
-    hparams["checkpointer"].add_recoverable("l2i", l2i)
-
-    brain = L2IBrain(
-        explained,
-        modules={"l2i": l2i},
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
-    )
-    brain.fit_and_test(datasets, loader)
+    brain = train_explainer(L2IBrain, explained, {"l2i": l2i}, datasets, hparams, run_opts)
     if sb.utils.distributed.if_main_process():
-        keys = ("seed", "n_components", "alpha", "beta", "gamma", "l2i_hidden")
-        info = {key: hparams[key] for key in keys}
+        keys = ("n_components", "alpha", "beta", "gamma", "l2i_hidden")
+        info = training_facts(hparams, explained.domain, *keys) | explained_facts(explained)
         info |= {"epochs": hparams["number_of_epochs"], "dictionary_relative_error": nmf_error}
         info["valid"] = {"folds": hparams["valid_folds"], **brain.test_stats}
         best = Path(hparams["output_folder"]) / "best"

@@ -6,7 +6,8 @@ import speechbrain as sb
 import torch
 
 from lmac.brains.training import TrainingBrain
-from lmac.classifiers.base import CHECKPOINT_FILES, LABELS_FILE, AudioClassifier
+from lmac.checkpoints import CHECKPOINT_FILES, LABELS_FILE
+from lmac.classifiers.base import AudioClassifier
 
 
 class ClassifierBrain(TrainingBrain):

@@ -3,6 +3,7 @@
 import speechbrain as sb
 import torch
 
+from lmac.augment import WaveformAugment
 from lmac.brains.training import TrainingBrain
 from lmac.checkpoints import DECODER_FILE
 from lmac.domain import Phase
@@ -16,8 +17,12 @@ class DecoderBrain(TrainingBrain):
     ---------
     explained : lmac.explained.ExplainedClassifier
     **kwargs
-        Of ``speechbrain.Brain``. ``hparams`` beside SpeechBrain's: ``augment`` (waveforms),
-        ``lmac_loss`` and ``lr_schedule`` (progress).
+        Of ``speechbrain.Brain``. ``hparams`` beside SpeechBrain's: ``augment``
+        (``lmac.augment.WaveformAugment``), ``lmac_loss``, ``l_guidance`` and what
+        ``TrainingBrain`` needs.
+
+    Stage 1 validates on the clips as they are. In stage 2, where the loss compares what is kept
+    with the clean source, they are mixed as in training, or a mask of ones would be the best one.
     """
 
     def __init__(self, explained, **kwargs):
@@ -30,8 +35,11 @@ class DecoderBrain(TrainingBrain):
         The last three have the shape [B, T, F]; the clean X is without what was mixed in.
         """
         wav = clean = batch.sig.data.to(self.device)
-        if stage == sb.Stage.TRAIN and self.hparams.augment is not None:
-            wav, clean = self.hparams.augment(wav)
+        if self.hparams.augment is not None:
+            if stage == sb.Stage.TRAIN:
+                wav, clean = self.hparams.augment(wav)
+            elif self.hparams.l_guidance > 0:
+                wav, clean = self.mix_for_validation(wav)
         domain = self.explained.domain
         with torch.no_grad():
             X, phase = domain.analyse(wav)
@@ -43,6 +51,18 @@ class DecoderBrain(TrainingBrain):
         parts = torch.cat([mask * X, (1 - mask) * X])
         both = self.explained.logits(parts, Phase.cat([phase, phase]))
         return logits, *both.float().chunk(2), target, mask.float(), X, clean_X
+
+    def mix_for_validation(self, wav):
+        """Clips [B, L] to mixtures and the clips' own part in them, without shift and gain.
+
+        The random numbers come from ``seed`` and the number of the batch: every epoch and every
+        run validates on the same audio, and training draws the same as without validation.
+        """
+        mix = WaveformAugment(shift=False, gain_db=(0, 0), mixer=self.hparams.augment.mixer)
+        device = torch.device(self.device)
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(self.hparams.seed + self.step)
+            return mix(wav)
 
     def compute_objectives(self, predictions, batch, stage):
         """The L-MAC loss; in evaluation also the metrics of every clip."""

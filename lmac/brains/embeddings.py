@@ -9,8 +9,8 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from lmac.checkpoints import weights_digest
-from lmac.classifiers.base import CHECKPOINT_FILES, load_weights
+from lmac.checkpoints import CHECKPOINT_FILES, weights_digest
+from lmac.weights import load_weights
 
 
 def load_start(model, checkpoint, frozen):

@@ -1,6 +1,6 @@
 """Classifiers: embedding model, head, and the wrapper the rest of the project sees."""
 
-from lmac.classifiers.base import AudioClassifier, EmbeddingModel, LinearHead, load_weights
+from lmac.classifiers.base import AudioClassifier, EmbeddingModel, LinearHead
 from lmac.classifiers.cnn14 import Cnn14
 from lmac.classifiers.conv2d import Conv2dEncoder
 from lmac.classifiers.network import Network
@@ -14,5 +14,4 @@ __all__ = [
     "LinearHead",
     "Network",
     "Wave1d",
-    "load_weights",
 ]

@@ -1,14 +1,7 @@
 """The classifier as every interpreter sees it: features in, logits and representations out."""
 
-from pathlib import Path
-
 import torch
-from speechbrain.dataio.encoder import CategoricalEncoder
 from torch import nn
-
-# Names of the files in a SpeechBrain classifier folder, published ones included.
-CHECKPOINT_FILES = {"embedding_model": "embedding_model.ckpt", "classifier": "classifier.ckpt"}
-LABELS_FILE = "label_encoder.txt"
 
 
 class LinearHead(nn.Linear):
@@ -105,102 +98,3 @@ class AudioClassifier(nn.Module):
         """Features [B, T, F] to (logits [B, K], representations)."""
         embedding, representations = self.embedding_model(features)
         return self.classifier(embedding).squeeze(1), representations
-
-
-def read_weights(path, what):
-    """A state dict, safely (no pickled code is run).
-
-    Raises FileNotFoundError when ``path`` is missing and ValueError when the file is not a
-    state dict; each names the file.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"No {what} weights at {path}: train it first, or give its path.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"{path} is not a readable PyTorch state dict ({what}).") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{path} holds a {type(state).__name__}, expected a state dict ({what}).")
-    return state
-
-
-def load_weights(module, path, what):
-    """Load a state dict into ``module``.
-
-    Raises what ``read_weights`` raises, and ValueError when the file is not a state dict of this
-    architecture; it names the first differing entries.
-    """
-    state = read_weights(path, what)
-    own = module.state_dict()
-    problems = [f"missing {k}" for k in own if k not in state]
-    problems += [f"unexpected {k}" for k in state if k not in own]
-    problems += [
-        f"{k} has shape {tuple(state[k].shape)} instead of {tuple(own[k].shape)}"
-        for k in own
-        if k in state and state[k].shape != own[k].shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ValueError(
-            f"{path} is a checkpoint of another architecture than the {what} in the YAML: "
-            f"{'; '.join(problems[:3])}{more}."
-        )
-    module.load_state_dict(state)
-    return module
-
-
-def load_classifier(classifier, folder):
-    """Load a folder with ``embedding_model.ckpt`` and ``classifier.ckpt`` (SpeechBrain's names).
-
-    A classifier that came with its weights is left as it is.
-    """
-    if classifier.embedding_model.complete:
-        return classifier
-    if folder is None:
-        raise ValueError(
-            "classifier_checkpoint is not set: add --classifier_checkpoint=…, the folder "
-            "<output_folder>/best of train_classifier.py, or one with "
-            f"{' and '.join(CHECKPOINT_FILES.values())}."
-        )
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"classifier_checkpoint: no folder {folder}; expected the folder that holds "
-            f"{' and '.join(CHECKPOINT_FILES.values())}, such as <output_folder>/best."
-        )
-    for part, name in CHECKPOINT_FILES.items():
-        load_weights(getattr(classifier, part), folder / name, part)
-    return classifier
-
-
-def read_labels(folder):
-    """Class names, in the order of the classifier's outputs, from ``label_encoder.txt``.
-
-    SpeechBrain's ``CategoricalEncoder`` wrote it into ``folder``, beside the weights. Raises
-    FileNotFoundError when it is missing and ValueError when it does not number the names from 0.
-    """
-    path = Path(folder) / LABELS_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"classifier_checkpoint: there is no {path}, the file with the class names; give the "
-            "folder <output_folder>/best of train_classifier.py, or a published one with it."
-        )
-    try:
-        names = CategoricalEncoder.from_saved(path).ind2lab
-    except (ValueError, SyntaxError, KeyError) as error:
-        raise ValueError(
-            f"{path} is not a SpeechBrain label encoder: expected lines like 'dog' => 0, then one "
-            "of = signs and 'starting_index' => 0."
-        ) from error
-    if not names or sorted(names) != list(range(len(names))):
-        raise ValueError(f"{path} must number its classes 0, 1, 2 …, got {sorted(names)}.")
-    return [str(names[i]) for i in range(len(names))]
-
-
-def count_labels(folder):
-    """Number of classes in ``label_encoder.txt``: ``out_n_neurons`` where there is no data set.
-
-    0 without a folder, for classifiers that came with their weights.
-    """
-    return 0 if folder is None else len(read_labels(folder))

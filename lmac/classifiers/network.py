@@ -2,8 +2,9 @@
 
 import torch
 
-from lmac.classifiers.base import EmbeddingModel, load_weights
+from lmac.classifiers.base import EmbeddingModel
 from lmac.classifiers.layers import LayerTap
+from lmac.weights import load_weights
 
 
 class Network(EmbeddingModel):

@@ -11,8 +11,7 @@ print(result.top_classes(), result.p, result.p_in, result.p_out)
 import torch
 
 from data_prep.audio import peak_normalise, read_audio
-from lmac.checkpoints import explained_classifier
-from lmac.classifiers.base import read_labels
+from lmac.checkpoints import explained_classifier, read_labels
 from lmac.config import load
 from lmac.listen.explanation import Explanation, Window
 from lmac.results.scoring import analyse_clips, explain, get_interpreters, judge
@@ -53,7 +52,7 @@ class Explainer:
         self, explained, interpreters, labels, window_s=5.0, overlap_s=1.0, min_length_s=0.0,
         batch_size=8, seed=1234,
     ):  # fmt: skip
-        n_classes = explained.dry_pass()[1]
+        n_classes = explained.output_sizes()[1]
         if len(labels) != n_classes:
             raise ValueError(
                 f"label_encoder.txt names {len(labels)} classes, but the classifier has "
@@ -105,8 +104,7 @@ class Explainer:
         return cls(
             explained_classifier(hparams).to(device),
             hparams["interpreters"],
-            getattr(hparams["embedding_model"], "labels", None)
-            or read_labels(hparams["classifier_checkpoint"]),
+            hparams["embedding_model"].labels or read_labels(hparams["classifier_checkpoint"]),
             **{k: hparams[k] for k in keys},
         )
 

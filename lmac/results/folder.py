@@ -39,7 +39,7 @@ COLUMNS = (*NEEDED, *METRICS, SECONDS)
 RANDOMISATION, RESYNTHESIS = "randomisation", "resynthesis"
 # What may be published: no audio that we did not make, and no path of a machine.
 PUBLISHED = (
-    *("metrics.csv", "summary.csv", "scenario.csv", "scenario.json", "evaluation.json", "table.md"),
+    *("metrics.csv", "summary.csv", "scenario.csv", "evaluation.json", "table.md"),
     *(f"{check}.{kind}" for check in (RANDOMISATION, RESYNTHESIS) for kind in ("csv", "md")),
 )
 
@@ -204,10 +204,9 @@ class EvaluationFolder:
 
     def keep_manifest(self, path):
         """Copy the scenario manifest at ``path`` here, with what it was drawn with."""
-        for source in (Path(path), Path(path).with_suffix(".json")):
-            target = self.path / f"scenario{source.suffix}"
-            if source.is_file() and source.resolve() != target.resolve():
-                shutil.copyfile(source, target)
+        target = self.path / "scenario.csv"
+        if Path(path).resolve() != target.resolve():
+            shutil.copyfile(path, target)
 
     @property
     def scenario(self):

@@ -8,6 +8,7 @@ clips are copied too.
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -50,8 +51,18 @@ def _copy(folder, to, names):
     there = [name for name in names if (folder / name).is_file()]
     for name in there:
         to.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / name, to / name)
+        if name == "info.json":
+            _copy_info(folder / name, to / name)
+        else:
+            shutil.copyfile(folder / name, to / name)
     return bool(there)
+
+
+def _copy_info(source, destination):
+    """What training recorded, without the path on this machine."""
+    info = json.loads(source.read_text(encoding="utf-8"))
+    info.get("augmentation", {}).pop("noise_path", None)
+    destination.write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 
 
 def _copy_figures(folder, to):

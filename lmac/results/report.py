@@ -2,7 +2,7 @@
 
 import datetime
 
-from data_prep.scenarios import drawn_with, thin_data
+from data_prep.scenario_record import drawn_with, thin_data
 from lmac.provenance import commit, hardware
 from metrics import METRICS, checks
 from metrics.tables import to_markdown
@@ -56,23 +56,23 @@ def statement(folder, rows, hparams, classifier_info, device):
 
 def _data(folder, rows, hparams, infos):
     """Clips, targets, contaminants and the seed, as the manifest records them."""
-    one = rows.drop_duplicates("ID")
+    scenario = folder.scenario
+    rows = scenario[scenario["ID"].isin(rows["ID"])]
     drawn = drawn_with(folder.path / "scenario.csv")
-    text = (
-        f"Data: {hparams['dataset']}, {len(one)} clips of {hparams['signal_length_s']} s from "
-        f"{one['target_id'].nunique()} targets"
-    )
-    if not drawn:
-        return f"{text}; what the scenario was drawn with is not recorded."
-    text += f" of fold {drawn['target_folds']} ({_selected(drawn['target_folds'], infos)})"
-    if drawn.get("contaminant_folds"):
-        text += f", contaminants of fold {drawn['contaminant_folds']}"
-    elif drawn.get("contaminant_folder"):
-        last = drawn.get("last_contaminants")
-        text += f", contaminants from {drawn['contaminant_folder']}"
-        text += f", its last {last} files" if last else ""
-    text += f"; drawn with seed {drawn['seed']}."
-    return " ".join([text, *thin_data(folder.scenario)])
+    text = f"Data: {hparams['dataset']}, clips of {hparams['signal_length_s']} s"
+    if drawn:
+        text += f", targets of fold {drawn['target_folds']}"
+        text += f" ({_selected(drawn['target_folds'], infos)})"
+        if drawn["contaminant_folds"] is not None:
+            text += f", contaminants of fold {drawn['contaminant_folds']}"
+        elif drawn["contaminant_folder"] is not None:
+            last = drawn["last_contaminants"]
+            text += f", contaminants from {drawn['contaminant_folder']}"
+            text += f", its last {last} files" if last else ""
+        text += f", drawn with seed {drawn['seed']}"
+    else:
+        text += "; what the scenario was drawn with is not recorded"
+    return f"{text}: {' '.join(thin_data(rows))}"
 
 
 def _selected(target_folds, infos):

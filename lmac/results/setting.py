@@ -89,7 +89,8 @@ class Setting:
 
 def public(info):
     """What training recorded, without the paths of a machine."""
-    if "augmentation" not in info:
-        return info
-    kept = {k: v for k, v in info["augmentation"].items() if k != "noise_path"}
-    return {**info, "augmentation": kept}
+    kept = {k: v for k, v in info.items() if k != "finetune_from"}
+    if "augmentation" in info:
+        noise = {k: v for k, v in info["augmentation"].items() if k != "noise_path"}
+        kept["augmentation"] = noise
+    return kept

@@ -14,6 +14,7 @@ import soundfile
 from data_prep import esc50
 from data_prep.download import fetch_archive
 from data_prep.manifest import DataError, read_manifest
+from lmac.config import load, settings
 
 BY_HAND = "By hand: fetch it and put it there."
 
@@ -106,12 +107,13 @@ def refused(server, folder, message, **options):
     return left
 
 
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
 @pytest.mark.parametrize("top", ["data-master/", ""])
-def test_it_is_fetched_and_unpacked_whole(server, tmp_path, top):
+def test_it_is_fetched_and_unpacked_whole(server, tmp_path, top, kind):
     server.content = archive(FILES, top)
-    checksum = hashlib.sha256(server.content).hexdigest()
+    checksum = f"{kind}:{hashlib.new(kind, server.content).hexdigest()}"
     (tmp_path / "data").mkdir()  # an empty folder is no obstacle
-    fetch(server, tmp_path / "data", sha256=checksum.upper())
+    fetch(server, tmp_path / "data", checksum=checksum.upper())
     assert content(tmp_path / "data") == FILES
     assert [p.name for p in tmp_path.iterdir()] == ["data"]
     assert (tmp_path / "data").stat().st_mode & 0o055  # not only for its owner
@@ -167,7 +169,19 @@ def test_a_part_that_is_too_long_is_fetched_anew(server, tmp_path):
 
 def test_a_wrong_checksum_is_refused(server, tmp_path):
     server.content = archive(FILES)
-    assert not refused(server, tmp_path / "data", "SHA-256 is .*, expected 00", sha256="00" * 32)
+    for kind, length in (("sha256", 64), ("md5", 32)):
+        found = hashlib.new(kind, server.content).hexdigest()
+        message = f"its checksum is {kind}:{found}, expected {kind}:00.*--download_checksum=null"
+        wrong = f"{kind}:{'0' * length}"
+        assert not refused(server, tmp_path / "data", message, checksum=wrong)
+
+
+@pytest.mark.parametrize("checksum", ["00" * 32, "md5:" + "0" * 64, "crc32:00000000", "sha256:"])
+def test_a_checksum_of_no_known_form_is_refused_before_the_download(server, tmp_path, checksum):
+    server.content = archive(FILES)
+    message = "download_checksum is '.*': expected md5: and 32 or sha256: and 64"
+    assert not refused(server, tmp_path / "data", message, checksum=checksum)
+    assert not server.requests
 
 
 def broken(kind):
@@ -256,6 +270,29 @@ def test_esc50_in_full(server, tmp_path):
     assert table["source"][3] == "1003"
     assert esc50.prepare(folder, manifest, esc10_only=True, **options) == labels[:10]
     assert len(read_manifest(manifest)) == 400 and len(server.requests) == 1
+
+
+def test_esc50_comes_with_its_checksum_which_can_be_waived(server, tmp_path):
+    server.content = esc50_archive()
+    overrides = {"data_folder": str(tmp_path / "data"), "download_url": server.url}
+    overrides |= {"download": True, "results_folder": str(tmp_path / "results")}
+
+    def prepare(**more):
+        hparams, _ = load("hparams/classifier.yaml", {**overrides, **more})
+        return hparams["prepare_data"](manifest=tmp_path / "m.csv")
+
+    known = "md5:7771e4b9d86d0945acce719c7a59305a"  # as soundata and PaddleSpeech state it
+    with pytest.raises(DataError, match=f"expected {known}.*--download_checksum=null"):
+        prepare()
+    assert not (tmp_path / "data").exists()
+    assert len(prepare(download_checksum=None)) == 50
+    yaml = settings("hparams/classifier.yaml")
+    assert yaml["download_checksum"] == known
+    assert (
+        yaml["download_url"]
+        == esc50.URL
+        == ("https://github.com/karoldvl/ESC-50/archive/master.zip")
+    )
 
 
 def test_an_incomplete_esc50_is_refused(server, tmp_path):

@@ -1,6 +1,5 @@
 """Leaks: planted ones are found, and the real data has none."""
 
-import json
 import logging
 from itertools import permutations
 from types import SimpleNamespace
@@ -78,14 +77,22 @@ def test_scenarios_with_clips_of_training(planted, tmp_path, caplog):
     assert len(leaks) > 0 and set(leaks["contaminant"]) == {"1031-1-0-7"}
     assert len(leaks) == (rows["contaminant"] == "1031-1-0-7").sum()
     # The folds that the classifier was really trained on count.
-    (tmp_path / "info.json").write_text(json.dumps({"train_folds": [10]}))
-    hparams = {"classifier_checkpoint": str(tmp_path), "train_folds": train}
     rows = draw(planted.clean, 9, 10)
-    with caplog.at_level(logging.WARNING):
-        assert warn_of_scenario_leaks(rows, planted.clean, hparams)
-    assert "6 of the 6 clips explained have a target or contaminant" in caplog.text
-    (tmp_path / "info.json").unlink()
-    assert not warn_of_scenario_leaks(rows, planted.clean, hparams)
+
+    def warned(**trained):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert warn_of_scenario_leaks(rows, planted.clean, trained, train) == bool(caplog.text)
+        return caplog.text
+
+    message = "6 of the 6 clips explained have a target or contaminant of the training folds [10]"
+    text = warned(classifier_checkpoint={"train_folds": [10]})
+    assert f"{message} of classifier_checkpoint" in text
+    assert not warned(classifier_checkpoint={}) and not warned()
+    # So do those of a decoder, which may have been trained on others than the classifier.
+    text = warned(classifier_checkpoint={"train_folds": [1]}, lmac_checkpoint={"train_folds": [10]})
+    assert f"{message} of lmac_checkpoint" in text and "classifier_checkpoint" not in text
+    assert not warned(lmac_checkpoint={"train_folds": [1]}, l2i_checkpoint={})
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import explain
 from data_prep.builtin_events import CLASSES
 from data_prep.builtin_sounds import generate
 from interpreters.l2i import train
+from interpreters.l2i.interpreter import L2I
 
 TINY = ["--classifier_width=4", "--device=cpu"]
 SOUNDS = [
@@ -57,6 +58,8 @@ def again(folder, tmp_path):
 def test_what_a_training_leaves(folder):
     info = json.loads((folder / "l2i/best/info.json").read_text())
     assert info["alpha"] == 10.0 and info["valid"]["folds"] == [4] and info["epochs"] == 1
+    assert info["signal_path"] == "direct" and info["train_folds"] == [1, 2, 3]
+    assert info["augmentation"]["mix_probability"] == 0.8 and info["domain"] == "stft"
     assert 0 < info["valid"]["relative_error"] and 0 <= info["valid"]["fidelity"] <= 1
     history = pd.read_csv(folder / "l2i/dictionary.csv")
     assert list(history.columns) == ["epoch", "relative_error", "seconds"]
@@ -122,6 +125,19 @@ def test_evaluation_and_one_file(again):
     result = json.loads((again / "one" / sound.stem / "L2I/explanation.json").read_text())
     assert result["method"] == "L2I" and len(result["windows"]) > 1
     assert (again / "one" / sound.stem / "L2I/explanation.wav").stat().st_size > 1000
+
+
+def test_what_training_recorded_is_compared(again):
+    """But for the signal path: it is trained on unmasked clips, so it serves both."""
+    path, explained = again / "l2i/best/info.json", make_explained(n_classes=10)
+    info = json.loads(path.read_text())
+    path.write_text(json.dumps(info | {"classifier_weights": "0" * 12}))
+    with pytest.raises(ValueError, match="l2i_checkpoint: .* classifier_weights 000000000000, not"):
+        L2I(explained, again / "l2i/best")
+    path.write_text(json.dumps(info | {"signal_path": "waveform"}))
+    L2I(explained, again / "l2i/best")
+    path.unlink()
+    L2I(explained, again / "l2i/best")
 
 
 def test_mistakes_get_one_sentence(again):

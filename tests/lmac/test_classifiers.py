@@ -9,7 +9,7 @@ from speechbrain.lobes.models import Cnn14 as sb_cnn14
 from speechbrain.lobes.models.ECAPA_TDNN import Classifier as CosineHead
 from torch import nn
 
-from lmac.checkpoints import class_names, classifier_domain
+from lmac.checkpoints import class_names, classifier_domain, load_classifier
 from lmac.classifiers import (
     AudioClassifier,
     Cnn14,
@@ -17,11 +17,10 @@ from lmac.classifiers import (
     EmbeddingModel,
     LinearHead,
     Wave1d,
-    load_weights,
 )
 from lmac.classifiers.aisfx import Aisfx
-from lmac.classifiers.base import load_classifier
 from lmac.domain import FrontEnd
+from lmac.weights import load_weights
 
 DEFAULTS = {
     "reads": None,

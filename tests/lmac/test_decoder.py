@@ -4,8 +4,10 @@ import pytest
 import torch
 from conftest import make_explained
 from speechbrain.lobes.models.Cnn14 import CNN14PSI_stft
+from torch import nn
 
-from lmac.decoder import PSIDecoder, TopDownDecoder
+from lmac.config import load
+from lmac.decoder import EncoderDecoder, PSIDecoder, TopDownDecoder
 
 
 def inputs(explained, n_samples, batch=2):
@@ -86,6 +88,65 @@ def test_detail_follows_what_stands_out_in_a_band():
     torch.testing.assert_close(
         logits[..., bins[0]] - logits[..., bins[1]], X[..., bins[0]] - X[..., bins[1]]
     )
+
+
+@pytest.mark.parametrize("kind,domain", [("cnn14", "stft"), ("cnn14", "mel"), ("conv2d", "stft")])
+@pytest.mark.parametrize("reads_input", [False, True])
+def test_without_reading_the_input_the_mask_depends_on_the_representations_alone(
+    kind, domain, reads_input
+):
+    explained = make_explained(kind, domain)
+    X, representations, target = inputs(explained, 16185)
+    size = {"hidden": 8, "detail": 4, "reads_input": reads_input}
+    decoder = TopDownDecoder(*explained.output_sizes(), **size)
+    for train in (True, False):
+        decoder.train(train)
+        one, two = (
+            decoder(representations, x, target, explained.domain) for x in (X, torch.rand_like(X))
+        )
+        assert one.shape == X.shape and torch.equal(one, two) == (not reads_input)
+    other = decoder([2 * r + 1 for r in representations], X, target, explained.domain)
+    assert ((one - other).abs() > 0).all()
+    decoder(representations, X, target, explained.domain).square().sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in decoder.parameters())
+    if not reads_input and domain == "stft" and kind == "cnn14":
+        # One number a band: bins of one band get the same.
+        band = torch.nonzero(explained.domain.front_end.band_matrix[79] == 1).flatten()
+        assert torch.equal(one[..., band[0]], one[..., band[1]])
+
+
+def test_reading_the_input_or_not_is_a_setting():
+    here = {"data_folder": "x", "classifier_checkpoint": "x"}
+    for value in (True, False):
+        hparams, _ = load("hparams/lmac.yaml", {**here, "decoder_reads_input": value})
+        assert hparams["decoder"]([8], 5).settings["reads_input"] is value
+    assert load("hparams/lmac.yaml", here)[0]["decoder_reads_input"] is True
+    encoder = {"decoder_yaml": "hparams/decoders/encoder.yaml", "decoder_reads_input": False}
+    hparams, _ = load("hparams/lmac.yaml", {**here, **encoder})
+    with pytest.raises(ValueError, match="reads nothing but X, so decoder_reads_input: False"):
+        hparams["decoder"]([], 5)
+    assert EncoderDecoder([], 5).settings["reads_input"] is True
+
+
+def test_the_default_decoder_is_drawn_as_it_always_was():
+    """Layers in the order of their random numbers; and with the same names."""
+    torch.manual_seed(0)
+    state = TopDownDecoder([4, 8], 5, hidden=4, detail=3).state_dict()
+    torch.manual_seed(0)
+    drawn = [
+        *(nn.Conv2d(c, 4, 1, bias=False).weight for c in (4, 8)),
+        *(nn.Conv2d(4, 4, 3, bias=False).weight for _ in range(2)),
+        *nn.Conv2d(4, 3, 1).parameters(),
+        nn.Conv2d(4, 3, 3, bias=False).weight,
+        0.1 * nn.Conv2d(3, 2, 3).weight,
+    ]
+    names = ["laterals.0.0.weight", "laterals.1.0.weight", "smooth.0.0.weight", "smooth.1.0.weight"]
+    names += ["reduce.weight", "reduce.bias", "detail.0.weight", "head.weight"]
+    for name, weight in zip(names, drawn, strict=True):
+        assert torch.equal(state[name], weight), name
+    norms = ("laterals.0.1", "laterals.1.1", "smooth.0.1", "smooth.1.1", "feature_norm", "detail.1")
+    parts = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    assert set(state) == {*names, "head.bias", *(f"{n}.{p}" for n in norms for p in parts)}
 
 
 def test_another_number_of_representations_is_refused():

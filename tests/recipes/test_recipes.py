@@ -184,11 +184,15 @@ def test_training_takes_wham_noise_and_evaluation_is_refused_it(bench, name, tmp
     module = importlib.import_module(module_of(path))
     module.main([str(path), *(f"--{k}={v}" for k, v in own.items()), "--device=cpu"])
     assert_trained(SimpleNamespace(out=tmp_path / name))
-    # No split's name tells here, only what lies beside the weights.
-    note = tmp_path / name / "best" / "info.json"
-    info = json.loads(note.read_text())
-    info.setdefault("augmentation", {})["noise_path"] = str(bench.folder / "LJSpeech-1.1")
-    note.write_text(json.dumps(info))
+    # Another folder, so that only what lies beside the weights can tell.
+    best = tmp_path / name / "best"
+    augmentation = json.loads((best / "info.json").read_text())["augmentation"]
+    assert augmentation["noise_folder"] == "wham_noise/tr"
+    assert augmentation["noise_path"] == str((bench.folder / "wham_noise" / "tr").resolve())
+    text = (best / "info.json").read_text()
+    (best / "info.json").write_text(
+        text.replace(augmentation["noise_path"], str(bench.folder / "LJSpeech-1.1"))
+    )
     evaluation = path.with_name("evaluation.yaml")
     words = {**bench.overrides(evaluation, None), "output_folder": tmp_path / "out",
              f"{name}_checkpoint": tmp_path / name / "best", "scenario": "speech",

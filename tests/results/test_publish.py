@@ -1,5 +1,7 @@
 """What is copied from results, and above all what is not."""
 
+import json
+
 import pytest
 from planted import plant
 
@@ -25,7 +27,9 @@ def results(tmp_path):
     for name in ("randomisation.csv", "resynthesis.md"):
         (source / "evaluation" / "mixtures_stft" / name).write_text("x\n")
     (source / "classifier" / "best").mkdir(parents=True)
-    (source / "classifier" / "best" / "info.json").write_text("{}")
+    (source / "classifier" / "best" / "info.json").write_text(
+        json.dumps({"seed": 1, "augmentation": {"noise_folder": "n/tr", "noise_path": "/a/n/tr"}})
+    )
     (source / "classifier" / "best" / "classifier.ckpt").write_text("weights")
     (source / "tables" / "table2_mixtures").mkdir(parents=True)
     for suffix in ("csv", "md", "tex", "aux"):
@@ -48,6 +52,8 @@ def test_copies_numbers_and_three_clips_and_nothing_else(results, tmp_path):
     expected += [f"tables/table2_mixtures/table.{s}" for s in ("csv", "md", "tex")]
     assert found == sorted(expected)
     assert (to / "mixtures_stft/figures/b_L-MAC.png").read_text() == "b L-MAC"
+    info = json.loads((to / "classifier" / "info.json").read_text())
+    assert info == {"seed": 1, "augmentation": {"noise_folder": "n/tr"}}  # no path of a machine
     copies = [f / "mixtures_mel" / "metrics.csv" for f in (results / "evaluation", to)]
     assert copies[0].read_bytes() == copies[1].read_bytes()
 

@@ -1,0 +1,210 @@
+"""Brains: what L-MAC is trained on and validated on, and the rate that follows a plateau."""
+
+from types import SimpleNamespace
+
+import pytest
+import speechbrain as sb
+import torch
+from conftest import make_explained
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.nnet.schedulers import ReduceLROnPlateau
+from speechbrain.utils.checkpoints import Checkpointer
+from speechbrain.utils.epoch_loop import EpochCounter
+from torch import nn
+
+from lmac.augment import ClipMixer, WaveformAugment
+from lmac.brains.decoder import DecoderBrain
+from lmac.brains.training import TrainingBrain
+from lmac.losses import lmac_loss
+from lmac.schedules import one_cycle
+
+N_SAMPLES = 6000
+
+
+class FixedMask(nn.Module):
+    """A decoder whose logit is the same everywhere."""
+
+    def __init__(self, logit):
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor(float(logit)))
+
+    def forward(self, representations, X, target, domain):
+        return self.logit.expand_as(X)
+
+
+def brain_with(l_guidance=4.0, logit=0.0, mixer=None, **options):
+    mixer = mixer or ClipMixer(probability=1.0, snr_db=(0, 0))
+    hparams = {"augment": WaveformAugment(mixer=mixer), "l_guidance": l_guidance, "seed": 1}
+    hparams["lmac_loss"] = lambda *args: lmac_loss(*args, l_guidance=l_guidance, **options)
+    brain = DecoderBrain(make_explained(), modules={"decoder": FixedMask(logit)}, hparams=hparams)
+    brain.on_stage_start(sb.Stage.VALID)
+    return brain
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(3)
+    wavs = torch.randn(4, N_SAMPLES) * torch.linspace(0, 12, N_SAMPLES).sin().abs() ** 4
+    wavs = wavs / wavs.abs().amax(1, keepdim=True)
+    return PaddedBatch(
+        [{"id": str(i), "sig": w, "class": 0} for i, w in enumerate(wavs)],
+    )
+
+
+def test_it_is_trained_on_the_decision_of_the_classifier_not_on_the_label(batch):
+    brain = brain_with(l_guidance=0.0)
+    brain.hparams.augment = None
+    X, _ = brain.explained.domain.analyse(batch.sig.data)
+    decision = brain.explained.logits(X).argmax(1)
+    wrong = (decision + 1) % 5
+    labelled = PaddedBatch(
+        [{"sig": s, "class": int(c)} for s, c in zip(batch.sig.data, wrong, strict=True)]
+    )
+    assert torch.equal(labelled["class"], wrong)
+    given = []
+
+    def loss(logits_in, logits_out, target, *rest):
+        given.append(target)
+        return lmac_loss(logits_in, logits_out, target, *rest)
+
+    brain.hparams.lmac_loss = loss
+    for stage in (sb.Stage.TRAIN, sb.Stage.VALID):
+        brain.compute_objectives(brain.compute_forward(labelled, stage), labelled, stage)
+        assert torch.equal(given[-1], decision)
+
+
+def test_stage_1_validates_on_the_clips_as_they_are(batch):
+    *_, X, clean_X = brain_with(l_guidance=0.0).compute_forward(batch, sb.Stage.VALID)
+    expected, _ = brain_with().explained.domain.analyse(batch.sig.data)
+    assert torch.equal(X, expected) and torch.equal(clean_X, expected)
+
+
+def test_stage_2_validates_on_mixtures_with_their_clean_part(batch):
+    brain = brain_with()
+    wav, clean = brain.mix_for_validation(batch.sig.data)
+    # At 0 dB; the clips' own part is the clip at another gain, not shifted.
+    gain = clean.norm(dim=1, keepdim=True) / batch.sig.data.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(clean, gain * batch.sig.data)
+    torch.testing.assert_close((wav - clean).norm(dim=1), clean.norm(dim=1))
+    torch.testing.assert_close(wav.abs().amax(1), torch.ones(4))
+    *_, X, clean_X = brain.compute_forward(batch, sb.Stage.VALID)
+    torch.testing.assert_close(X, brain.explained.domain.analyse(wav)[0])
+    torch.testing.assert_close(clean_X, brain.explained.domain.analyse(clean)[0])
+
+
+@pytest.mark.parametrize("guidance", ["bce", "mse"])
+def test_a_mask_of_ones_is_not_the_best_of_the_validation_of_stage_2(batch, guidance):
+    """Against the mask that keeps the share of the clean source; every clip is selected."""
+    options = {"cc_th": -1.0, "guidance": guidance}
+    brain = brain_with(**options)
+
+    def loss(mask_of):
+        *first, mask, X, clean_X = brain.compute_forward(batch, sb.Stage.VALID)
+        mask = mask_of(X, clean_X)
+        logits = brain.explained.logits(mask * X), brain.explained.logits((1 - mask) * X)
+        parts = brain.hparams.lmac_loss(*logits, first[3], mask, X, clean_X)
+        return float(parts["loss"]), float(parts["guidance"])
+
+    ones = loss(lambda X, clean_X: torch.ones_like(X))
+    if guidance == "bce":
+        source = loss(lambda X, clean_X: (clean_X >= 0.35 * clean_X.amax((1, 2), True)).float())
+    else:
+        source = loss(lambda X, clean_X: (clean_X / X.clamp_min(1e-6)).clamp(0, 1))
+    assert source[0] < ones[0] and source[1] < 0.5 * ones[1]
+    assert ones[1] > 1e-3  # against X itself, mse would be exactly 0
+
+
+def test_validation_draws_the_same_every_time_and_nothing_from_training(batch):
+    brain = brain_with(mixer=ClipMixer(probability=0.5, snr_db=(0, 15)))
+
+    def validated(step):
+        brain.step = step
+        return brain.compute_forward(batch, sb.Stage.VALID)[-2]
+
+    torch.manual_seed(11)
+    first, state = validated(1), torch.get_rng_state()
+    torch.manual_seed(11)
+    assert torch.equal(torch.get_rng_state(), state)  # training goes on as if there were none
+    torch.manual_seed(12)
+    torch.rand(5)
+    assert torch.equal(validated(1), first)
+    assert not torch.equal(validated(2), first)  # another batch, other numbers
+    brain.hparams.seed = 2
+    assert not torch.equal(validated(1), first)
+
+
+def test_the_noise_of_training_is_mixed_in_where_there_is_some(batch):
+    noise = torch.randn(4, N_SAMPLES)
+    brain = brain_with(mixer=ClipMixer(noise=lambda n, length: noise))
+    wav, clean = brain.mix_for_validation(batch.sig.data)
+    cosine = nn.functional.cosine_similarity(wav - clean, noise, dim=1)
+    torch.testing.assert_close(cosine, torch.ones(4))
+
+
+# Losses of eight epochs: better, worse four times (halved), better, worse.
+LOSSES = [5.0, 4.0, 4.5, 4.4, 4.3, 4.2, 3.0, 3.5]
+
+
+class Scripted(TrainingBrain):
+    """Trains one number; the losses of its validation are LOSSES."""
+
+    def compute_forward(self, batch, stage):
+        return self.modules.model(batch["x"].data)
+
+    def compute_objectives(self, predictions, batch, stage):
+        return predictions.square().mean()
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        if stage == sb.Stage.TRAIN:
+            self.rates.append(self.optimizer.param_groups[0]["lr"])
+        stats = {"loss": LOSSES[epoch - 1]}
+        self.finish_stage(stage, stats, epoch)
+
+
+def scripted(folder, schedule, epochs):
+    """Rates that the epochs were trained with, by a run that goes on from ``folder``."""
+    torch.manual_seed(0)
+    counter = EpochCounter(epochs)
+    brain = Scripted(
+        modules={"model": nn.Linear(1, 1)},
+        opt_class=lambda parameters: torch.optim.Adam(parameters, lr=0.1),
+        hparams={
+            "lr_schedule": schedule, "steps_per_epoch": 2, "number_of_epochs": len(LOSSES),
+            "epoch_counter": counter, "train_logger": SimpleNamespace(log_stats=lambda *a, **k: 0),
+        },
+        checkpointer=Checkpointer(folder, {"counter": counter}),
+    )  # fmt: skip
+    brain.checkpointer.add_recoverable("model", brain.modules.model)
+    brain.rates = []
+    data = DynamicItemDataset(
+        {str(i): {"x": torch.ones(1)} for i in range(4)}, output_keys=["id", "x"]
+    )
+    loader = {"batch_size": 2}
+    brain.fit(counter, data, data, train_loader_kwargs=loader, valid_loader_kwargs=loader)
+    return brain.rates, brain.modules.model.weight.item()
+
+
+def plateau():
+    return ReduceLROnPlateau(factor=0.5, patience=1, dont_halve_until_epoch=1)
+
+
+@pytest.mark.parametrize("stop", range(1, len(LOSSES)))
+def test_the_rate_follows_speechbrain_s_plateau_also_when_resumed(tmp_path, stop):
+    theirs, rate, expected = plateau(), 0.1, []
+    for epoch, loss in enumerate(LOSSES, 1):
+        expected.append(rate)
+        optimiser = SimpleNamespace(param_groups=[{"lr": rate}])
+        _, rate = theirs([optimiser], current_epoch=epoch, current_loss=loss)
+    assert len(set(expected)) == 3  # halved twice: both parts of its state matter
+    rates, weight = scripted(tmp_path / "whole", plateau(), len(LOSSES))
+    assert rates == expected
+    before, _ = scripted(tmp_path / "parts", plateau(), stop)
+    after, resumed = scripted(tmp_path / "parts", plateau(), len(LOSSES))
+    assert before + after == expected and resumed == weight
+
+
+def test_a_rate_of_progress_is_set_at_every_step(tmp_path):
+    rates, _ = scripted(tmp_path, lambda progress: one_cycle(progress, 0.1), len(LOSSES))
+    # The last step of each epoch: 1, 3, 5 … of 16 are done.
+    assert rates == [one_cycle((2 * i + 1) / 16, 0.1) for i in range(len(LOSSES))]
