@@ -28,12 +28,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from lmac.config import ConfigError, merge, parse, run, settings
+from lmac.config import ConfigError, experiment_of, merge, parse, run, settings
 from lmac.results.report import commit
 from metrics.folds import over_folds, to_markdown
 from metrics.tables import write_csv, write_text
 
-# What runs the YAMLs that are made from hparams/<name>.yaml.
+# What runs the YAMLs that extend hparams/<name>.yaml.
 MODULES = {
     "classifier": "train_classifier",
     "lmac": "train_lmac",
@@ -41,6 +41,7 @@ MODULES = {
     "l2i": "interpreters.l2i.train",
     "evaluation": "eval_explanations",
     "explain": "explain",
+    "tables": "lmac.results.table",
 }
 OPTIONS = {"folds": None, "stages": None, "valid_shift": -1, "targets": "valid", "cycle": None}
 # These are set for each fold.
@@ -53,12 +54,12 @@ _OF_A_FOLD = (
 
 def module_of(path):
     """The module that runs the YAML ``path``; ConfigError when none is known."""
-    tree = merge(path)
-    if "tables_yaml" in tree:
-        return "lmac.results.table"
-    name = Path(tree.get("experiment_yaml", path)).stem
+    name = experiment_of(path)
     if name not in MODULES:
-        raise ConfigError(f"{path}: expected an experiment of {', '.join(MODULES)}, got {name}.")
+        raise ConfigError(
+            f"{path}: expected an experiment of {', '.join(MODULES)}, got {name or 'none'}: name "
+            "one of hparams/ by extends: …"
+        )
     return MODULES[name]
 
 
