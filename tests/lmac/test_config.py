@@ -149,9 +149,7 @@ def plant(tmp_path):
     return planted
 
 
-@pytest.mark.parametrize(
-    "lower,higher", list(itertools.combinations([*LEVELS, "command line"], 2)), ids="-".join
-)
+@pytest.mark.parametrize("lower,higher", list(itertools.combinations([*LEVELS, "command line"], 2)))
 def test_precedence(plant, lower, higher):
     assert plant(lower, higher) == higher
 
