@@ -1,17 +1,25 @@
-"""Experiments: HyperPyYAML files that merge others, overridden from the command line.
+"""Experiments: HyperPyYAML files that build on others, overridden from the command line.
 
-Every top-level key that ends in ``_yaml`` names a file that is merged in; the keys of the
-naming file win over those of the files it names, and the command line wins over all. Merged
-keys are flat, so each of them is an override away, and so is another file::
+``extends:`` names the file, or the list of files, that a YAML builds on. Three slots,
+``dataset_yaml``, ``classifier_yaml`` and ``decoder_yaml``, each name a file or null; the file
+for a slot is chosen by the last to name it in this order of precedence, the only one there is::
+
+    base < slots < experiment < recipe < command line
+
+``extends`` gives a line of files: each once, ancestors first, those of a list in its order. The
+first file of the line that names a slot is the experiment (hparams/lmac.yaml); what comes
+before it is its base, what comes after it the recipe; the slots stand right below it, in the
+order above. A slot brings keys of its own, and may set those of the base that belong to it by
+nature (lmac.composition.SLOTS); one that sets a key of others, such as batch_size, is refused.
+Files are relative to the YAML that names them, on the command line to the working directory.
+All keys are flat, so each of them is an override away, and so is another file::
 
     python train_lmac.py hparams/lmac.yaml --classifier_yaml=hparams/classifiers/conv2d.yaml
 
 (HyperPyYAML's own ``!include:`` nests what it includes, out of reach of ``--key=value``.)
 """
 
-import difflib
 import io
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -20,9 +28,19 @@ import ruamel.yaml
 import speechbrain as sb
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 
+from lmac.composition import SLOTS, ConfigError, experiment_of, merge
 
-class ConfigError(ValueError):
-    """A YAML file or an override that is not as expected; the message names it."""
+__all__ = [
+    "ConfigError",
+    "check_same_run",
+    "experiment_of",
+    "load",
+    "load_experiment",
+    "merge",
+    "parse",
+    "run",
+    "settings",
+]
 
 
 def parse(argv):
@@ -37,56 +55,11 @@ def parse(argv):
     return path, run_opts, pairs
 
 
-def merge(path, overrides=None):
-    """The flat, merged tree of ``path`` and the files it names, before references.
-
-    Raises ConfigError for a file that does not exist or is not a YAML mapping, and for an
-    override that matches no key.
-    """
-    overrides = dict(overrides or {})
-    tree = _merge(Path(path), {k: v for k, v in overrides.items() if k.endswith("_yaml")}, ())
-    for key, value in overrides.items():
-        if key not in tree:
-            close = difflib.get_close_matches(key, tree, n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else "it has no such key."
-            raise ConfigError(f"Unknown override --{key}: {path} and the files it names: {hint}")
-        tree[key] = value
-    return tree
-
-
-def _merge(path, chosen, parents):
-    if not path.is_file():
-        named = f", named by {parents[-1]}" if parents else ""
-        raise ConfigError(f"There is no YAML file {path}{named}.")
-    if path.resolve() in [p.resolve() for p in parents]:
-        raise ConfigError(f"{path} names itself through {' → '.join(map(str, parents))}.")
-    try:
-        own = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
-    except ruamel.yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(own, dict):
-        raise ConfigError(f"{path} must hold key: value pairs at its top level.")
-    files = {k: _resolve(v, path.parent) for k, v in own.items() if k.endswith("_yaml")}
-    files |= {k: v if v is None else Path(v) for k, v in chosen.items()}
-    tree = ruamel.yaml.comments.CommentedMap()
-    for key in [k for k in own if k.endswith("_yaml")]:
-        if files[key] is not None:
-            tree.update(_merge(files[key], files, (*parents, path)))
-    tree.update(own)
-    tree.update({k: str(v) if v else None for k, v in files.items() if k in tree})
-    return tree
-
-
-def _resolve(value, folder):
-    """A file named in a YAML is relative to that YAML."""
-    return None if value is None else Path(os.path.relpath(folder / str(value)))
-
-
 def _standalone(path, overrides):
+    """The merged tree without its slots, and these as lines of comment."""
     tree = merge(path, overrides)
-    for key in [k for k in tree if k.endswith("_yaml")]:
-        del tree[key]  # merged by now; the resolved file stands alone
-    return tree
+    slots = {slot: tree.pop(slot) for slot in SLOTS if slot in tree}
+    return tree, "".join(f"# {slot}: {file or 'null'}\n" for slot, file in slots.items())
 
 
 def settings(path, overrides=None):
@@ -94,7 +67,7 @@ def settings(path, overrides=None):
 
     Settings that still need a value are None; objects are left out.
     """
-    tree = _standalone(path, overrides)
+    tree, _ = _standalone(path, overrides)
     for key, value in tree.items():
         if _tag(value) == "!PLACEHOLDER":
             tree[key] = None
@@ -107,11 +80,15 @@ def _tag(node):
 
 
 def load(path, overrides=None):
-    """Merged, resolved and constructed hyperparameters, and their resolved text."""
-    text = _dump(_standalone(path, overrides))
+    """Merged, resolved and constructed hyperparameters, and their resolved text.
+
+    The text stands alone: the files of the slots are merged into it, and named in its comments.
+    """
+    tree, slots = _standalone(path, overrides)
+    text = _dump(tree)
     try:
         resolved = resolve_references(text).read()
-        return load_hyperpyyaml(text), resolved
+        return load_hyperpyyaml(text), slots + resolved
     except ValueError as error:
         if "PLACEHOLDER" in str(error):
             key = str(error).split("'")[1]

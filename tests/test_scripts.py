@@ -26,7 +26,9 @@ from lmac.results import resynthesis as reheard
 from lmac.results.evaluation import COLUMNS
 from metrics import METRICS
 
-RECIPES = sorted(Path("recipes").glob("*/*.yaml"))
+RECIPES = sorted(
+    path for path in Path("recipes").glob("*/*.yaml") if not path.stem.startswith("common")
+)
 EXPERIMENTS = [
     Path("hparams") / f"{n}.yaml" for n in ("classifier", "lmac", "l2i", "evaluation", "explain")
 ]

@@ -28,13 +28,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from lmac.config import ConfigError, merge, parse, run, settings
+from lmac.config import ConfigError, experiment_of, merge, parse, run, settings
 from lmac.provenance import commit
 from lmac.results.folder import EvaluationFolder
 from metrics.folds import over_folds, to_markdown
 from metrics.tables import write_csv, write_text
 
-# What runs the YAMLs that are made from hparams/<name>.yaml.
+# What runs the YAMLs that extend hparams/<name>.yaml.
 MODULES = {
     "classifier": "train_classifier",
     "lmac": "train_lmac",
@@ -42,6 +42,7 @@ MODULES = {
     "l2i": "interpreters.l2i.train",
     "evaluation": "eval_explanations",
     "explain": "explain",
+    "tables": "lmac.results.table",
 }
 OPTIONS = {"folds": None, "stages": None, "valid_shift": -1, "targets": "valid", "cycle": None}
 # These are set for each fold.
@@ -54,12 +55,12 @@ _OF_A_FOLD = (
 
 def module_of(path):
     """The module that runs the YAML ``path``; ConfigError when none is known."""
-    tree = merge(path)
-    if "tables_yaml" in tree:
-        return "lmac.results.table"
-    name = Path(tree.get("experiment_yaml", path)).stem
+    name = experiment_of(path)
     if name not in MODULES:
-        raise ConfigError(f"{path}: expected an experiment of {', '.join(MODULES)}, got {name}.")
+        raise ConfigError(
+            f"{path}: expected an experiment of {', '.join(MODULES)}, got {name or 'none'}: name "
+            "one of hparams/ by extends: …"
+        )
     return MODULES[name]
 
 

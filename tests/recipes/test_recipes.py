@@ -18,7 +18,9 @@ from layouts import sound, write_esc50, write_sound, write_urbansound8k
 from lmac.config import merge, settings
 from lmac.results.folds import module_of
 
-RECIPES = sorted(Path("recipes").glob("*/*.yaml"))
+RECIPES = sorted(
+    path for path in Path("recipes").glob("*/*.yaml") if not path.stem.startswith("common")
+)
 # Only keys that a YAML has are given to it.
 TINY = {
     "classifier_width": 2,
@@ -123,7 +125,7 @@ class Bench:
     def maker(self, path, plain, name, noise=False):
         """The YAML beside ``path``, and its domain, that leaves the weights ``plain[name]``."""
         domain = plain.get("domain")
-        for other in sorted(path.parent.glob("*.yaml")):
+        for other in (recipe for recipe in RECIPES if recipe.parent == path.parent):
             if other != path and "number_of_epochs" in merge(other):
                 made = settings(other, self.overrides(other, domain, noise))
                 if Path(made["output_folder"]) / "best" == Path(plain[name]):

@@ -183,4 +183,6 @@ def test_a_yaml_that_nothing_runs_is_named(tmp_path):
     with pytest.raises(ConfigError, match="odd.yaml: expected an experiment of classifier, lmac"):
         lmac.results.folds.module_of(tmp_path / "odd.yaml")
     for path in Path("recipes").glob("*/*.yaml"):
+        if path.stem.startswith("common"):
+            continue
         importlib.import_module(lmac.results.folds.module_of(path))
