@@ -1,6 +1,6 @@
 """Weight-randomisation check (Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018).
 
-    python -m lmac.results.randomisation recipes/ESC10/evaluation.yaml --data_folder=… \
+    python -m lmac randomisation recipes/ESC10/evaluation.yaml --data_folder=… \
         --methods=[L-MAC,Saliency,GradCAM] --randomisation_clips=16
 
 Compares the masks for the trained classifier with those for the same network with re-initialised
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from data_prep.dataset import prepare
 from data_prep.scenarios import scenario_clips
 from lmac.checkpoints import class_names, explained_classifier, weights_digest
-from lmac.config import load, parse, run
+from lmac.config import load, parse
 from lmac.results.evaluation import in_order
 from lmac.results.scoring import get_interpreters
 from metrics.ranks import RANDOMISATION, RANK_CORRELATION, rank_correlation
@@ -225,7 +225,3 @@ def main(argv):
     write_text(text, (folder / RANDOMISATION).with_suffix(".md"))
     print(text)
     print(f"Rows and table: {folder / RANDOMISATION}")
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

@@ -1,6 +1,6 @@
 """Does the classifier decide on the written explanations as the table says?
 
-    python -m lmac.results.resynthesis recipes/ESC10_aisfx/evaluation.yaml --data_folder=…
+    python -m lmac resynthesis recipes/ESC10_aisfx/evaluation.yaml --data_folder=…
 
 Loads every samples/<clip>/<method>/explanation.wav that eval_explanations.py wrote with the same
 settings (--listen says of how many clips), hands it to the classifier as any other sound, and
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from data_prep.audio import read_audio
 from data_prep.dataset import prepare
 from lmac.checkpoints import class_names, explained_classifier, weights_digest
-from lmac.config import load, parse, run
+from lmac.config import load, parse
 from lmac.results.evaluation import in_order
 from lmac.results.folder import read_results
 from lmac.results.report import read_caption
@@ -142,7 +142,3 @@ def main(argv):
     write_text(text, (folder / REHEARD).with_suffix(".md"))
     print(text)
     print(f"Rows and table: {folder / REHEARD}")
-
-
-if __name__ == "__main__":
-    run(main, __doc__)
