@@ -80,7 +80,7 @@ def _damage(items, folder, damaged):
     found = [i for i in items if folder / i["wav"] in damaged]
     lines = [_row(i["row"], damaged[folder / i["wav"]]) for i in found]
     if len(lines) > 10:
-        lines[10:] = [f"{len(lines) - 10} more: lmac.check_dataset names all damaged files."]
+        lines[10:] = [f"{len(lines) - 10} more: python -m lmac check names all damaged files."]
     return "\n".join(lines)
 
 

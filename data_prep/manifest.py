@@ -31,7 +31,7 @@ class DamagedData(DataError):
 
     def __init__(self, problems, rows):
         more = f" (and {len(problems) - 1} more: " if len(problems) > 1 else " ("
-        super().__init__(problems[0] + more + "lmac.check_dataset names all damaged files)")
+        super().__init__(problems[0] + more + "python -m lmac check names all damaged files)")
         self.problems = problems
         self.rows = rows
 

@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """Read every sample of a data set: counts, durations, encodings, and files that are damaged,
 silent, clipped or there twice.
 
-    python -m lmac.check_dataset hparams/check.yaml --data_folder=/path/to/ESC-50
-    python -m lmac.check_dataset hparams/check.yaml --dataset_yaml=hparams/datasets/esc10.yaml \
+    python -m lmac check hparams/check.yaml --data_folder=/path/to/ESC-50
+    python -m lmac check hparams/check.yaml --dataset_yaml=hparams/datasets/esc10.yaml \
         --data_folder=/path/to/ESC-10
 
 Writes check.md, check.csv (a row per clip) and check.png to <output_folder>, and fails when clips
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from data_prep.check import check_figure, scan, to_markdown
 from data_prep.manifest import DamagedData, DataError, read_manifest, write_table
-from lmac.config import load_experiment, run
+from lmac.config import load_experiment
 from metrics.tables import write_text
 
 
@@ -37,7 +36,3 @@ def main(argv):
         raise DataError(
             f"{unusable} of {len(table)} clips cannot be used; {folder / 'check.md'} names them."
         )
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

@@ -25,7 +25,6 @@ import traceback
 from pathlib import Path
 
 import ruamel.yaml
-import speechbrain as sb
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 
 from lmac.composition import SLOTS, ConfigError, experiment_of, merge
@@ -47,7 +46,10 @@ def parse(argv):
     """Command line to (hyperparameter file, SpeechBrain run options, overrides as a dict)."""
     if not argv or argv[0].startswith("-"):
         raise ConfigError("The first argument must be a YAML file, such as hparams/lmac.yaml.")
-    path, run_opts, overrides = sb.parse_arguments(argv)
+    # Here, since commands that neither train nor evaluate should not wait for it.
+    from speechbrain import parse_arguments
+
+    path, run_opts, overrides = parse_arguments(argv)
     pairs = {}
     for line in (overrides or "").splitlines():
         # Line by line, so that a key given twice is no error: the last one counts.
@@ -67,12 +69,27 @@ def settings(path, overrides=None):
 
     Settings that still need a value are None; objects are left out.
     """
+    return {k: v for k, v in _resolved(path, overrides).items() if not _tag(v)}
+
+
+def construct(path, key, overrides=None):
+    """The object under ``key`` of an experiment, with what it refers to and nothing else.
+
+    Raises ConfigError for a file without such a key.
+    """
+    tree = _resolved(path, overrides)
+    if key not in tree:
+        raise ConfigError(f"{path} has no key {key}: is it the file of an experiment?")
+    return load_hyperpyyaml(_dump({key: tree[key]}))[key]
+
+
+def _resolved(path, overrides):
+    """The tree with references resolved; settings that still need a value are None."""
     tree, _ = _standalone(path, overrides)
     for key, value in tree.items():
         if _tag(value) == "!PLACEHOLDER":
             tree[key] = None
-    resolved = ruamel.yaml.YAML().load(resolve_references(_dump(tree)).read())
-    return {k: v for k, v in resolved.items() if not _tag(v)}
+    return ruamel.yaml.YAML().load(resolve_references(_dump(tree)).read())
 
 
 def _tag(node):
@@ -152,6 +169,8 @@ def load_experiment(argv, goes_on=True):
     Makes ``output_folder`` with SpeechBrain's log and the resolved ``hyperparams.yaml``, which
     can itself be given as the first argument to repeat the run.
     """
+    import speechbrain as sb
+
     path, run_opts, overrides = parse(argv)
     sb.utils.distributed.ddp_init_group(run_opts)
     hparams, resolved = load(path, overrides)
@@ -171,13 +190,15 @@ def load_experiment(argv, goes_on=True):
     return hparams, run_opts
 
 
-def run(main, usage):
+def run(main, usage, argv=None):
     """Run a script's ``main(argv)``; a mistake in its input ends it with one sentence.
+
+    ``argv`` is by default the command line of this process.
 
     Errors that this project raises say what to do; those from inside a library are bugs, and
     keep their traceback.
     """
-    argv = sys.argv[1:]
+    argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
         print(usage.strip())
         sys.exit(0 if argv else 2)

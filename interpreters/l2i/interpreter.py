@@ -82,9 +82,7 @@ class L2I(Interpreter):
                 f"relevance_threshold is {relevance_threshold}: expected -1 to below 1, for "
                 "relevances are divided by the largest."
             )
-        path = weights_file(
-            checkpoint, L2I_FILE, "l2i_checkpoint", "python -m interpreters.l2i.train"
-        )
+        path = weights_file(checkpoint, L2I_FILE, "l2i_checkpoint", "python -m lmac l2i")
         super().__init__(
             explained,
             weights=hashlib.sha256(path.read_bytes()).hexdigest()[:12],
@@ -112,7 +110,7 @@ def load_network(path, explained):
     if "W" not in state or "psi.smooth.1.weight" not in state:
         raise ValueError(
             f"l2i_checkpoint: {path} is no checkpoint of L2I; give the folder <output_folder>/best "
-            "of python -m interpreters.l2i.train."
+            "of python -m lmac l2i."
         )
     n_bins = explained.domain.front_end.n_bins
     if state["W"].shape[0] != n_bins:

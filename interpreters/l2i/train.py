@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Train L2I (Listen to Interpret) for a frozen classifier.
 
-    python -m interpreters.l2i.train hparams/l2i.yaml --data_folder=/path/to/ESC-50 \
+    python -m lmac l2i hparams/l2i.yaml --data_folder=/path/to/ESC-50 \
         --classifier_checkpoint=results/classifier/1234/best
 
 Learns the NMF dictionary of the training clips where it is missing, then the networks; resumes
@@ -19,7 +18,7 @@ from interpreters.l2i.interpreter import require_stft
 from interpreters.l2i.networks import L2INetwork
 from lmac.brains.training import explainer_datasets, train_explainer
 from lmac.checkpoints import explained_classifier, explained_facts, training_facts
-from lmac.config import load_experiment, run
+from lmac.config import load_experiment
 
 
 def main(argv):
@@ -46,7 +45,3 @@ def main(argv):
             f"activation {info['valid']['mean_H']:.3f}; alpha {hparams['alpha']}, beta "
             f"{hparams['beta']}, gamma {hparams['gamma']}. Weights: {best}"
         )
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

@@ -1,25 +1,30 @@
 """A page to look through and listen to explanations, beside the results of an evaluation.
 
-    python -m lmac.listen.gallery RESULTS [MORE ...] [--output=FOLDER] [--title=TEXT]
+    python -m lmac gallery results/evaluation/mixtures_stft results/evaluation/plain_stft
 
-RESULTS are output folders of eval_explanations.py (several scenarios or domains go on one
-page). Writes FOLDER/index.html (by default RESULTS/gallery), which refers to the audio and
-pictures where they are: keep the folders together when moving them.
+Writes index.html, which refers to the audio and pictures where they are: keep the folders
+together when moving them.
 """
 
-import argparse
 import math
 import struct
 from pathlib import Path
 
-from lmac.config import run
+from lmac.command_line import Argument, CommandLine, Option
 from lmac.media.loudness import MOST_DB, loudness, matching_gains
 from lmac.media.page import relative_url, write_page
 from lmac.results.folder import EvaluationFolder
 from metrics import METRICS
 
+TITLE = "Explanations to listen to"
+COMMAND_LINE = CommandLine(
+    Argument("folders", "output folders of eval_explanations.py, all on one page", many=True),
+    Option("output", str, None, "folder of the page; by default gallery/ in the first of them"),
+    Option("title", str, TITLE, "heading of the page"),
+)
 
-def write_gallery(folders, output=None, title="Explanations to listen to"):
+
+def write_gallery(folders, output=None, title=TITLE):
     """Write the gallery of one or more results folders; returns the path of the page.
 
     Arguments
@@ -143,13 +148,4 @@ def _picture(path, output):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="python -m lmac.listen.gallery")
-    parser.add_argument("results", nargs="+")
-    parser.add_argument("--output")
-    parser.add_argument("--title", default="Explanations to listen to")
-    options = parser.parse_args(argv)
-    print(f"Gallery: {write_gallery(options.results, options.output, options.title)}")
-
-
-if __name__ == "__main__":
-    run(main, __doc__)
+    print(f"Gallery: {write_gallery(**COMMAND_LINE.parse(argv))}")

@@ -1,13 +1,12 @@
 """Spectrogram grid for a paper: rows are clips, columns the input and each method.
 
-    python -m lmac.listen.grid results/evaluation/mixtures_stft --ids a,b,c --methods L-MAC,Saliency
+    python -m lmac grid results/evaluation/mixtures_stft --ids=[a,b] \
+        --methods=[L-MAC,Saliency]
 
-Reads an evaluation's metrics.csv and the WAVs of its samples/; writes grid.pdf and grid.png into
-its folder, or --output=/elsewhere/name.pdf and .png. Without --ids, all clips that have samples;
-without --methods, all methods that have samples of the first clip.
+Reads an evaluation's metrics.csv, the WAVs of its samples/ and, from its hyperparams.yaml, the
+front end of its classifier; writes a PDF and a PNG.
 """
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -15,9 +14,17 @@ import soundfile
 import torch
 from matplotlib import pyplot as plt
 
-from lmac.config import merge, run
-from lmac.domain import FrontEnd, get_domain
+from lmac.command_line import Argument, CommandLine, Option
+from lmac.config import construct
+from lmac.domain import get_domain
 from lmac.media.figures import decibels, draw_map
+
+COMMAND_LINE = CommandLine(
+    Argument("folder", "output folder of eval_explanations.py"),
+    Option("ids", list, None, "clips, a row each; by default all that have samples"),
+    Option("methods", list, None, "by default all that have samples of the first clip"),
+    Option("output", str, None, "name.pdf or name.png, both are written; by default folder/grid"),
+)
 
 
 def _folders(path):
@@ -25,10 +32,9 @@ def _folders(path):
 
 
 def _choose(names, available, option, what):
-    """``names`` of a comma-separated option, or all; ValueError that lists ``available``."""
+    """The ``names`` of an option, or all; ValueError that lists ``available``."""
     if not names:
         return available
-    names = [n.strip() for n in names.split(",")]
     unknown = [n for n in names if n not in available]
     if unknown:
         raise ValueError(
@@ -71,13 +77,13 @@ def grid_figure(folder, ids, methods, output):
         Of an evaluation: ``hyperparams.yaml``, ``metrics.csv``, ``samples/``.
     ids, methods : list of str
     output : path
-        Without suffix.
+        With or without the suffix .pdf or .png.
+
+    Returns the two paths.
 
     Raises ValueError or FileNotFoundError for a file or a row that is missing.
     """
-    tree = merge(folder / "hyperparams.yaml")
-    keys = ("sample_rate", "n_fft", "win_length", "hop_length")
-    domain = get_domain("stft", FrontEnd(**{k: tree[k] for k in keys}))
+    domain = get_domain("stft", construct(folder / "hyperparams.yaml", "front_end"))
     rows = pd.read_csv(folder / "metrics.csv", keep_default_na=False, dtype=str)
     rows = rows.set_index(["method", "ID"])
     missing = [(m, i) for m in methods for i in ids if (m, i) not in rows.index]
@@ -120,7 +126,9 @@ def grid_figure(folder, ids, methods, output):
     bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=15 * n_rows)
     bar.set_label("dB below the row's maximum", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    paths = [output.with_name(f"{output.name}.{kind}") for kind in ("pdf", "png")]
+    # Other suffixes belong to the name: "two.clips".
+    name = output.stem if output.suffix.lower() in (".pdf", ".png") else output.name
+    paths = [output.with_name(f"{name}.{kind}") for kind in ("pdf", "png")]
     output.parent.mkdir(parents=True, exist_ok=True)
     for path in paths:
         figure.savefig(path, dpi=200)
@@ -129,12 +137,8 @@ def grid_figure(folder, ids, methods, output):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="python -m lmac.listen.grid", usage=__doc__)
-    parser.add_argument("folder", type=Path)
-    for name in ("--ids", "--methods", "--output"):
-        parser.add_argument(name)
-    options = parser.parse_args(argv)
-    folder = options.folder
+    options = COMMAND_LINE.parse(argv)
+    folder = Path(options["folder"])
     if not (folder / "metrics.csv").is_file():
         raise FileNotFoundError(
             f"There is no {folder / 'metrics.csv'}: give the output folder of eval_explanations.py."
@@ -144,14 +148,9 @@ def main(argv):
         raise FileNotFoundError(
             f"There are no samples in {folder / 'samples'}: evaluate with --listen=10."
         )
-    ids = _choose(options.ids, available, "--ids", "clips with samples")
-    methods = _choose(
-        options.methods, _folders(folder / "samples" / ids[0]), "--methods", "methods with samples"
-    )
-    output = Path(options.output) if options.output else folder / "grid"
+    ids = _choose(options["ids"], available, "--ids", "clips with samples")
+    of_first = _folders(folder / "samples" / ids[0])
+    methods = _choose(options["methods"], of_first, "--methods", "methods with samples")
+    output = Path(options["output"] or folder / "grid")
     for path in grid_figure(folder, ids, methods, output):
         print(path)
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

@@ -1,7 +1,7 @@
 """Cross-validation: every fold is the test fold once; mean and standard deviation over folds.
 
-    python -m lmac.results.folds recipes/UrbanSound8K/classifier.yaml --data_folder=…
-    python -m lmac.results.folds recipes/ESC10/classifier.yaml --data_folder=… --folds=[1,2] \
+    python -m lmac folds recipes/UrbanSound8K/classifier.yaml --data_folder=…
+    python -m lmac folds recipes/ESC10/classifier.yaml --data_folder=… --folds=[1,2] \
         --stages=[classifier,lmac,evaluation]
 
 For test fold k, fold k-1 (cyclic) selects the checkpoint and the others train. A stage is a YAML
@@ -28,7 +28,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lmac.config import ConfigError, experiment_of, merge, parse, run, settings
+from lmac.commands import arguments_of
+from lmac.config import ConfigError, experiment_of, merge, parse, settings
 from lmac.provenance import commit
 from lmac.results.folder import EvaluationFolder
 from metrics.folds import over_folds, to_markdown
@@ -250,7 +251,13 @@ class Study:
 
 def launch(command):
     """Run a module in a process of its own; its exit code."""
-    return subprocess.run([sys.executable, "-m", *command]).returncode
+    module, *words = command
+    # So that a stage does not outlive the command that waits for it.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return subprocess.run([sys.executable, *arguments_of(module), *words]).returncode
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _words(words, overrides):
@@ -269,9 +276,3 @@ def _words(words, overrides):
 
 def _listed(value):
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-if __name__ == "__main__":
-    # So that a stage does not outlive the command that waits for it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    run(main, __doc__)

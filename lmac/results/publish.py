@@ -1,20 +1,23 @@
 """Copy the results of a recipe that may be published: numbers and a few figures, no audio.
 
-    python -m lmac.results.publish results/ESC10 recipes/ESC10/results --figures=mixtures_stft
+    python -m lmac publish results/ESC10 recipes/ESC10/results --figures=mixtures_stft
 
 From <results_folder>/evaluation/*, /tables/* and /classifier/best to folders of the same names,
-those of the evaluations at the top. --figures names the evaluation whose pictures of three
-clips are copied too.
+those of the evaluations at the top.
 """
 
-import argparse
 import json
 import shutil
 from pathlib import Path
 
-from lmac.config import run
+from lmac.command_line import Argument, CommandLine, Option
 from lmac.results.folder import PUBLISHED
 
+COMMAND_LINE = CommandLine(
+    Argument("source", "results folder of a recipe"),
+    Argument("destination", "folder to copy to"),
+    Option("figures", list, (), "evaluations whose pictures of three clips are copied, too"),
+)
 TABLE = ("table.csv", "table.md", "table.tex")
 CLASSIFIER = ("info.json", "confusion.png")
 FIGURE_METHODS = ("L-MAC", "L-MAC FT", "GradCAM", "Saliency")
@@ -86,16 +89,5 @@ def _copy_figures(folder, to):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m lmac.results.publish", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("source", help="results folder of a recipe")
-    parser.add_argument("destination")
-    parser.add_argument("--figures", action="append", default=[], help="such as mixtures_stft")
-    args = parser.parse_args(argv)
-    for folder in publish(args.source, args.destination, args.figures):
+    for folder in publish(**COMMAND_LINE.parse(argv)):
         print(f"Copied to {folder}")
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

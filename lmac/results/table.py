@@ -1,6 +1,6 @@
 """One table of the paper: its rows, and table.csv, table.md and table.tex.
 
-    python -m lmac.results.table recipes/ESC10/table2_mixtures.yaml --data_folder=/path/to/ESC-50
+    python -m lmac table recipes/ESC10/table2_mixtures.yaml --data_folder=/path/to/ESC-50
 
 Runs eval_explanations.py for each domain, which goes on from the rows that are there, and
 collects the table. --domains=[mel] and --methods=[L-MAC,IG] restrict what is computed,
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lmac.config import parse, run, settings
+from lmac.config import parse, settings
 from lmac.results.paper_table import DOMAINS, read_evaluation, write_table
 from metrics.published import read_published
 
@@ -86,7 +86,3 @@ def collect(path, overrides, domains, methods):
         missing,
     )
     return f"{text}\nTable as CSV, Markdown and LaTeX: {of_domain['table_folder']}"
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

@@ -1,9 +1,8 @@
 """Scores, intervals and tests from the files of a listening test's participants.
 
-    python -m lmac.study.analysis TEST_FOLDER RESPONSES_FOLDER [--output=FOLDER]
-        [--input_threshold=90] [--input_share=0.15] [--n_boot=10000] [--keep_all]
+    python -m lmac analyse test test/responses
 
-Writes to FOLDER (by default TEST_FOLDER/analysis)
+Writes to the folder --output
 
     report.md          everything below, to be read
     scores.csv         mean opinion score of each method and question, with its 95 % interval
@@ -14,15 +13,14 @@ Writes to FOLDER (by default TEST_FOLDER/analysis)
 
 A listener is screened out (see ``screen``) who rates the quality of the hidden input below
 --input_threshold in more than the share --input_share of the clips, or not better than that of
-the random mask, or who gives one answer to everything. --keep_all reports these, and keeps them.
+the random mask, or who gives one answer to everything.
 """
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
 
-from lmac.config import run
+from lmac.command_line import Argument, CommandLine, Option
 from lmac.study.listening_test import INPUT
 from lmac.study.report import score_figure, study_report
 from lmac.study.responses import QUESTIONS, SCALES, ResponseError, parse_response, read_test
@@ -34,6 +32,16 @@ from lmac.study.scores import (
     significance_table,
 )
 from metrics.tables import write_csv, write_text
+
+COMMAND_LINE = CommandLine(
+    Argument("test_folder", "folder made by python -m lmac study"),
+    Argument("responses_folder", "folder of the participants' files"),
+    Option("output", str, None, "where to write; by default test_folder/analysis"),
+    Option("input_threshold", float, None, "by default 90 of 100, or 4 of 5"),
+    Option("input_share", float, INPUT_SHARE, "from 0 to 1"),
+    Option("n_boot", int, 10000, "resamples of the intervals"),
+    Option("keep_all", bool, False, "True: report listeners to be screened out, but keep them"),
+)
 
 
 def read_ratings(test_folder, responses_folder):
@@ -121,7 +129,7 @@ def analyse(
     kept = set(listeners[listeners["kept"]]["participant"])
     if not kept:
         reasons = "; ".join(f"{r.participant}: {r.reason}" for r in listeners.itertuples())
-        raise ValueError(f"All listeners were screened out ({reasons}): see --keep_all.")
+        raise ValueError(f"All listeners were screened out ({reasons}): see --keep_all=True.")
     ratings["kept"] = ratings["participant"].isin(kept)
     scores = score_table(ratings[ratings["kept"]], n_boot)
     tests = significance_table(ratings[ratings["kept"] & (ratings["condition"] != INPUT)], n_boot)
@@ -136,16 +144,4 @@ def analyse(
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="python -m lmac.study.analysis")
-    parser.add_argument("test_folder")
-    parser.add_argument("responses_folder")
-    parser.add_argument("--output")
-    parser.add_argument("--input_threshold", type=float)
-    parser.add_argument("--input_share", type=float, default=INPUT_SHARE)
-    parser.add_argument("--n_boot", type=int, default=10000)
-    parser.add_argument("--keep_all", action="store_true")
-    print(analyse(**vars(parser.parse_args(argv))))
-
-
-if __name__ == "__main__":
-    run(main, __doc__)
+    print(analyse(**COMMAND_LINE.parse(argv)))

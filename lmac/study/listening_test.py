@@ -1,21 +1,17 @@
 """Make a blinded listening test out of the results of an evaluation.
 
-    python -m lmac.study.listening_test RESULTS [MORE ...] --output=TEST_FOLDER
-        [--scale=mushra|mos] [--clips=8] [--methods=L-MAC,Saliency] [--seed=1234]
-        [--loudness=matched|as_written] [--title=TEXT]
+    python -m lmac study results/evaluation/mixtures_stft --output=test --methods=[L-MAC,Saliency]
 
-RESULTS are output folders of eval_explanations.py in the stft domain, evaluated with --listen
-for at least one clip more than --clips (the training example). Writes
+Writes to the folder --output
 
-    TEST_FOLDER/page/           give this to participants: index.html and the stimuli
-    TEST_FOLDER/manifest.json   what the test asks
-    TEST_FOLDER/key.json        which stimulus is which method: keep it to yourself
+    page/           give this to participants: index.html and the stimuli
+    manifest.json   what the test asks
+    key.json        which stimulus is which method: keep it to yourself
 
-Then collect files (the page offers them as a download, or python -m lmac.study.server
-TEST_FOLDER takes them) and run python -m lmac.study.analysis TEST_FOLDER RESPONSES_FOLDER.
+Then collect files (the page offers them as a download, or python -m lmac serve
+TEST_FOLDER takes them) and run python -m lmac analyse TEST_FOLDER RESPONSES_FOLDER.
 """
 
-import argparse
 import hashlib
 import json
 import random
@@ -24,7 +20,7 @@ from pathlib import Path
 
 import soundfile
 
-from lmac.config import run
+from lmac.command_line import REQUIRED, Argument, CommandLine, Option
 from lmac.media.loudness import MOST_DB, matching_gains
 from lmac.media.loudness import loudness as measure
 from lmac.media.page import write_page
@@ -47,6 +43,21 @@ NOT_TESTED = ("All-ones", RANDOM)
 # ITU-R BS.1534-3 advises no more in one trial.
 MOST_STIMULI = 12
 LOUDNESS = ("matched", "as_written")
+COMMAND_LINE = CommandLine(
+    Argument(
+        "folders",
+        "output folders of eval_explanations.py in the stft domain, evaluated with a --listen "
+        "above --clips (one clip is for training)",
+        many=True,
+    ),
+    Option("output", str, REQUIRED, "a new folder, for the test"),
+    Option("scale", str, "mushra", "mushra: all sounds of a clip on one screen, 0 to 100; or mos"),
+    Option("clips", int, 8, "how many clips are asked about"),
+    Option("methods", list, None, "methods to test; by default all but All-ones"),
+    Option("seed", int, 1234, "of the choice of clips"),
+    Option("loudness", str, "matched", "matched: all sounds of a clip as loud; or as_written"),
+    Option("title", str, "Listening test", "heading of the page"),
+)
 
 
 def make_test(
@@ -243,20 +254,6 @@ class _Maker:
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="python -m lmac.study.listening_test")
-    parser.add_argument("results", nargs="+")
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--scale", default="mushra")
-    parser.add_argument("--clips", type=int, default=8)
-    parser.add_argument("--methods", type=lambda text: [m.strip() for m in text.split(",")])
-    parser.add_argument("--seed", type=int, default=1234)
-    parser.add_argument("--loudness", default="matched")
-    parser.add_argument("--title", default="Listening test")
-    options = vars(parser.parse_args(argv))
-    page = make_test(options.pop("results"), **options)
+    page = make_test(**COMMAND_LINE.parse(argv))
     print(f"Page for participants: {page}")
     print(f"Key (not for participants): {page.parents[1] / 'key.json'}")
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

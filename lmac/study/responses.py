@@ -40,7 +40,7 @@ def read_test(folder):
         path = Path(folder) / name
         if not path.is_file():
             raise FileNotFoundError(
-                f"There is no {path}: give a folder made by python -m lmac.study.listening_test."
+                f"There is no {path}: give a folder made by python -m lmac study."
             )
         try:
             parts.append(json.loads(path.read_text(encoding="utf-8")))

@@ -1,14 +1,12 @@
 """Serve a listening test and collect what participants send.
 
-    python -m lmac.study.server TEST_FOLDER [--responses=FOLDER] [--host=127.0.0.1] [--port=8000]
+    python -m lmac serve test
 
 Answers only on this computer unless --host says otherwise. It serves the page and its stimuli,
-never the key, and writes one checked file a participant to FOLDER (by default
-TEST_FOLDER/responses), which it never overwrites. For a study over the internet put it behind a
-web server with TLS, or let participants save their files.
+never the key, and writes one checked file a participant, which it never overwrites. For a study
+over the internet put it behind a web server with TLS, or let participants save their files.
 """
 
-import argparse
 import os
 import re
 from http import HTTPStatus
@@ -16,11 +14,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lmac.config import run
+from lmac.command_line import Argument, CommandLine, Option
 from lmac.study.responses import LARGEST_BYTES, ResponseError, parse_response, read_test, stimuli
 
 # A client that says nothing for so long is let go (seconds).
 PATIENCE_S = 30
+COMMAND_LINE = CommandLine(
+    Argument("test_folder", "folder made by python -m lmac study"),
+    Option("responses", str, None, "folder of the answers; by default test_folder/responses"),
+    Option("host", str, "127.0.0.1", "address to answer on"),
+    Option("port", int, 8000, "port to answer on; 0 takes a free one"),
+)
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -174,30 +178,20 @@ def _range(first, last, size):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(prog="python -m lmac.study.server")
-    parser.add_argument("test_folder")
-    parser.add_argument("--responses")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    options = parser.parse_args(argv)
-    address = (options.host, options.port)
+    options = COMMAND_LINE.parse(argv)
+    host, port = options["host"], options["port"]
     try:
-        server = TestServer(address, options.test_folder, options.responses)
+        server = TestServer((host, port), options["test_folder"], options["responses"])
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(
-            f"--host={options.host} --port={options.port} cannot be listened on ({error}): give "
-            "another --port."
+            f"--host={host} --port={port} cannot be listened on ({error}): give another --port."
         ) from error
     with server:
-        print(f"Listening test: http://{options.host}:{server.server_port}/")
+        print(f"Listening test: http://{host}:{server.server_port}/")
         print(f"Answers go to {server.responses}; Ctrl+C ends.", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             print()
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

@@ -15,4 +15,4 @@ recipe=recipes/ESC10
 "$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" "$@"
 
 # What may be published: numbers, manifest and a few figures, but no audio we did not make.
-"$python" -m lmac.results.publish results/ESC10 $recipe/results --figures=mixtures_stft
+"$python" -m lmac publish results/ESC10 $recipe/results --figures=mixtures_stft

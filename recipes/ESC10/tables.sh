@@ -17,11 +17,11 @@ for domain in stft mel; do
     "$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data" --domain=$domain
     "$python" train_lmac.py $recipe/lmac_finetune.yaml --data_folder="$data" --domain=$domain
 done
-"$python" -m interpreters.l2i.train $recipe/l2i.yaml --data_folder="$data"
+"$python" -m lmac l2i $recipe/l2i.yaml --data_folder="$data"
 
-table() { "$python" -m lmac.results.table $recipe/"$1".yaml --data_folder="$data" "${@:2}"; }
+table() { "$python" -m lmac table $recipe/"$1".yaml --data_folder="$data" "${@:2}"; }
 table table1_noise --contaminant_folder="$noise" --listen=0
 table table2_mixtures
 table table3_white_noise --listen=0
 table table4_speech --contaminant_folder="$speech" --listen=0
-"$python" -m lmac.results.publish results/ESC10 $recipe/results --figures=mixtures_stft
+"$python" -m lmac publish results/ESC10 $recipe/results --figures=mixtures_stft

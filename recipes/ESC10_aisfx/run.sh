@@ -12,7 +12,7 @@ python=${PYTHON:-python3}
 recipe=recipes/ESC10_aisfx
 
 "$python" train_classifier.py $recipe/classifier.yaml --data_folder="$data" "$@"
-"$python" -m interpreters.l2i.train $recipe/l2i.yaml --data_folder="$data" "$@"
+"$python" -m lmac l2i $recipe/l2i.yaml --data_folder="$data" "$@"
 for path in "" _waveform; do
     "$python" train_lmac.py $recipe/lmac$path.yaml --data_folder="$data" "$@"
     "$python" train_lmac.py $recipe/lmac_finetune$path.yaml --data_folder="$data" "$@"
@@ -20,6 +20,6 @@ for path in "" _waveform; do
     "$python" eval_explanations.py $recipe/evaluation$path.yaml --data_folder="$data" \
         "--methods=[L-MAC,L-MAC FT]" --listen=160 "$@"
     "$python" eval_explanations.py $recipe/evaluation$path.yaml --data_folder="$data" "$@"
-    "$python" -m lmac.results.resynthesis $recipe/evaluation$path.yaml --data_folder="$data" "$@"
+    "$python" -m lmac resynthesis $recipe/evaluation$path.yaml --data_folder="$data" "$@"
 done
-"$python" -m lmac.results.publish results/ESC10_aisfx $recipe/results --figures=mixtures_stft
+"$python" -m lmac publish results/ESC10_aisfx $recipe/results --figures=mixtures_stft

@@ -17,7 +17,7 @@ for domain in stft mel; do
     "$python" train_lmac.py $recipe/lmac.yaml "${train[@]}" --domain=$domain
     "$python" train_lmac.py $recipe/lmac_finetune.yaml "${train[@]}" --domain=$domain
 done
-"$python" -m interpreters.l2i.train $recipe/l2i.yaml "${train[@]}"
-"$python" -m lmac.results.table $recipe/table1_id.yaml --data_folder="$data" \
+"$python" -m lmac l2i $recipe/l2i.yaml "${train[@]}"
+"$python" -m lmac table $recipe/table1_id.yaml --data_folder="$data" \
     --contaminant_folder="$noise/tt"
-"$python" -m lmac.results.publish results/ESC10_noise $recipe/results
+"$python" -m lmac publish results/ESC10_noise $recipe/results

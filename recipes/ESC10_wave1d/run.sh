@@ -15,5 +15,5 @@ recipe=recipes/ESC10_wave1d
 "$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" \
     "--methods=[L-MAC]" --listen=160 "$@"
 "$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" "$@"
-"$python" -m lmac.results.resynthesis $recipe/evaluation.yaml --data_folder="$data" "$@"
-"$python" -m lmac.results.publish results/ESC10_wave1d $recipe/results --figures=mixtures_stft
+"$python" -m lmac resynthesis $recipe/evaluation.yaml --data_folder="$data" "$@"
+"$python" -m lmac publish results/ESC10_wave1d $recipe/results --figures=mixtures_stft

@@ -50,9 +50,7 @@ def test_the_section_is_followed_until_an_epoch_is_trained(tmp_path):
     write_birds(tmp_path / "birds")
     command = blocks[2][1].strip()
     # The check that the section speaks of has the same options.
-    check = command.replace(
-        "train_classifier.py hparams/classifier", "-m lmac.check_dataset hparams/check"
-    )
+    check = command.replace("train_classifier.py hparams/classifier", "-m lmac check hparams/check")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-ec", f"{check}\n{command}{QUICK}"], cwd=tmp_path, capture_output=True, text=True,

@@ -11,15 +11,35 @@ from lmac.listen import grid
 from lmac.media.audio import write_wavs
 
 RATE = 16000
+# What matters here of an evaluation's file, and what must not be built: the classifier.
+PUBLISHED = """
+front_end: !new:lmac.domain.FrontEnd
+    sample_rate: 16000
+    n_fft: 1024
+    win_length: 23.2199
+    hop_length: 11.6099
+embedding_model: !new:no.such.Model
+needed: !PLACEHOLDER
+"""
+AISFX = """
+sample_rate: 44100
+n_fft: 2048
+front_end: &id001 !new:lmac.classifiers.aisfx.AisfxFrontEnd
+    sample_rate: !ref <sample_rate>
+    n_fft: !ref <n_fft>
+    n_mels: 96
+win_length: 23.2199
+hop_length: 11.6099
+embedding_model: !new:no.such.Model
+    front_end: *id001
+"""
 IDS, METHODS = ["4-1-A", "4-2-A"], ["L-MAC", "Saliency"]
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Explanations of a tone of 1 kHz: half of it by L-MAC, a hundredth by Saliency."""
-    (tmp_path / "hyperparams.yaml").write_text(
-        "sample_rate: 16000\nn_fft: 1024\nwin_length: 23.2199\nhop_length: 11.6099\n"
-    )
+    (tmp_path / "hyperparams.yaml").write_text(PUBLISHED)
     tone = torch.sin(2 * torch.pi * 1000 * torch.arange(RATE, dtype=torch.float64) / RATE).float()
     rows = []
     for i, ID in enumerate(IDS):
@@ -51,8 +71,8 @@ def test_both_files_are_written(folder, capsys):
 
 
 def test_rows_columns_axes_and_titles(folder, figures):
-    grid.main([str(folder), "--ids", "4-2-A,4-1-A", "--methods", "Saliency,L-MAC",
-               "--output", str(folder / "out" / "two.clips")])  # fmt: skip
+    grid.main([str(folder), "--ids=[4-2-A,4-1-A]", "--methods=[Saliency,L-MAC]",
+               f"--output={folder}/out/two.clips"])  # fmt: skip
     assert (folder / "out" / "two.clips.png").is_file()
     axes = [a for a in figures()[0].axes if a.images]
     assert len(axes) == 2 * 3
@@ -68,7 +88,7 @@ def test_rows_columns_axes_and_titles(folder, figures):
 
 
 def test_one_db_scale_for_the_row_whatever_the_gains(folder, figures):
-    grid.main([str(folder), "--ids", "4-1-A"])
+    grid.main([str(folder), "--ids=4-1-A"])
     peaks = [a.images[0].get_array()[:, 20:-20].max() for a in figures()[0].axes if a.images]
     assert peaks == pytest.approx([0, -6.02, -40], abs=0.1)
 
@@ -82,9 +102,45 @@ def test_explanations_are_read_relative_to_their_own_input(folder):
     torch.testing.assert_close(first[0], second[0], rtol=0, atol=0.02)
 
 
+@pytest.mark.parametrize("given", ["paper.pdf", "paper.png", "paper"])
+def test_a_suffix_is_not_written_twice(folder, given):
+    grid.main([str(folder), "--ids=[4-1-A]", f"--output={folder}/out/{given}"])
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["paper.pdf", "paper.png"]
+
+
+def test_the_front_end_is_that_of_the_evaluation(folder, figures):
+    """aisfx has one of its own: periodic Hann of 2048 samples, hop 1024."""
+    other_front_end(folder)
+    rate, ID = 44100, "4-1-A"
+    time = torch.arange(2 * rate, dtype=torch.float64) / rate
+    tone = (0.5 * torch.sin(2 * torch.pi * 5000 * time * time)).float()  # a sweep
+    for method in METHODS:
+        sample = folder / "samples" / ID / method
+        write_wavs({"input": tone, "explanation": 0.5 * tone}, sample, rate)
+    grid.main([str(folder), f"--ids=[{ID}]"])
+    written = torch.from_numpy(soundfile.read(sample / "input.wav", dtype="float32")[0])
+    magnitude = torch.stft(
+        written / written.abs().max(), 2048, 1024, window=torch.hann_window(2048), center=True,
+        pad_mode="constant", return_complex=True,
+    ).abs()  # fmt: skip
+    expected = (20 * (magnitude / magnitude.max()).clamp_min(1e-4).log10()).numpy()
+    image = next(a for a in figures()[0].axes if a.images).images[0]
+    assert image.get_array().shape == (1025, 87) and list(image.get_extent()) == [0, 2, 0, 22050]
+    loud = expected > -60  # quieter than that, the rounding of the root shows
+    torch.testing.assert_close(image.get_array().data[loud], expected[loud], rtol=0, atol=0.05)
+
+
 def broken_rate(folder):
     path = folder / "samples" / "4-1-A" / "L-MAC" / "input.wav"
     soundfile.write(path, soundfile.read(path)[0], 8000)
+
+
+def other_front_end(folder):
+    (folder / "hyperparams.yaml").write_text(AISFX)
+
+
+def no_front_end(folder):
+    (folder / "hyperparams.yaml").write_text("sample_rate: 16000\n")
 
 
 def no_row(folder):
@@ -95,12 +151,14 @@ def no_row(folder):
 @pytest.mark.parametrize(
     "options,prepare,message",
     [
-        (["--ids", "4-9-A"], None, "--ids: no samples of '4-9-A'; .*samples: 4-1-A, 4-2-A"),
-        (["--methods", "SHAP"], None, "--methods: no samples of 'SHAP'; .*: L-MAC, Saliency"),
+        (["--ids=[4-9-A]"], None, "--ids: no samples of '4-9-A'; .*samples: 4-1-A, 4-2-A"),
+        (["--methods=[SHAP]"], None, "--methods: no samples of 'SHAP'; .*: L-MAC, Saliency"),
         ([], lambda f: (f / "metrics.csv").unlink(), "There is no .*metrics.csv: give the output"),
         ([], lambda f: (f / "samples").rename(f / "x"), "no samples in .*evaluate with --listen"),
         ([], lambda f: (f / "samples/4-1-A/L-MAC/input.wav").unlink(), "There is no .*input.wav"),
         ([], broken_rate, "input.wav has 8000 Hz, but the evaluation 16000 Hz"),
+        ([], other_front_end, "input.wav has 16000 Hz, but the evaluation 44100 Hz"),
+        ([], no_front_end, "hyperparams.yaml has no key front_end: is it the file of an exp"),
         ([], no_row, "metrics.csv has no row of L-MAC for 4-1-A: finish the evaluation"),
     ],
 )

@@ -1,0 +1,97 @@
+"""Every command, by name: ``python -m lmac`` lists them, ``python -m lmac <command> …`` runs one.
+
+Modules are named, and imported when they are run, so that the listing is there at once; so, too,
+``lmac`` can list what lies above it.
+"""
+
+import difflib
+import importlib
+import sys
+
+# Name: module, and what it does.
+COMMANDS = {
+    "check": ("lmac.check_dataset", "read every sample of a data set and name damaged files"),
+    "l2i": ("interpreters.l2i.train", "train L2I (Listen to Interpret), a method to compare with"),
+    "table": ("lmac.results.table", "compute one table of the paper, in all domains"),
+    "folds": ("lmac.results.folds", "cross-validation: each fold is the test fold once"),
+    "randomisation": (
+        "lmac.results.randomisation",
+        "do explanations change when the classifier's weights are random?",
+    ),
+    "resynthesis": (
+        "lmac.results.resynthesis",
+        "classify the written explanation.wav files again",
+    ),
+    "publish": ("lmac.results.publish", "copy the results that may be published, without audio"),
+    "gallery": ("lmac.listen.gallery", "make a page to look at and listen to explanations"),
+    "grid": ("lmac.listen.grid", "draw spectrograms of clips and methods, for a paper"),
+    "study": ("lmac.study.listening_test", "make a blinded listening test"),
+    "serve": ("lmac.study.server", "serve a listening test and collect the answers"),
+    "analyse": ("lmac.study.analysis", "scores and tests from the answers of a listening test"),
+}
+SCRIPTS = {
+    "train_classifier.py": "train an audio classifier",
+    "train_lmac.py": "train the decoder of L-MAC, and fine-tune it",
+    "eval_explanations.py": "score explanations of many clips by all methods",
+    "explain.py": "explain one audio file",
+}
+RUN = "python -m lmac"
+
+
+def listing():
+    """All commands, a line each."""
+    lines = [(f"python {name} …", text) for name, text in SCRIPTS.items()]
+    lines += [(f"{RUN} {name} …", text) for name, (_, text) in COMMANDS.items()]
+    width = max(len(left) for left, _ in lines)
+    return "\n".join(
+        [
+            "L-MAC: Listenable Maps for Audio Classifiers. The commands:",
+            "",
+            *(f"    {left:{width}}  {text}" for left, text in lines),
+            "",
+            "Each says more with --help. Options are written --key=value, lists --key=[a,b].",
+        ]
+    )
+
+
+def arguments_of(module):
+    """What Python needs after "python" to run ``module``: a command, or a script by its name."""
+    names = {path: name for name, (path, _) in COMMANDS.items()}
+    return ["-m", "lmac", names[module]] if module in names else ["-m", module]
+
+
+def usage(name, module):
+    """Help of a command: its docstring, and its words where it declares them."""
+    text = module.__doc__.strip()
+    declared = getattr(module, "COMMAND_LINE", None)
+    if declared is not None:
+        text += f"\n\n    {RUN} {name} {declared.usage()}\n\n{declared.describe()}"
+    return text
+
+
+def dispatch(argv):
+    """List the commands, or run the one that ``argv`` names; an unknown one exits with code 2."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(listing())
+        return
+    name, *words = argv
+    if name not in COMMANDS:
+        print(f"error: {_unknown(name)}", file=sys.stderr)
+        sys.exit(2)
+    # Here, so that the listing need not wait for it.
+    from lmac.config import run
+
+    module = importlib.import_module(COMMANDS[name][0])
+    run(module.main, usage(name, module), words)
+
+
+def _unknown(name):
+    scripts = {key.removesuffix(".py"): key for key in SCRIPTS}
+    close = difflib.get_close_matches(name.removesuffix(".py"), [*COMMANDS, *scripts], n=1)
+    if not close:
+        hint = f"{RUN} lists all."
+    elif close[0] in scripts:
+        hint = f"did you mean python {scripts[close[0]]}?"
+    else:
+        hint = f"did you mean {RUN} {close[0]}?"
+    return f"There is no command {name!r}: {hint}"
