@@ -22,8 +22,8 @@ from lmac.config import load, merge
 from lmac.domain import FrontEnd
 from lmac.explained import ExplainedClassifier
 from lmac.media.audio import write_wavs
-from lmac.results import resynthesis as reheard
-from lmac.results.evaluation import COLUMNS
+from lmac.results import resynthesis
+from lmac.results.folder import COLUMNS
 from metrics import METRICS
 
 RECIPES = sorted(
@@ -284,11 +284,11 @@ def test_plain_clips_and_the_unbiased_fold(folder):
     assert "not used to select any checkpoint" in (folder / "plain" / "table.md").read_text()
 
 
-def rehear_in(folder, name, *overrides):
-    run(reheard, "evaluation", folder, f"--output_folder={folder}/{name}",
+def resynthesise_in(folder, name, *overrides):
+    run(resynthesis, "evaluation", folder, f"--output_folder={folder}/{name}",
         f"--classifier_checkpoint={folder}/classifier/best", "--n_boot=50",
         *overrides)  # fmt: skip
-    return pd.read_csv(folder / name / "reheard.csv")
+    return pd.read_csv(folder / name / "resynthesis.csv")
 
 
 @pytest.fixture(scope="module")
@@ -301,10 +301,10 @@ def decided(tmp_path_factory):
 
 @pytest.mark.parametrize("signal_path", ["direct", "waveform"])
 def test_written_explanations_are_classified_again(decided, signal_path):
-    folder, name = decided, f"reheard_{signal_path}"
+    folder, name = decided, f"resynthesis_{signal_path}"
     overrides = [f"--signal_path={signal_path}"]
     scored, _ = evaluate_in(folder, name, "--methods=[All-ones,GradCAM]", *overrides)
-    rows = rehear_in(folder, name, *overrides)
+    rows = resynthesise_in(folder, name, *overrides)
     assert len(rows) == 4 and list(rows["method"].unique()) == ["GradCAM", "All-ones"]
     scored = scored.set_index(["method", "ID"])
     pick = scored.loc[list(zip(rows["method"], rows["ID"], strict=True))]
@@ -336,7 +336,7 @@ def test_written_explanations_are_classified_again(decided, signal_path):
         assert row["as the table says"] == (row["Fid-In (WAV)"] == row["Fid-In"])
         p = float(probs[labels.index(row["decision"])])
         assert row["p_in (WAV)"] == pytest.approx(p, abs=1e-4)
-    text = (folder / name / "reheard.md").read_text()
+    text = (folder / name / "resynthesis.md").read_text()
     assert "| All-ones | 2 | 1.000" in text and "2 clips have audio" in text
 
     # A file that is not what was scored is found out.
@@ -345,19 +345,19 @@ def test_written_explanations_are_classified_again(decided, signal_path):
     samples = folder / name / "samples"
     tone = 0.5 * torch.sin(torch.arange(16000) * 0.17).numpy()
     soundfile.write(samples / first["ID"] / "All-ones" / "explanation.wav", tone, 16000)
-    again = rehear_in(folder, name, *overrides).set_index(["method", "ID"])
+    again = resynthesise_in(folder, name, *overrides).set_index(["method", "ID"])
     assert again.loc[("All-ones", first["ID"]), "deviation of p_in"] > 0.1
     assert again.loc[("All-ones", other), "deviation of p_in"] < 0.05
 
 
 def test_explanations_of_other_settings_or_without_sound_are_not_heard_again(folder):
     with pytest.raises(ValueError, match="computed with domain 'stft', not with 'stft, waveform"):
-        rehear_in(folder, "all", "--signal_path=waveform")
+        resynthesise_in(folder, "all", "--signal_path=waveform")
     evaluate_in(folder, "no_sound", "--domain=mel", "--methods=[All-ones]")
     with pytest.raises(ValueError, match="has no explanation.wav: evaluate in a domain that can"):
-        rehear_in(folder, "no_sound", "--domain=mel")
+        resynthesise_in(folder, "no_sound", "--domain=mel")
     with pytest.raises(FileNotFoundError, match="give the --output_folder of an eval_expl"):
-        rehear_in(folder, "nowhere")
+        resynthesise_in(folder, "nowhere")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ front end of its classifier; writes a PDF and a PNG.
 
 from pathlib import Path
 
-import pandas as pd
 import soundfile
 import torch
 from matplotlib import pyplot as plt
@@ -18,6 +17,7 @@ from lmac.command_line import Argument, CommandLine, Option
 from lmac.config import construct
 from lmac.domain import get_domain
 from lmac.media.figures import decibels, draw_map
+from lmac.results.folder import EvaluationFolder
 
 COMMAND_LINE = CommandLine(
     Argument("folder", "output folder of eval_explanations.py"),
@@ -25,10 +25,6 @@ COMMAND_LINE = CommandLine(
     Option("methods", list, None, "by default all that have samples of the first clip"),
     Option("output", str, None, "name.pdf or name.png, both are written; by default folder/grid"),
 )
-
-
-def _folders(path):
-    return sorted(p.name for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
 
 
 def _choose(names, available, option, what):
@@ -68,14 +64,15 @@ def magnitudes(folder, domain):
     return domain.front_end.magnitude(waves / scale), waves.shape[1] / rate
 
 
-def grid_figure(folder, ids, methods, output):
-    """Draw the grid of ``ids`` and ``methods`` and write ``output``.pdf and .png.
+def grid_figure(folder, clips, methods, output):
+    """Draw the grid of ``clips`` and ``methods`` and write ``output``.pdf and .png.
 
     Arguments
     ---------
-    folder : path
-        Of an evaluation: ``hyperparams.yaml``, ``metrics.csv``, ``samples/``.
-    ids, methods : list of str
+    folder : EvaluationFolder
+        Whose ``hyperparams.yaml`` tells the front end.
+    clips : list of lmac.results.clip.Clip
+    methods : list of str
     output : path
         With or without the suffix .pdf or .png.
 
@@ -83,15 +80,13 @@ def grid_figure(folder, ids, methods, output):
 
     Raises ValueError or FileNotFoundError for a file or a row that is missing.
     """
-    domain = get_domain("stft", construct(folder / "hyperparams.yaml", "front_end"))
-    rows = pd.read_csv(folder / "metrics.csv", keep_default_na=False, dtype=str)
-    rows = rows.set_index(["method", "ID"])
-    missing = [(m, i) for m in methods for i in ids if (m, i) not in rows.index]
+    domain = get_domain("stft", construct(folder.path / "hyperparams.yaml", "front_end"))
+    missing = [(m, clip.ID) for m in methods for clip in clips if m not in clip.rows]
     if missing:
-        raise ValueError(f"{folder / 'metrics.csv'} has no row of {missing[0][0]} for "
+        raise ValueError(f"{folder.metrics_csv} has no row of {missing[0][0]} for "
                          f"{missing[0][1]}: finish the evaluation.")  # fmt: skip
 
-    n_rows, n_columns = len(ids), 1 + len(methods)
+    n_rows, n_columns = len(clips), 1 + len(methods)
     figure, axes = plt.subplots(
         n_rows,
         n_columns,
@@ -100,26 +95,24 @@ def grid_figure(folder, ids, methods, output):
         squeeze=False,
         layout="constrained",
     )
-    for ID, line in zip(ids, axes, strict=True):
+    for clip, line in zip(clips, axes, strict=True):
         maps = []
         for method in methods:
-            pair, seconds = magnitudes(folder / "samples" / ID / method, domain)
+            pair, seconds = magnitudes(folder.sample(clip.ID, method), domain)
             maps += [pair[1]] if maps else [pair[0], pair[1]]
         for axis, values in zip(line, decibels(torch.stack(maps)), strict=True):
             # Rasterised: a PDF of half a million rectangles is slow to open.
             image = draw_map(axis, values, seconds, domain)
             image.set_rasterized(True)
             axis.tick_params(labelsize=7)
-        first = rows.loc[(methods[0], ID)]
         line[0].set_title(
-            f"{ID}\ndecision {first['decision']} (truth {first['label']}), "
-            f"p = {float(first['p']):.2f}",
+            f"{clip.ID}\ndecision {clip.decision} (truth {clip.label}), p = {clip.p:.2f}",
             fontsize=7,
         )
         line[0].set_ylabel(domain.axis_label, fontsize=8)
         for axis, method in zip(line[1:], methods, strict=True):
-            row = rows.loc[(method, ID)]
-            numbers = f"p_in = {float(row['p_in']):.2f}, p_out = {float(row['p_out']):.2f}"
+            row = clip.rows[method]
+            numbers = f"p_in = {row['p_in']:.2f}, p_out = {row['p_out']:.2f}"
             axis.set_title(f"{method}\n{numbers}", fontsize=7)
     for axis in axes[-1]:
         axis.set_xlabel("time (s)", fontsize=8)
@@ -138,19 +131,11 @@ def grid_figure(folder, ids, methods, output):
 
 def main(argv):
     options = COMMAND_LINE.parse(argv)
-    folder = Path(options["folder"])
-    if not (folder / "metrics.csv").is_file():
-        raise FileNotFoundError(
-            f"There is no {folder / 'metrics.csv'}: give the output folder of eval_explanations.py."
-        )
-    available = _folders(folder / "samples")
-    if not available:
-        raise FileNotFoundError(
-            f"There are no samples in {folder / 'samples'}: evaluate with --listen=10."
-        )
-    ids = _choose(options["ids"], available, "--ids", "clips with samples")
-    of_first = _folders(folder / "samples" / ids[0])
+    folder = EvaluationFolder(options["folder"])
+    clips = {clip.ID: clip for clip in folder.clips_with_samples()}
+    ids = _choose(options["ids"], sorted(clips), "--ids", "clips with samples")
+    of_first = sorted(clips[ids[0]].folders)
     methods = _choose(options["methods"], of_first, "--methods", "methods with samples")
-    output = Path(options["output"] or folder / "grid")
-    for path in grid_figure(folder, ids, methods, output):
+    output = Path(options["output"] or folder.path / "grid")
+    for path in grid_figure(folder, [clips[i] for i in ids], methods, output):
         print(path)

@@ -48,7 +48,8 @@ def folder(tmp_path):
             other = {"removed": 4 * tone} if method == "Saliency" else {}
             write_wavs({"input": tone, "explanation": share * tone, **other},
                        tmp_path / "samples" / ID / method, RATE)  # fmt: skip
-            rows.append({"method": method, "ID": ID, "decision": "dog", "label": "rain",
+            rows.append({"scenario": "mixtures", "domain": "stft", "method": method, "ID": ID,
+                         "target_id": ID, "decision": "dog", "label": "rain", "correct": 0,
                          "p": 0.75, "p_in": share, "p_out": 0.1 * i})  # fmt: skip
     pd.DataFrame(rows).to_csv(tmp_path / "metrics.csv", index=False)
     return tmp_path

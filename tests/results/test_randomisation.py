@@ -18,7 +18,15 @@ from interpreters.smoothgrad import SmoothGrad
 from lmac.checkpoints import weights_digest
 from lmac.decoder import TopDownDecoder
 from lmac.results import randomisation
-from lmac.results.randomisation import check, correlations, randomised, report, twin
+from lmac.results.folder import EvaluationFolder
+from lmac.results.randomisation import (
+    check,
+    correlations,
+    for_classifier,
+    randomised,
+    report,
+)
+from lmac.results.scoring import analyse_clips
 from metrics.ranks import RANK_CORRELATION
 
 
@@ -26,27 +34,23 @@ from metrics.ranks import RANK_CORRELATION
 def batches(explained):
     generator = torch.Generator().manual_seed(3)
     wavs = [0.3 * torch.randn(n, 8000, generator=generator) for n in (3, 2)]
-    return [(X, phase, X) for X, phase in map(explained.domain.analyse, wavs)]
+    return [analyse_clips(explained, wav, wav) for wav in wavs]
 
 
 @pytest.fixture
 def other(explained, batches):
-    return randomised(explained, [batch[:2] for batch in batches], seed=5)
-
-
-def targets(explained, batches):
-    return [explained.probabilities(X).argmax(1) for X, _, _ in batches]
+    return randomised(explained, batches, seed=5)
 
 
 def test_every_weight_is_new_and_the_original_untouched(explained, batches):
     before = {k: v.clone() for k, v in explained.state_dict().items()}
     random_state = torch.get_rng_state()
-    other = randomised(explained, [batch[:2] for batch in batches], seed=5)
+    other = randomised(explained, batches, seed=5)
     assert torch.equal(torch.get_rng_state(), random_state)
     for name, value in explained.state_dict().items():
         assert torch.equal(value, before[name]), name
-    again = randomised(explained, [batch[:2] for batch in batches], seed=5)
-    another = randomised(explained, [batch[:2] for batch in batches], seed=6)
+    again = randomised(explained, batches, seed=5)
+    another = randomised(explained, batches, seed=6)
     same, changed = 0, 0
     for name, value in other.classifier.named_parameters():
         old = dict(explained.classifier.named_parameters())[name]
@@ -63,8 +67,8 @@ def test_every_weight_is_new_and_the_original_untouched(explained, batches):
 
 def test_statistics_are_those_of_the_clips(explained, batches):
     """So normalised channels have mean 0 and variance 1, whatever the weights."""
-    X, phase, _ = batches[0]
-    other = randomised(explained, [(X, phase)], seed=0)
+    clips = batches[0]
+    other = randomised(explained, [clips], seed=0)
     model = other.classifier.embedding_model
     seen = {}
 
@@ -72,7 +76,7 @@ def test_statistics_are_those_of_the_clips(explained, batches):
         for name in ("norm0", "conv_block2.norm2"):
             layer = model.get_submodule(name)
             layer.register_forward_hook(lambda m, i, o, name=name: seen.update({name: o}))
-        return other.logits(X)
+        return other.logits(clips.X)
 
     assert forward().std() > 1e-3
     moments = {n: (o.mean((0, 2, 3)), o.var((0, 2, 3))) for n, o in seen.items()}
@@ -97,20 +101,18 @@ def test_parameters_without_a_way_to_start_anew_are_permuted():
 
 
 def test_a_method_that_ignores_the_classifier_gets_exactly_one(explained, other, batches):
-    value = correlations(Random(explained), Random(other), batches, 7, targets(explained, batches))
+    value = correlations(Random(explained), Random(other), batches, 7)
     assert value.tolist() == [1.0] * 5
 
 
 @pytest.mark.parametrize("method", [Saliency, Random])
 def test_identical_weights_get_exactly_one(method, explained, batches):
     pair = method(explained), method(make_explained())
-    assert correlations(*pair, batches, 0, targets(explained, batches)).tolist() == [1.0] * 5
+    assert correlations(*pair, batches, 0).tolist() == [1.0] * 5
 
 
 def test_a_method_that_looks_at_the_classifier_gets_less(explained, other, batches):
-    value = correlations(
-        Saliency(explained), Saliency(other), batches, 0, targets(explained, batches)
-    )
+    value = correlations(Saliency(explained), Saliency(other), batches, 0)
     assert value.isfinite().all() and value.max() < 0.9
 
 
@@ -122,8 +124,8 @@ def test_both_explain_the_class_of_the_trained_classifier(explained, other, batc
             asked.append(target)
             return X
 
-    decided = targets(explained, batches)
-    correlations(Spy(explained), Spy(other), batches, 0, decided)
+    decided = [clips.decision for clips in batches]
+    correlations(Spy(explained), Spy(other), batches, 0)
     for number in range(2):
         assert torch.equal(asked[2 * number], decided[number])
         assert torch.equal(asked[2 * number + 1], decided[number])
@@ -140,8 +142,8 @@ def test_a_trained_decoder_reads_the_random_representations(explained, other, ba
         return TopDownDecoder(*shape, hidden=8)
 
     trained = LMAC(explained, build, tmp_path)
-    pair = trained, twin(trained, other)
-    value = correlations(*pair, batches, 0, targets(explained, batches))
+    pair = trained, for_classifier(trained, other)
+    value = correlations(*pair, batches, 0)
     assert value.isfinite().all() and (value < 0.999).all()
 
 
@@ -149,11 +151,11 @@ def test_a_trained_decoder_reads_the_random_representations(explained, other, ba
     "method", [Saliency, GuidedGradCAM, GradCAM, SmoothGrad, SHAP, IntegratedGradients]
 )
 def test_a_twin_sees_the_other_classifier_in_every_part(method, explained, other, batches):
-    X, _, _ = batches[0]
+    X = batches[0].X
     target = explained.probabilities(X).argmax(1)
     one = method(explained)
     before = one.explain(X, target)
-    copied = twin(one, other)
+    copied = for_classifier(one, other)
     assert torch.equal(copied.explain(X, target), method(other).explain(X, target))
     assert torch.equal(one.explain(X, target), before)
 
@@ -175,9 +177,10 @@ def clips():
 def test_rows_a_constant_mask_is_counted_and_what_is_there_is_kept(
     explained, other, batches, tmp_path, monkeypatch
 ):
+    folder = EvaluationFolder(tmp_path)
     path = tmp_path / "randomisation.csv"
     digest = weights_digest(explained)
-    rows = check(explained, other, METHODS, ["All-ones", "Random"], batches, clips(), path, 1)
+    rows = check(explained, other, METHODS, ["All-ones", "Random"], batches, clips(), folder, 1)
     assert weights_digest(explained) == digest
     assert list(rows["method"]) == ["Random"] * 5 + ["All-ones"] * 5
     assert (rows[rows["method"] == "Random"][RANK_CORRELATION] == 1).all()
@@ -193,16 +196,16 @@ def test_rows_a_constant_mask_is_counted_and_what_is_there_is_kept(
         lambda one, *rest: computed.append(type(one)) or correlations(one, *rest),
     )
     before = path.read_text()
-    check(explained, other, METHODS, ["Random"], batches, clips(), path, 1)
+    check(explained, other, METHODS, ["Random"], batches, clips(), folder, 1)
     assert computed == [] and path.read_text() == before
-    rows = check(explained, other, METHODS, ["Saliency", "Random"], batches, clips(), path, 1)
+    rows = check(explained, other, METHODS, ["Saliency", "Random"], batches, clips(), folder, 1)
     assert computed == [Saliency]
     assert list(rows["method"].unique()) == ["Saliency", "Random", "All-ones"]
     by_hand = rows[rows["method"] == "Saliency"][RANK_CORRELATION].mean()
     assert f"| Saliency | 5 | {by_hand:.2f} [" in report(rows, 50, "")
     # Rows of another seed, classifier or other clips do not mix with these.
-    rows = check(explained, other, METHODS, ["Random"], batches, clips(), path, 2)
+    rows = check(explained, other, METHODS, ["Random"], batches, clips(), folder, 2)
     assert list(rows["method"].unique()) == ["Random"] and computed[1:] == [Random]
     foreign = clips().assign(ID=list("vwxyz"))
-    rows = check(explained, other, METHODS, ["All-ones"], batches, foreign, path, 2)
+    rows = check(explained, other, METHODS, ["All-ones"], batches, foreign, folder, 2)
     assert list(rows["method"].unique()) == ["All-ones"]

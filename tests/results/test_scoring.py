@@ -21,8 +21,26 @@ PATHS = ["direct", "waveform"]
 
 
 @pytest.fixture(params=PATHS)
-def explained(request):
-    return make_explained(signal_path=request.param)
+def explained(request, wav):
+    return sensitive(make_explained(signal_path=request.param), wav)
+
+
+@torch.no_grad()
+def sensitive(explained, wav):
+    """With a head for which these clips and their random halves are as different as can be."""
+    X, phase = explained.domain.analyse(wav)
+    mask = torch.rand(X.shape, generator=torch.Generator().manual_seed(1))
+    logits = torch.cat([explained.logits(x, phase) for x in (X, mask * X)])
+    head = explained.classifier.classifier
+    scale = 2 / logits.std(0)
+    head.weight.mul_(scale.unsqueeze(1))
+    head.bias.copy_(scale * (head.bias - logits.mean(0)))
+    return explained
+
+
+def close(one, other):
+    """Up to the rounding of float32, which the head has made larger."""
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
 
 
 @pytest.fixture
@@ -49,7 +67,7 @@ def test_scores_are_the_formulas(explained, wav, clean):
     X = torch.log1p(front_end(wav).abs())
     assert torch.equal(clips.X, X)
     p_all = by_hand(explained, X, clips.phase, wav.shape[1])
-    torch.testing.assert_close(clips.probs, p_all)
+    close(clips.probs, p_all)
     target = clips.decision
     assert torch.equal(target, p_all.argmax(1))
 
@@ -68,7 +86,7 @@ def test_scores_are_the_formulas(explained, wav, clean):
         "MM": mask.double().mean((1, 2)),
     }
     for name, value in expected.items():
-        torch.testing.assert_close(scored.scores[name], value, msg=name)
+        close(scored.scores[name], value)
     sound = front_end.inverse(torch.expm1(mask * X) * front_end(wav).sgn(), wav.shape[1])
     torch.testing.assert_close(scored.outcome.audio, sound)
     distance = (mask * X - torch.log1p(front_end(clean).abs())).double()
@@ -88,10 +106,11 @@ def test_the_resynthesised_explanation_is_really_analysed_again(explained, wav):
     sound = front_end.inverse(torch.expm1(mask * clips.X) * front_end(wav).sgn(), wav.shape[1])
     again, phase = explained.domain.analyse(sound)
     expected = by_hand(explained, again, phase, wav.shape[1])
-    torch.testing.assert_close(outcome.probs_resynthesised, expected)
-    assert (outcome.probs_resynthesised - outcome.probs_in).abs().max() > 1e-5
-    # And so does a recording that is read as it is, but for the rounding of the way back.
-    torch.testing.assert_close(classify(explained, sound), expected, atol=1e-4, rtol=1e-3)
+    close(outcome.probs_resynthesised, expected)
+    if not explained.domain.needs_phase:  # there it was scored as sound to begin with
+        assert (outcome.probs_resynthesised - outcome.probs_in).abs().max() > 0.01
+    # A recording that is read as it is gets the same, but for the rounding of the way back.
+    torch.testing.assert_close(classify(explained, sound), expected, atol=0.02, rtol=0)
 
 
 def test_a_mask_of_ones_changes_no_bit_in_any_batches(explained, wav):
