@@ -2,6 +2,7 @@
 
 import datetime
 
+from data_prep.in_domain import training_noise
 from data_prep.scenario_record import drawn_with, thin_data
 from lmac.provenance import commit, hardware
 from metrics import METRICS, checks
@@ -48,6 +49,7 @@ def statement(folder, rows, hparams, classifier_info, device):
         "convention": _convention(rows),
         "methods": f"Methods: {'; '.join(described)}." if described else "",
         "training": " ".join(f"{m} was trained with {_training(i)}." for m, i in trained.items()),
+        "noise": _noise(hparams, {"the classifier": classifier_info, **trained}),
         "path": _path(hparams),
         "run": f"Run: {datetime.date.today()}, commit {commit()}, {hardware(device)}.",
     }
@@ -131,6 +133,13 @@ def augmentation(recorded):
         return "nothing mixed in"
     level = f"{low:g} dB" if low == high else f"{low:g} to {high:g} dB"
     return f"{what} mixed in at {level} in {100 * share:g} % of the clips"
+
+
+def _noise(hparams, trained):
+    """Who was trained in noise, where noise is what is evaluated in."""
+    if hparams["scenario"] not in ("id", "noise"):
+        return ""
+    return " ".join(training_noise(trained))
 
 
 def _convention(rows):

@@ -146,6 +146,17 @@ def test_trained_rows_state_how_they_were_trained(folder, hparams):
     )
 
 
+def test_in_noise_it_is_said_who_was_trained_in_noise(folder, hparams):
+    assert "noise" not in told(folder, hparams)
+    hparams["scenario"] = "noise"
+    assert told(folder, hparams)["noise"] == "Trained without noise: the classifier, L-MAC."
+    info = {**CLASSIFIER, "augmentation": NOISY}
+    assert told(folder, hparams, info)["noise"] == (
+        "Trained in wham_noise/tr at 0 dB: the classifier. Trained without noise: L-MAC."
+    )
+    assert "noise of the classifier is not recorded" in told(folder, hparams, {})["noise"]
+
+
 def test_augmentation_in_words():
     assert augmentation(NOISY) == "noise of wham_noise/tr mixed in at 0 dB in 100 % of the clips"
     assert augmentation({**MIXED, "mix_probability": 0.0}) == "nothing mixed in"
