@@ -51,7 +51,7 @@ tables: env
 	@test -n "$(DATA)" -a -n "$(NOISE)" -a -n "$(SPEECH)" || { echo "Give the data: make tables" \
 		"DATA=/path/to/ESC-10 NOISE=/path/to/wham_noise/tt SPEECH=/path/to/LJSpeech-1.1/wavs"; \
 		exit 2; }
-	PYTHON=$(abspath $(RUN)) recipes/ESC10/tables.sh "$(DATA)" "$(NOISE)" "$(SPEECH)"
+	PYTHON=$(abspath $(RUN)) recipes/ESC10/run.sh "$(DATA)" "$(NOISE)" "$(SPEECH)"
 
 benchmarks: env
 	$(RUN) -m benchmarks.decoders $(if $(DATA),--data_folder=$(DATA) --minutes=3)
