@@ -36,12 +36,6 @@ NEEDED = (
     *("p", "p_in", "p_out"),
 )
 COLUMNS = (*NEEDED, *METRICS, SECONDS)
-RANDOMISATION, RESYNTHESIS = "randomisation", "resynthesis"
-# What may be published: no audio that we did not make, and no path of a machine.
-PUBLISHED = (
-    *("metrics.csv", "summary.csv", "scenario.csv", "evaluation.json", "table.md"),
-    *(f"{check}.{kind}" for check in (RANDOMISATION, RESYNTHESIS) for kind in ("csv", "md")),
-)
 
 
 def in_order(table, methods):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lmac.results.folder import RANDOMISATION, EvaluationFolder, in_order
+from lmac.results.files import RANDOMISATION
+from lmac.results.folder import EvaluationFolder, in_order
 from metrics.latex import to_latex
 from metrics.published import quirks
 from metrics.ranks import RANK_CORRELATION

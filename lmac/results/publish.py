@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from lmac.command_line import Argument, CommandLine, Option
-from lmac.results.folder import PUBLISHED
+from lmac.results.files import PUBLISHED
 
 COMMAND_LINE = CommandLine(
     Argument("source", "results folder of a recipe"),

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from lmac.checkpoints import weights_digest
 from lmac.config import load, parse
-from lmac.results.folder import RANDOMISATION, EvaluationFolder, in_order
+from lmac.results.files import RANDOMISATION
+from lmac.results.folder import EvaluationFolder, in_order
 from lmac.results.scoring import analyse_clips, explain, get_interpreters
 from lmac.results.setting import Setting
 from metrics.ranks import RANK_CORRELATION, rank_correlation

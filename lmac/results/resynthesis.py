@@ -15,7 +15,8 @@ from tqdm import tqdm
 from data_prep.audio import read_audio
 from lmac.checkpoints import weights_digest
 from lmac.config import load, parse
-from lmac.results.folder import RESYNTHESIS, EvaluationFolder, in_order
+from lmac.results.files import RESYNTHESIS
+from lmac.results.folder import EvaluationFolder, in_order
 from lmac.results.scoring import classify
 from lmac.results.setting import Setting
 from metrics.summary import summarise, with_interval

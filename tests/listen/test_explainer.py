@@ -224,7 +224,7 @@ def test_every_window_explains_its_own_decision(explainer, monkeypatch):
     # A classifier for which loud windows are another class than quiet ones.
     monkeypatch.setattr(
         explainer.explained, "logits",
-        lambda X, phase: torch.nn.functional.one_hot((X.amax((1, 2)) > 2).long(), 5).float(),
+        lambda X, phase=None: torch.nn.functional.one_hot((X.amax((1, 2)) > 2).long(), 5).float(),
     )  # fmt: skip
     wav = recording(8)
     wav[: 4 * RATE] *= 0.001

@@ -15,7 +15,7 @@ from lmac.checkpoints import (
     training_info,
     training_infos,
 )
-from lmac.decoder import EncoderDecoder, TopDownDecoder
+from lmac.decoder import Decoder, EncoderDecoder, TopDownDecoder
 
 HPARAMS = {
     **{"dataset": "d", "train_folds": [1, 2], "valid_folds": [4], "seed": 7, "lr": 1.0},
@@ -132,4 +132,4 @@ def test_what_tells_decoders_apart():
                     "reads_input": True}
     }  # fmt: skip
     assert decoder_facts(EncoderDecoder([], 5, hidden=4))["decoder"]["depth"] == 4
-    assert decoder_facts(torch.nn.Identity()) == {"decoder": {"class": "Identity"}}
+    assert decoder_facts(Decoder()) == {"decoder": {"class": "Decoder"}}

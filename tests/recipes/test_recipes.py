@@ -198,6 +198,7 @@ def test_training_takes_wham_noise_and_evaluation_is_refused_it(bench, name, tmp
     evaluation = path.with_name("evaluation.yaml")
     words = {**bench.overrides(evaluation, None), "output_folder": tmp_path / "out",
              f"{name}_checkpoint": tmp_path / name / "best", "scenario": "speech",
+             "methods": {"classifier": "[Saliency]", "lmac": "[L-MAC]"}[name],
              "contaminant_folder": bench.folder / "LJSpeech-1.1/wavs"}  # fmt: skip
     main = importlib.import_module("eval_explanations").main
     with pytest.raises(ValueError, match="shares recordings with .*LJSpeech-1.1, the noise that"):
