@@ -90,7 +90,7 @@ def test_names_differ_between_tests_of_the_same_results(results, tmp_path):
         (["--clips=0"], "--clips must be 1 or more, got 0"),
         (["--scale=nps"], "--scale: unknown 'nps'; expected mushra or mos"),
         (["--loudness=loud"], "--loudness: unknown 'loud'; expected matched or as_written"),
-        (["--methods=L-MAC,Nope"], "--methods: 'Nope' cannot be tested; all results have L-MAC"),
+        (["--methods=[L-MAC,Nope]"], "--methods: 'Nope' cannot be tested; all results have L-MAC"),
         (["--methods=Random"], "--methods: 'Random' cannot be tested"),
     ],
 )

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import signal
 import statistics
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -186,3 +188,23 @@ def test_a_yaml_that_nothing_runs_is_named(tmp_path):
         if path.stem.startswith("common"):
             continue
         importlib.import_module(lmac.results.folds.module_of(path))
+
+
+def test_a_stage_is_started_as_the_command_it_is(monkeypatch):
+    started, before = [], signal.getsignal(signal.SIGTERM)
+
+    def run(words):
+        started.append(words)
+        with pytest.raises(SystemExit) as end:  # ends the stage with the command
+            signal.raise_signal(signal.SIGTERM)
+        return SimpleNamespace(returncode=end.value.code)
+
+    monkeypatch.setattr(lmac.results.folds, "subprocess", SimpleNamespace(run=run))
+    launch = lmac.results.folds.launch
+    assert launch(["interpreters.l2i.train", "l2i.yaml", "--seed=1"]) == 143
+    assert launch(["train_lmac", "lmac.yaml"]) == 143
+    assert started == [
+        [sys.executable, "-m", "lmac", "l2i", "l2i.yaml", "--seed=1"],
+        [sys.executable, "-m", "train_lmac", "lmac.yaml"],
+    ]
+    assert signal.getsignal(signal.SIGTERM) == before
