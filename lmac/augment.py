@@ -61,12 +61,12 @@ class ClipMixer:
         self.noise = noise
         self.probability = probability if noise is None else noise_probability
         self.snr_db = snr_db if noise is None else noise_snr_db
-        self.told = noise is None
+        self.announced = noise is None
 
     def __call__(self, wav):
         """[B, L] to [B, L]."""
-        if not self.told:
-            self.told = True  # here, for SpeechBrain sets logging up after it builds this
+        if not self.announced:
+            self.announced = True  # here, for SpeechBrain sets logging up after it builds this
             logger.info(
                 "noise_folder: %g to %g dB in %g %% of the clips, in place of clips of the batch.",
                 *self.snr_db,

@@ -26,9 +26,9 @@ def write_report(folder, hparams, classifier_info, device):
     """
     rows = folder.rows(list(hparams["interpreters"]))
     summary = folder.summary(rows, hparams["n_boot"])
-    told = statement(folder, rows, hparams, classifier_info, device)
-    text = to_markdown(summary, caption=list(told.values()))
-    folder.write_table(summary, text, told)
+    stated = statement(folder, rows, hparams, classifier_info, device)
+    text = to_markdown(summary, caption=list(stated.values()))
+    folder.write_table(summary, text, stated)
     return text
 
 

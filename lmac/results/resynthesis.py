@@ -125,7 +125,7 @@ def main(argv):
     folder = EvaluationFolder(hparams["output_folder"])
     rows = classify_written(setting.explained, setting.labels, folder)
     rows = in_order(rows, list(hparams["interpreters"]))
-    told = [text for topic, text in folder.statement.items() if topic != "title"]
-    text = report(rows, hparams["n_boot"], told)
+    stated = [text for topic, text in folder.statement.items() if topic != "title"]
+    text = report(rows, hparams["n_boot"], stated)
     print(text)
     print(f"Rows and table: {folder.write_check(RESYNTHESIS, rows, text)}")
