@@ -180,11 +180,6 @@ def training_info(checkpoint):
     return info
 
 
-def training_infos(hparams):
-    """``training_info`` of every setting that names trained weights (``…_checkpoint``), by name."""
-    return {key: training_info(hparams[key]) for key in hparams if key.endswith("_checkpoint")}
-
-
 def require_same_training(path, key, here):
     """ValueError when ``info.json`` beside ``path`` tells something else than ``here`` (dict).
 

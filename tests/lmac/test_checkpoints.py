@@ -13,7 +13,6 @@ from lmac.checkpoints import (
     load_decoder,
     training_facts,
     training_info,
-    training_infos,
 )
 from lmac.decoder import Decoder, EncoderDecoder, TopDownDecoder
 
@@ -84,8 +83,7 @@ def test_info_is_found_beside_a_file_and_in_a_folder(saved):
     folder, explained = saved
     info = training_info(folder)
     assert info == training_info(str(folder / "decoder.ckpt")) and info["domain"] == "stft"
-    hparams = {"lmac_checkpoint": folder, "l2i_checkpoint": None, "seed": 1}
-    assert training_infos(hparams) == {"lmac_checkpoint": info, "l2i_checkpoint": {}}
+    assert training_info(None) == {}
     assert training_info(folder / "nowhere") == {}
     for text in ("{", "[]"):
         (folder / "info.json").write_text(text)
