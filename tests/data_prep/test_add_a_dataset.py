@@ -1,4 +1,4 @@
-"""The README's section on adding a dataset, followed to the letter until an epoch is trained."""
+"""docs/data.md on adding a data set, followed to the letter until an epoch is trained."""
 
 import os
 import re
@@ -19,8 +19,8 @@ QUICK = " --number_of_epochs=1 --classifier_width=2 --batch_size=4 --device=cpu"
 
 def section():
     """The lines of the section, and its code blocks as (language, code)."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    own = re.search(r"^## Add a dataset\n(.*?)(?=^## )", text, re.S | re.M).group(0)
+    text = (REPOSITORY / "docs" / "data.md").read_text(encoding="utf-8")
+    own = re.search(r"^## Add a data set\n(.*?)(?=^## |\Z)", text, re.S | re.M).group(0)
     return own.strip().splitlines(), re.findall(r"^```(\w+)\n(.*?)^```$", own, re.S | re.M)
 
 
