@@ -246,6 +246,20 @@ def test_guided_methods_differ_from_saliency(kind):
         assert torch.equal(Saliency(explained).explain(X, target).flatten(1), saliency)
 
 
+def test_guided_gradcam_is_the_product_of_both():
+    """And neither factor alone, as it would be if one were left out."""
+    explained = make_explained()
+    X, target = inputs(explained)
+    gradient = GuidedBackprop(explained).attribute(X, target)
+    cam = GradCAM(explained, layer=1).explain(X, target)
+    product = (gradient * cam).abs()
+    mask = GuidedGradCAM(explained, layer=1).explain(X, target)
+    torch.testing.assert_close(mask, product / product.amax((1, 2), keepdim=True))
+    for alone in (gradient.abs(), cam):
+        alone = alone / alone.amax((1, 2), keepdim=True)
+        assert (mask - alone).abs().amax((1, 2)).min() > 0.05
+
+
 def test_guided_backprop_refuses_a_classifier_without_relu_modules():
     explained = make_explained("conv2d")
     for name, module in list(explained.named_modules()):

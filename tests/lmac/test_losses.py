@@ -132,3 +132,27 @@ def test_angular_margin_is_speechbrain_s():
     )
     torch.testing.assert_close(angular_margin(cosines, target), theirs)
     assert angular_margin(cosines, target) > cross_entropy(30 * cosines, target)
+
+
+def test_cross_entropy_by_hand():
+    """Smoothing takes its share of the target's weight and spreads it over all classes alike."""
+    logits, target = torch.tensor([[1.0, 2.0, 4.0], [0.0, -1.0, 3.0]]).double(), [2, 0]
+    plain = -sum(log_probability(logits, target)) / 2
+    even = -sum(sum(log_probability(logits, [c, c])) for c in range(3)) / 6
+    targets = torch.tensor(target)
+    assert float(cross_entropy(logits, targets)) == pytest.approx(plain)
+    smoothed = cross_entropy(logits, targets, label_smoothing=0.2)
+    assert float(smoothed) == pytest.approx(0.8 * plain + 0.2 * even)
+
+
+def test_the_defaults_are_those_of_the_paper():
+    """Both stages: 4, 0.2, the sparsity, thresholds 0.6 and 0.35, binary guidance."""
+    case = finetuning_case()
+    first = lmac_loss(*case[:4])
+    written = lmac_loss(*case[:4], l_in=4, l_out=0.2, l_sparse=4, l_guidance=0)
+    assert first.keys() == written.keys() and "guidance" not in first
+    assert float(first["loss"]) == float(written["loss"])
+    second = lmac_loss(*case, l_guidance=4)
+    written = finetuning_loss(*case, cc_th=0.6, bin_th=0.35, guidance="bce")
+    assert int(second["selected"]) == int(written["selected"]) == 2
+    assert float(second["guidance"]) == float(written["guidance"])
