@@ -1,1 +1,1 @@
-"""SpeechBrain Brains: training a classifier, training L-MAC, evaluating explanations."""
+"""SpeechBrain Brains that train: a classifier, and the decoder of L-MAC."""
