@@ -100,6 +100,11 @@ def test_checks_are_computed_where_the_outcome_has_what_they_need():
         compute(outcome(), ["SI-SDR (dB)"])
 
 
+@pytest.mark.parametrize("field", ["masked", "clean_X", "audio", "clean_audio"])
+def test_a_check_with_half_of_what_it_needs_is_left_out(field):
+    assert list(compute(outcome(**{field: torch.ones(2, 2, 2)}))) == NAMES
+
+
 def test_every_metric_says_what_it_is_in_a_sentence():
     for metric in METRICS.values():
         assert metric.about[0].isupper() and metric.about.endswith("."), metric.name
