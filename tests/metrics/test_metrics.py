@@ -73,7 +73,7 @@ def test_directions_and_decimals():
     directions = {name: metric.better for name, metric in METRICS.items()}
     assert [n for n in NAMES if directions[n] == "down"] == ["AD", "COMP", "AD (published)"]
     assert [n for n in NAMES if directions[n] is None] == ["MM"]
-    assert [n for n in CHECKS if directions[n] == "down"] == ["distance to source"]
+    assert [directions[n] for n in CHECKS] == ["up", "down", "up"]
     assert {n: m.decimals for n, m in METRICS.items() if m.decimals != 2} == {"MM": 3}
 
 
