@@ -132,6 +132,11 @@ def test_angular_margin_is_speechbrain_s():
     )
     torch.testing.assert_close(angular_margin(cosines, target), theirs)
     assert angular_margin(cosines, target) > cross_entropy(30 * cosines, target)
+    # Also in a batch without clips of the last classes.
+    theirs = LogSoftmaxWrapper(AdditiveAngularMargin(0.2, 30))(
+        cosines[:3].unsqueeze(1), target[:3].unsqueeze(1)
+    )
+    torch.testing.assert_close(angular_margin(cosines[:3], target[:3]), theirs)
 
 
 def test_cross_entropy_by_hand():
@@ -152,7 +157,26 @@ def test_the_defaults_are_those_of_the_paper():
     written = lmac_loss(*case[:4], l_in=4, l_out=0.2, l_sparse=4, l_guidance=0)
     assert first.keys() == written.keys() and "guidance" not in first
     assert float(first["loss"]) == float(written["loss"])
-    second = lmac_loss(*case, l_guidance=4)
-    written = finetuning_loss(*case, cc_th=0.6, bin_th=0.35, guidance="bce")
-    assert int(second["selected"]) == int(written["selected"]) == 2
+    assert list(first) == ["loss", "in", "out", "sparse"]
+    mask = torch.tensor([[[0.9, 0.2, 0.6]]]).double().repeat(3, 1, 1)
+    second = lmac_loss(*case[:3], mask, *case[4:], l_guidance=4)
+    written = finetuning_loss(*case[:3], mask, *case[4:], cc_th=0.6, bin_th=0.35, guidance="bce")
+    assert list(second) == ["loss", "in", "out", "sparse", "guidance", "selected"]
+    assert int(second["selected"]) == int(written["selected"]) > 0
     assert float(second["guidance"]) == float(written["guidance"])
+
+
+def test_binary_guidance_is_each_clip_s_own():
+    """A loud clip with little in its mask, not selected, beside a soft one, selected; T = 2."""
+    clean = torch.tensor([[[100.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [[1.0, 0.5, 0.2], [0.0, 0.0, 0.8]]])
+    X = torch.tensor([[[0.0, 50.0, 9.0], [7.0, 80.0, 3.0]], [[1.0, 0.5, 0.2], [0.1, 0.2, 0.8]]])
+    mask = torch.tensor([[[0.3, 0.2, 0.1], [0.4, 0.3, 0.2]], [[0.9, 0.7, 0.4], [0.2, 0.3, 0.8]]])
+    logits, target = torch.zeros(2, 4).double(), torch.tensor([0, 1])
+    parts = lmac_loss(
+        logits, logits, target, mask.double(), X.double(), clean.double(), l_guidance=4, bin_th=0.35
+    )
+    assert int(parts["selected"]) == 1
+    # At or above 0.35 of the soft clip's maximum, 1: its cells 1, 2 and 6.
+    likelihood = [0.9, 0.7, 1 - 0.4, 1 - 0.2, 1 - 0.3, 0.8]
+    expected = -sum(math.log(p) for p in likelihood) / 6
+    assert float(parts["guidance"]) == pytest.approx(4 * expected / 2, rel=1e-6)

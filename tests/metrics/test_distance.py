@@ -30,6 +30,13 @@ def test_si_sdr_by_hand():
     assert float(orthogonal) == -math.inf
 
 
+def test_si_sdr_of_quiet_and_of_constant_sounds():
+    quiet = 1e-3 * torch.tensor([[1.0, 2.0]])
+    assert 250 < float(si_sdr(quiet, quiet)) <= 301  # capped however quiet
+    # All ones is no silence: half the energy of 1 1 lies along 1 0.
+    assert float(si_sdr(torch.ones(1, 2), torch.tensor([[1.0, 0.0]]))) == pytest.approx(0, abs=1e-9)
+
+
 def test_log_distance_by_hand():
     source = torch.tensor([[[3.0, 4.0]], [[1.0, 1.0]]])
     values = log_distance(torch.zeros(2, 1, 2), source)

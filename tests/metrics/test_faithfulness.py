@@ -71,6 +71,21 @@ def test_rounding_above_one_is_taken_for_one():
     assert average_increase(tensor(1.0), above).item() == 0
 
 
+def test_rounding_below_zero_is_taken_for_zero():
+    below = tensor(-1e-7)
+    assert average_drop(tensor(0.5), below).item() == 100
+    assert average_drop(below, below).item() == 0
+    assert faithfulness(tensor(0.5), below).item() == 0.5
+    # The very limits are rounding, too.
+    assert faithfulness(tensor(1 + 1e-6), tensor(-1e-6)).item() == 1
+
+
+@pytest.mark.parametrize("wrong", [-1e-5, 1 + 1e-5, 1.5])
+def test_more_than_rounding_is_refused(wrong):
+    with pytest.raises(ValueError, match="give softmax outputs"):
+        faithfulness(tensor(0.5), tensor(wrong))
+
+
 def test_small_probabilities_are_compared_in_float64():
     p = torch.tensor([1e-6, 0.3], dtype=torch.float32)
     drop = average_drop(p, p / 4)
@@ -90,6 +105,12 @@ def test_fidelity_compares_the_decision_with_the_target_not_its_confidence():
 def test_fidelity_takes_the_first_of_tied_classes():
     probs = torch.full((2, 4), 0.25)
     assert fidelity_in(probs, torch.tensor([0, 3])).tolist() == [1, 0]
+
+
+def test_fidelity_decides_clip_by_clip():
+    """The largest of the whole batch stands in the second clip."""
+    probs = tensor(0.6, 0.4, 0.1, 0.9).view(2, 2)
+    assert fidelity_in(probs, torch.tensor([0, 1])).tolist() == [1, 1]
 
 
 def test_double_softmax_by_hand():

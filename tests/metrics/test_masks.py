@@ -135,6 +135,12 @@ def test_mask_mean_by_hand():
     torch.testing.assert_close(mask_mean(mask), torch.tensor([0.5, 0.05]).double())
 
 
+def test_a_float64_mask_is_not_rounded():
+    mask = torch.tensor([[1.0, 1 + 1e-9]], dtype=torch.float64)
+    assert mask_mean(mask).item() == 1 + 5e-10
+    assert sparseness(mask).item() == pytest.approx(2.5e-10, rel=1e-6)
+
+
 def test_does_not_change_the_mask():
     mask = masks("signed")
     before = mask.clone()

@@ -73,7 +73,7 @@ def test_directions_and_decimals():
     directions = {name: metric.better for name, metric in METRICS.items()}
     assert [n for n in NAMES if directions[n] == "down"] == ["AD", "COMP", "AD (published)"]
     assert [n for n in NAMES if directions[n] is None] == ["MM"]
-    assert [n for n in CHECKS if directions[n] == "down"] == ["distance to source"]
+    assert [directions[n] for n in CHECKS] == ["up", "down", "up"]
     assert {n: m.decimals for n, m in METRICS.items() if m.decimals != 2} == {"MM": 3}
 
 
@@ -98,6 +98,11 @@ def test_checks_are_computed_where_the_outcome_has_what_they_need():
     assert scores["SI-SDR (dB)"][0] > 200
     with pytest.raises(ValueError, match="SI-SDR .dB. needs audio and clean_audio, which this"):
         compute(outcome(), ["SI-SDR (dB)"])
+
+
+@pytest.mark.parametrize("field", ["masked", "clean_X", "audio", "clean_audio"])
+def test_a_check_with_half_of_what_it_needs_is_left_out(field):
+    assert list(compute(outcome(**{field: torch.ones(2, 2, 2)}))) == NAMES
 
 
 def test_every_metric_says_what_it_is_in_a_sentence():
