@@ -90,6 +90,8 @@ def test_resampling_in_pieces_is_as_good(monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 333)
     pieces = bootstrap_interval(values)
     np.testing.assert_allclose(pieces, whole, atol=0.1 * width(whole))
+    # Pieces of 3 resamples; the last one is smaller.
+    assert module._resampled(values, None, 1000, 0).shape == (1000,)
 
 
 @pytest.mark.parametrize("values", [[], [math.nan] * 3, [0.4], [0.4, math.nan]])
@@ -103,7 +105,8 @@ def test_equal_values_have_an_interval_without_width():
 
 
 def test_refuses_bad_arguments():
-    for wrong in ({"level": 95}, {"level": 0}, {"n_boot": 0}, {"values": [[1.0, 2.0]]}):
+    for wrong in ({"level": 95}, {"level": 1.5}, {"level": 1}, {"level": 0}, {"n_boot": 0},
+                  {"values": [[1.0, 2.0]]}):  # fmt: skip
         with pytest.raises(ValueError, match="level between 0 and 1"):
             bootstrap_interval(**{"values": [1.0, 2.0]} | wrong)
     for groups in (["a"], ["a", None], [1.0, math.nan]):
@@ -247,6 +250,33 @@ def test_an_interval_stays_within_the_values():
     crossed = np.r_[np.arange(10).repeat(2), [99, 99]]
     low, high = bootstrap_interval(values, groups=np.arange(22), crossed=crossed)
     assert low == 0 and 0.1 < high < 1
+
+
+def test_pairs_that_are_drawn_twice_count_once():
+    """The same mixture scored twice is no more information."""
+    values, targets, drawn = crossed_design(np.random.default_rng(1), 1, 1, 40)
+    once = bootstrap_interval(values, groups=targets, crossed=drawn)
+    twice = bootstrap_interval(values.repeat(2), groups=targets.repeat(2), crossed=drawn.repeat(2))
+    np.testing.assert_allclose(twice, once)
+
+
+def test_without_groups_the_crossed_are_the_groups():
+    values, _, drawn = crossed_design(np.random.default_rng(4), 0, 2, 20)
+    crossed = bootstrap_interval(values, 4000, crossed=drawn)
+    grouped = bootstrap_interval(values, 4000, groups=drawn)
+    np.testing.assert_allclose(crossed, grouped, atol=0.1 * width(grouped))
+    assert width(crossed) > 1.5 * width(bootstrap_interval(values, 4000))
+
+
+def test_the_smallest_cases():
+    """Two values have a spread, one resample is enough, and None is undefined."""
+    assert bootstrap_interval([0.0, 1.0]) == (0.0, 1.0)
+    low, high = bootstrap_interval([0.0, 1.0, 5.0], n_boot=1)
+    assert low == high
+    assert bootstrap_interval([0.0, None, 1.0]) == (0.0, 1.0)
+    # Equal values: a stretch of 0 / 0 must not make them undefined.
+    equal = bootstrap_interval([1.0] * 6, groups=[1, 1, 2, 2, 3, 3], crossed=[1, 2, 1, 2, 1, 2])
+    assert equal == (1.0, 1.0)
 
 
 def test_summaries_take_both_from_their_columns():
