@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from metrics import summary as module
-from metrics.summary import bootstrap_interval, summarise
+from metrics.summary import bootstrap_interval, summarise, with_interval
 
 
 def width(interval):
@@ -268,6 +268,23 @@ def test_without_groups_the_crossed_are_the_groups():
     assert width(crossed) > 1.5 * width(bootstrap_interval(values, 4000))
 
 
+def test_values_without_a_crossed_thing_share_it_with_no_other():
+    """Half of them without one: as if each had its own, and not as if all had the same."""
+    values, targets, drawn = crossed_design(np.random.default_rng(5), 1, 2, 20)
+    without = np.arange(160) % 4 < 2
+    found = bootstrap_interval(
+        values,
+        4000,
+        groups=targets,
+        crossed=[None if w else int(d) for w, d in zip(without, drawn, strict=True)],
+    )
+    own = np.where(without, 1000 + np.arange(160), drawn)
+    expected = bootstrap_interval(values, 4000, groups=targets, crossed=own)
+    np.testing.assert_allclose(found, expected, atol=0.05 * width(expected))
+    one = bootstrap_interval(values, 4000, groups=targets, crossed=np.where(without, -1, drawn))
+    assert abs(width(one) / width(expected) - 1) > 0.15
+
+
 def test_the_smallest_cases():
     """Two values have a spread, one resample is enough, and None is undefined."""
     assert bootstrap_interval([0.0, 1.0]) == (0.0, 1.0)
@@ -287,3 +304,19 @@ def test_summaries_take_both_from_their_columns():
     assert (both["AI lo"], both["AI hi"]) == expected
     with pytest.raises(ValueError, match="lack the columns 'what'"):
         summarise(rows, "method", crossed_column="what")
+
+
+def test_columns_of_pandas_own_types():
+    """Undefined cells are NA there and not NaN."""
+    table = rows().assign(AI=rows()["AI"].astype("Int64"))
+    table.loc[0, "AI"] = pd.NA
+    result = summarise(table, metric_names=["AI"])
+    assert result["AI"].tolist() == [40, 0] and result["AI undefined"].tolist() == [1, 0]
+
+
+def test_a_mean_with_its_interval_in_words():
+    row = {"AI": 12.346, "AI lo": 10.0, "AI hi": 14.999}
+    assert with_interval(row, "AI") == "12.35 [10.00, 15.00]"
+    assert with_interval(row, "AI", decimals=1) == "12.3 [10.0, 15.0]"
+    assert with_interval(row | {"AI lo": math.nan, "AI hi": math.nan}, "AI") == "12.35"
+    assert with_interval(dict.fromkeys(row, math.nan), "AI") == ""
