@@ -208,3 +208,16 @@ def test_clips_know_nothing_but_their_x_unless_it_is_said():
     assert [len(clips.X[part]) for part in clips.batches()] == [3]
     parts = Clips(clips.X, batch_size=2).batches()
     assert [len(clips.X[part]) for part in parts] == [2, 1]
+
+
+def test_the_classifier_never_reads_more_than_a_batch(explained, wav, monkeypatch):
+    clips = analyse_clips(explained, wav, batch_size=2)
+    read, sizes = explained.probabilities, []
+
+    def spy(X, phase=None):
+        sizes.append(len(X))
+        return read(X, phase)
+
+    monkeypatch.setattr(explained, "probabilities", spy)
+    explain_and_score(explained, AllOnes(explained), clips, clips.decision, 0)
+    assert sizes == [2, 1] * 3  # what is kept, what is removed, and the sound
