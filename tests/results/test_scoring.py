@@ -221,3 +221,12 @@ def test_the_classifier_never_reads_more_than_a_batch(explained, wav, monkeypatc
     monkeypatch.setattr(explained, "probabilities", spy)
     explain_and_score(explained, AllOnes(explained), clips, clips.decision, 0)
     assert sizes == [2, 1] * 3  # what is kept, what is removed, and the sound
+
+
+def test_seconds_are_those_of_explaining_a_clip(wav, monkeypatch):
+    explained = make_explained()
+    clips = analyse_clips(explained, wav)
+    ticks = iter([100.0, 106.0])
+    monkeypatch.setattr("lmac.results.scoring.time.perf_counter", lambda: next(ticks))
+    scored = explain_and_score(explained, AllOnes(explained), clips, clips.decision, 0)
+    assert scored.seconds == 2  # 6 s for 3 clips
