@@ -260,6 +260,17 @@ def test_pairs_that_are_drawn_twice_count_once():
     np.testing.assert_allclose(twice, once)
 
 
+def test_pairs_that_cancel_do_not_widen_it():
+    """A chessboard of +1 and -1: pairs vary, targets and contaminants hardly do."""
+    targets, others = (x.ravel() for x in np.indices((40, 40)))
+    values = (
+        (-1.0) ** (targets + others) + 0.01 * normal(40)[targets] + 0.01 * normal(40, 1)[others]
+    )
+    alone = bootstrap_interval(values, groups=targets)
+    both = bootstrap_interval(values, groups=targets, crossed=others)
+    assert width(alone) <= width(both) < 2 * width(alone)
+
+
 def test_without_groups_the_crossed_are_the_groups():
     values, _, drawn = crossed_design(np.random.default_rng(4), 0, 2, 20)
     crossed = bootstrap_interval(values, 4000, crossed=drawn)
