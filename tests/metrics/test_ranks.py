@@ -1,12 +1,13 @@
 """Rank correlation against scipy's, and where it has no value."""
 
 import math
+import warnings
 
 import pytest
 import torch
 from scipy.stats import spearmanr
 
-from metrics.ranks import rank_correlation
+from metrics.ranks import RANK_CORRELATION, rank_correlation
 
 
 def test_agrees_with_scipy_with_and_without_ties():
@@ -49,7 +50,14 @@ def test_a_constant_mask_has_no_ranks():
     for pair in [(mask, torch.ones_like(mask)), (torch.zeros_like(mask), mask)]:
         assert math.isnan(rank_correlation(*pair))
     ones = torch.ones_like(mask)
-    assert math.isnan(rank_correlation(ones, ones))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # undefined, and nothing to be warned of
+        assert math.isnan(rank_correlation(ones, ones))
+        assert math.isnan(rank_correlation(mask, ones))
+
+
+def test_the_column_that_the_committed_tables_have():
+    assert RANK_CORRELATION == "rank correlation"
 
 
 def test_masks_of_different_shapes_are_refused():
