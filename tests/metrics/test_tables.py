@@ -70,6 +70,64 @@ Not ranked: All-ones, Oracle.
     assert to_markdown(summary(), caption="Fold 4, 400 clips.") == expected
 
 
+def test_everything_at_once():
+    """Two blocks; headings, footnotes, published rows and further columns where they belong."""
+    table = pd.DataFrame(
+        [line(m, domain=d, n=4, AI=50.0) for d in ("stft", "mel") for m in ("Random", "a")]
+    )
+    table["s/clip"] = 0.5
+    expected = """\
+One.
+
+Two.
+
+**mixtures, stft**
+
+Higher.
+
+| method | n | AI ↑ | s/clip |
+| --- | ---: | ---: | ---: |
+| Random | 4 | 50.00 [49.99, 50.02] | 0.5 |
+| a | 4 | 50.00 [49.99, 50.02] | 0.5 |
+| L-MAC, theirs |  | 99.9 |  |
+| All-ones, theirs |  | 0 |  |
+
+**mixtures, mel**
+
+| method | n | AI ↑ | s/clip |
+| --- | ---: | ---: | ---: |
+| Random | 4 | 50.00 [49.99, 50.02] | 0.5 |
+| a | 4 | 50.00 [49.99, 50.02] | 0.5 |
+| L-MAC mel, theirs |  | 60.25 |  |
+
+Lower.
+
+Still lower.
+
+Mean [95 % bootstrap interval of the mean]; ↑ higher is better, ↓ lower is better. \
+Not ranked: Random. Rows that say "theirs" are copied from the publication; its AD applies \
+softmax twice and compares with "AD (published)" only.
+"""
+    found = to_markdown(
+        table, caption=["One.", "Two."], reference=reference(), reference_label="theirs",
+        above={("mixtures", "stft"): "Higher."},
+        below={("mixtures", "mel"): ["Lower.", "Still lower."]},
+    )  # fmt: skip
+    assert found == expected
+
+
+def test_a_table_without_anything_to_say():
+    table = pd.DataFrame([line("a", AI=1.0), line("b", AI=2.0)])
+    legend = "Mean [95 % bootstrap interval of the mean]; ↑ higher is better, ↓ lower is better.\n"
+    assert to_markdown(table).endswith(" |\n\n" + legend)
+
+
+def test_csv_has_ten_digits_and_makes_its_folders(tmp_path):
+    path = tmp_path / "new" / "newer" / "summary.csv"
+    write_csv(pd.DataFrame({"AI": [1 / 3]}), path)
+    assert path.read_text() == "AI\n0.3333333333\n"
+
+
 def test_bold_follows_the_ranked_methods():
     text = to_markdown(summary(), not_ranked=())
     assert cells(text, "Oracle")[2].startswith("**99.00** [")
