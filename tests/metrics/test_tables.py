@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from metrics.latex import to_latex
 from metrics.tables import to_markdown, write_csv, write_text
 
 LABEL = "published (ESC-50, other classifier)"
@@ -228,6 +229,26 @@ def test_extra_columns_appear_when_there_are_any():
     assert cells(text, "Saliency")[-1] == "0.0123"
     assert cells(text, "All-ones")[-1] == ""
     assert "s/clip" not in to_markdown(summary(), ["AI"])
+
+
+def test_further_columns_are_those_asked_for():
+    table = summary().assign(**{"s/clip": 2.0, "minutes": 3.0})
+    assert cells(to_markdown(table, ["AI"], extra_columns=["minutes"]), "method")[3:] == ["minutes"]
+    assert cells(to_markdown(table, ["AI"], extra_columns=[]), "method")[3:] == []
+    latex = to_latex(table, "c", "l", metric_names=["AI"], extra_columns=["minutes"])
+    assert r"$\uparrow$ & minutes \\" in latex
+
+
+def test_rows_without_a_domain_are_printed():
+    table = pd.DataFrame([line("a", AI=1.0), line("a", domain=None, AI=2.0)])
+    assert len([x for x in to_markdown(table).splitlines() if x.startswith("| a |")]) == 2
+
+
+def test_several_metrics_with_undefined_values():
+    table = pd.DataFrame([line("a", SPS=(0.5, 2), COMP=(1.0, 3))])
+    assert "mean: SPS: a 2 of 400; COMP: a 3 of 400.\n" in to_markdown(table)
+    ones = pd.DataFrame([line("All-ones", SPS=0.0, COMP=9.0)])
+    assert cells(to_markdown(ones), "All-ones")[2:] == ["n/a", "n/a"]
 
 
 def test_a_bar_in_a_name_does_not_make_a_column():
