@@ -58,6 +58,7 @@ def test_every_character_by_hand():
     )
     for character, printed in pairs:
         assert escape(f"a{character}b") == f"a{printed}b"
+    assert escape("LaTeX") == "LaTeX"
 
 
 def test_the_whole_table():

@@ -143,6 +143,8 @@ def test_bold_follows_the_ranked_methods():
     text = to_markdown(summary(), not_ranked=(), not_applicable={"Oracle": ["SPS"]})
     assert cells(text, "Oracle")[4] == "n/a"
     assert cells(text, "All-ones")[4].startswith("**0.99**")
+    text = to_markdown(summary(), not_ranked=(), not_applicable={"All-ones": ["SPS"]})
+    assert cells(text, "Oracle")[4].startswith("**0.98**")
 
 
 def test_what_looks_equal_is_equally_bold_and_one_method_alone_is_not():
