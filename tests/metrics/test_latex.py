@@ -48,6 +48,65 @@ def test_nothing_that_latex_acts_on_is_left():
     assert escape("\\{") == r"\textbackslash{}\{"
 
 
+def test_every_character_by_hand():
+    pairs = zip(
+        "& % $ # _ { } ~ ^ < > | ↑ ↓ → − × ± · ² – … λ ‖ \\ `".split(),
+        r"""\& \% \$ \# \_ \{ \} \textasciitilde{} \textasciicircum{} $<$ $>$ $|$ $\uparrow$
+        $\downarrow$ $\rightarrow$ $-$ $\times$ $\pm$ $\cdot$ $^2$ -- \ldots{} $\lambda$ $\|$
+        \textbackslash{} '""".split(),
+        strict=True,
+    )
+    for character, printed in pairs:
+        assert escape(f"a{character}b") == f"a{printed}b"
+    assert escape("LaTeX") == "LaTeX"
+
+
+def test_the_whole_table():
+    table = pd.DataFrame([line("IG", AI=2.0), line("Saliency", AI=3.0)])
+    table["s/clip"] = [0.5, 0.25]
+    reference = pd.DataFrame({"scenario": ["white_noise"], "domain": ["stft"], "method": ["L2I"]})
+    text = to_latex(
+        table, "Our AI", "tab:ai x", notes=["One."], below={("white_noise", "stft"): ["Two."]},
+        reference=reference.assign(AI="0.50"), reference_label="theirs", extra_columns=["s/clip"],
+    )  # fmt: skip
+    expected = r"""% Needs \usepackage{booktabs}, \usepackage{graphicx}, and UTF-8 input.
+\begin{table*}
+\centering
+\caption{Our AI}
+\label{tab:ai-x}
+\resizebox{\textwidth}{!}{%
+\begin{tabular}{lrrr}
+\toprule
+method & n & AI $\uparrow$ & s/clip \\
+\midrule
+\multicolumn{4}{l}{white\_noise, stft} \\
+\addlinespace
+IG & 80 & 2.00 {\tiny [1.00, 4.00]} & 0.5 \\
+Saliency & 80 & \textbf{3.00} {\tiny [2.00, 5.00]} & 0.25 \\
+\addlinespace
+\multicolumn{4}{l}{\emph{theirs}} \\
+\textit{L2I} &  & \textit{0.50} &  \\
+\bottomrule
+\end{tabular}}
+\par\medskip\raggedright\footnotesize
+One.\par
+Mean [95\,\% bootstrap interval of the mean]; $\uparrow$ higher is better, $\downarrow$ lower is@
+better. Rows that say ``theirs'' are copied from the publication; its AD applies softmax twice and@
+compares with ``AD (published)'' only.\par
+white\_noise, stft: Two.\par
+\end{table*}
+"""
+    assert text == expected.replace("@\n", " ")  # long lines
+
+
+def test_a_summary_by_method_alone_has_no_heading():
+    table = pd.DataFrame([line("IG", AI=2.0)]).drop(columns=["scenario", "domain"])
+    table["AI undefined"] = 3
+    text = to_latex(table, "c", "l")
+    assert "\\midrule\nIG & 80" in text
+    assert "\nUndefined, and left out of the mean: AI: IG 3 of 80.\\par\n" in text
+
+
 def test_every_row_has_all_columns(summary, reference):
     text = to_latex(summary, NASTY, "tab:a_b", notes=[NASTY], reference=reference)
     ((columns, rows),) = tabulars(text)

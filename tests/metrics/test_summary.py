@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from metrics import summary as module
-from metrics.summary import bootstrap_interval, summarise
+from metrics.summary import bootstrap_interval, summarise, with_interval
 
 
 def width(interval):
@@ -90,6 +90,8 @@ def test_resampling_in_pieces_is_as_good(monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 333)
     pieces = bootstrap_interval(values)
     np.testing.assert_allclose(pieces, whole, atol=0.1 * width(whole))
+    # Pieces of 3 resamples; the last one is smaller.
+    assert module._resampled(values, None, 1000, 0).shape == (1000,)
 
 
 @pytest.mark.parametrize("values", [[], [math.nan] * 3, [0.4], [0.4, math.nan]])
@@ -103,7 +105,8 @@ def test_equal_values_have_an_interval_without_width():
 
 
 def test_refuses_bad_arguments():
-    for wrong in ({"level": 95}, {"level": 0}, {"n_boot": 0}, {"values": [[1.0, 2.0]]}):
+    for wrong in ({"level": 95}, {"level": 1.5}, {"level": 1}, {"level": 0}, {"n_boot": 0},
+                  {"values": [[1.0, 2.0]]}):  # fmt: skip
         with pytest.raises(ValueError, match="level between 0 and 1"):
             bootstrap_interval(**{"values": [1.0, 2.0]} | wrong)
     for groups in (["a"], ["a", None], [1.0, math.nan]):
@@ -249,6 +252,61 @@ def test_an_interval_stays_within_the_values():
     assert low == 0 and 0.1 < high < 1
 
 
+def test_pairs_that_are_drawn_twice_count_once():
+    """The same mixture scored twice is no more information."""
+    values, targets, drawn = crossed_design(np.random.default_rng(1), 1, 1, 40)
+    once = bootstrap_interval(values, groups=targets, crossed=drawn)
+    twice = bootstrap_interval(values.repeat(2), groups=targets.repeat(2), crossed=drawn.repeat(2))
+    np.testing.assert_allclose(twice, once)
+
+
+def test_pairs_that_cancel_do_not_widen_it():
+    """A chessboard of +1 and -1: pairs vary, targets and contaminants hardly do."""
+    targets, others = (x.ravel() for x in np.indices((40, 40)))
+    values = (
+        (-1.0) ** (targets + others) + 0.01 * normal(40)[targets] + 0.01 * normal(40, 1)[others]
+    )
+    alone = bootstrap_interval(values, groups=targets)
+    both = bootstrap_interval(values, groups=targets, crossed=others)
+    assert width(alone) <= width(both) < 2 * width(alone)
+
+
+def test_without_groups_the_crossed_are_the_groups():
+    values, _, drawn = crossed_design(np.random.default_rng(4), 0, 2, 20)
+    crossed = bootstrap_interval(values, 4000, crossed=drawn)
+    grouped = bootstrap_interval(values, 4000, groups=drawn)
+    np.testing.assert_allclose(crossed, grouped, atol=0.1 * width(grouped))
+    assert width(crossed) > 1.5 * width(bootstrap_interval(values, 4000))
+
+
+def test_values_without_a_crossed_thing_share_it_with_no_other():
+    """Half of them without one: as if each had its own, and not as if all had the same."""
+    values, targets, drawn = crossed_design(np.random.default_rng(5), 1, 2, 20)
+    without = np.arange(160) % 4 < 2
+    found = bootstrap_interval(
+        values,
+        4000,
+        groups=targets,
+        crossed=[None if w else int(d) for w, d in zip(without, drawn, strict=True)],
+    )
+    own = np.where(without, 1000 + np.arange(160), drawn)
+    expected = bootstrap_interval(values, 4000, groups=targets, crossed=own)
+    np.testing.assert_allclose(found, expected, atol=0.05 * width(expected))
+    one = bootstrap_interval(values, 4000, groups=targets, crossed=np.where(without, -1, drawn))
+    assert abs(width(one) / width(expected) - 1) > 0.15
+
+
+def test_the_smallest_cases():
+    """Two values have a spread, one resample is enough, and None is undefined."""
+    assert bootstrap_interval([0.0, 1.0]) == (0.0, 1.0)
+    low, high = bootstrap_interval([0.0, 1.0, 5.0], n_boot=1)
+    assert low == high
+    assert bootstrap_interval([0.0, None, 1.0]) == (0.0, 1.0)
+    # Equal values: a stretch of 0 / 0 must not make them undefined.
+    equal = bootstrap_interval([1.0] * 6, groups=[1, 1, 2, 2, 3, 3], crossed=[1, 2, 1, 2, 1, 2])
+    assert equal == (1.0, 1.0)
+
+
 def test_summaries_take_both_from_their_columns():
     values, targets, drawn = crossed_design(np.random.default_rng(1), 1, 1, 40)
     rows = pd.DataFrame({"method": "m", "target_id": targets, "with": drawn, "AI": values})
@@ -257,3 +315,19 @@ def test_summaries_take_both_from_their_columns():
     assert (both["AI lo"], both["AI hi"]) == expected
     with pytest.raises(ValueError, match="lack the columns 'what'"):
         summarise(rows, "method", crossed_column="what")
+
+
+def test_columns_of_pandas_own_types():
+    """Undefined cells are NA there and not NaN."""
+    table = rows().assign(AI=rows()["AI"].astype("Int64"))
+    table.loc[0, "AI"] = pd.NA
+    result = summarise(table, metric_names=["AI"])
+    assert result["AI"].tolist() == [40, 0] and result["AI undefined"].tolist() == [1, 0]
+
+
+def test_a_mean_with_its_interval_in_words():
+    row = {"AI": 12.346, "AI lo": 10.0, "AI hi": 14.999}
+    assert with_interval(row, "AI") == "12.35 [10.00, 15.00]"
+    assert with_interval(row, "AI", decimals=1) == "12.3 [10.0, 15.0]"
+    assert with_interval(row | {"AI lo": math.nan, "AI hi": math.nan}, "AI") == "12.35"
+    assert with_interval(dict.fromkeys(row, math.nan), "AI") == ""

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from metrics.latex import to_latex
 from metrics.tables import to_markdown, write_csv, write_text
 
 LABEL = "published (ESC-50, other classifier)"
@@ -70,6 +71,64 @@ Not ranked: All-ones, Oracle.
     assert to_markdown(summary(), caption="Fold 4, 400 clips.") == expected
 
 
+def test_everything_at_once():
+    """Two blocks; headings, footnotes, published rows and further columns where they belong."""
+    table = pd.DataFrame(
+        [line(m, domain=d, n=4, AI=50.0) for d in ("stft", "mel") for m in ("Random", "a")]
+    )
+    table["s/clip"] = 0.5
+    expected = """\
+One.
+
+Two.
+
+**mixtures, stft**
+
+Higher.
+
+| method | n | AI ↑ | s/clip |
+| --- | ---: | ---: | ---: |
+| Random | 4 | 50.00 [49.99, 50.02] | 0.5 |
+| a | 4 | 50.00 [49.99, 50.02] | 0.5 |
+| L-MAC, theirs |  | 99.9 |  |
+| All-ones, theirs |  | 0 |  |
+
+**mixtures, mel**
+
+| method | n | AI ↑ | s/clip |
+| --- | ---: | ---: | ---: |
+| Random | 4 | 50.00 [49.99, 50.02] | 0.5 |
+| a | 4 | 50.00 [49.99, 50.02] | 0.5 |
+| L-MAC mel, theirs |  | 60.25 |  |
+
+Lower.
+
+Still lower.
+
+Mean [95 % bootstrap interval of the mean]; ↑ higher is better, ↓ lower is better. \
+Not ranked: Random. Rows that say "theirs" are copied from the publication; its AD applies \
+softmax twice and compares with "AD (published)" only.
+"""
+    found = to_markdown(
+        table, caption=["One.", "Two."], reference=reference(), reference_label="theirs",
+        above={("mixtures", "stft"): "Higher."},
+        below={("mixtures", "mel"): ["Lower.", "Still lower."]},
+    )  # fmt: skip
+    assert found == expected
+
+
+def test_a_table_without_anything_to_say():
+    table = pd.DataFrame([line("a", AI=1.0), line("b", AI=2.0)])
+    legend = "Mean [95 % bootstrap interval of the mean]; ↑ higher is better, ↓ lower is better.\n"
+    assert to_markdown(table).endswith(" |\n\n" + legend)
+
+
+def test_csv_has_ten_digits_and_makes_its_folders(tmp_path):
+    path = tmp_path / "new" / "newer" / "summary.csv"
+    write_csv(pd.DataFrame({"AI": [1 / 3]}), path)
+    assert path.read_text() == "AI\n0.3333333333\n"
+
+
 def test_bold_follows_the_ranked_methods():
     text = to_markdown(summary(), not_ranked=())
     assert cells(text, "Oracle")[2].startswith("**99.00** [")
@@ -84,6 +143,8 @@ def test_bold_follows_the_ranked_methods():
     text = to_markdown(summary(), not_ranked=(), not_applicable={"Oracle": ["SPS"]})
     assert cells(text, "Oracle")[4] == "n/a"
     assert cells(text, "All-ones")[4].startswith("**0.99**")
+    text = to_markdown(summary(), not_ranked=(), not_applicable={"All-ones": ["SPS"]})
+    assert cells(text, "Oracle")[4].startswith("**0.98**")
 
 
 def test_what_looks_equal_is_equally_bold_and_one_method_alone_is_not():
@@ -170,6 +231,26 @@ def test_extra_columns_appear_when_there_are_any():
     assert cells(text, "Saliency")[-1] == "0.0123"
     assert cells(text, "All-ones")[-1] == ""
     assert "s/clip" not in to_markdown(summary(), ["AI"])
+
+
+def test_further_columns_are_those_asked_for():
+    table = summary().assign(**{"s/clip": 2.0, "minutes": 3.0})
+    assert cells(to_markdown(table, ["AI"], extra_columns=["minutes"]), "method")[3:] == ["minutes"]
+    assert cells(to_markdown(table, ["AI"], extra_columns=[]), "method")[3:] == []
+    latex = to_latex(table, "c", "l", metric_names=["AI"], extra_columns=["minutes"])
+    assert r"$\uparrow$ & minutes \\" in latex
+
+
+def test_rows_without_a_domain_are_printed():
+    table = pd.DataFrame([line("a", AI=1.0), line("a", domain=None, AI=2.0)])
+    assert len([x for x in to_markdown(table).splitlines() if x.startswith("| a |")]) == 2
+
+
+def test_several_metrics_with_undefined_values():
+    table = pd.DataFrame([line("a", SPS=(0.5, 2), COMP=(1.0, 3))])
+    assert "mean: SPS: a 2 of 400; COMP: a 3 of 400.\n" in to_markdown(table)
+    ones = pd.DataFrame([line("All-ones", SPS=0.0, COMP=9.0)])
+    assert cells(to_markdown(ones), "All-ones")[2:] == ["n/a", "n/a"]
 
 
 def test_a_bar_in_a_name_does_not_make_a_column():

@@ -83,6 +83,8 @@ def test_mean_and_standard_deviation_by_hand():
     methods = pd.concat([rows.assign(method="A"), rows.assign(method="B", AI=9.0)])
     summary = over_folds(methods, ["method"])
     assert summary["method"].tolist() == ["A", "B"] and summary["AI"].tolist() == [2.0, 9.0]
+    backwards = over_folds(methods.iloc[::-1], ["method"])  # in order of appearance
+    assert backwards["method"].tolist() == ["B", "A"]
     assert "| B | 85.000 ± 5.568 | 9.00 ± 0.00 |" in to_markdown(methods, summary, ["method"])
 
 

@@ -8,10 +8,12 @@ from interpreters.base import Interpreter
 from interpreters.constant import AllOnes, Oracle, Random
 from interpreters.saliency import Saliency
 from lmac.results.scoring import (
+    Clips,
     analyse_clips,
     classify,
     explain,
     explain_and_score,
+    get_interpreters,
     judge,
     probabilities,
 )
@@ -184,3 +186,47 @@ def test_without_sound_or_clean_part_the_metrics_of_the_paper_remain(wav):
     clips = analyse_clips(explained, wav)
     scored = explain_and_score(explained, Random(explained), clips, clips.decision, 0)
     assert list(scored.scores) == paper_metrics() and scored.outcome.audio is None
+
+
+def test_interpreters_are_built_in_the_order_of_their_names_for_the_classifier(wav):
+    explained = make_explained()
+    available = {"Saliency": Saliency, "Random": Random, "All-ones": AllOnes}
+    built = get_interpreters(available, ["Random", "Saliency"], explained)
+    assert [(name, type(method)) for name, method in built.items()] == [
+        ("Random", Random), ("Saliency", Saliency)
+    ]  # fmt: skip
+    assert all(method.explained is explained for method in built.values())
+    message = "unknown interpreter 'IG', 'SHAP'; expected some of Saliency, Random, All-ones"
+    with pytest.raises(ValueError, match=message):
+        get_interpreters(available, ["IG", "Random", "SHAP"], explained)
+
+
+def test_clips_know_nothing_but_their_x_unless_it_is_said():
+    clips = Clips(torch.rand(3, 4, 5))
+    others = (clips.phase, clips.probs, clips.clean_X, clips.clean_audio, clips.batch_size)
+    assert others == (None,) * 5
+    assert [len(clips.X[part]) for part in clips.batches()] == [3]
+    parts = Clips(clips.X, batch_size=2).batches()
+    assert [len(clips.X[part]) for part in parts] == [2, 1]
+
+
+def test_the_classifier_never_reads_more_than_a_batch(explained, wav, monkeypatch):
+    clips = analyse_clips(explained, wav, batch_size=2)
+    read, sizes = explained.probabilities, []
+
+    def spy(X, phase=None):
+        sizes.append(len(X))
+        return read(X, phase)
+
+    monkeypatch.setattr(explained, "probabilities", spy)
+    explain_and_score(explained, AllOnes(explained), clips, clips.decision, 0)
+    assert sizes == [2, 1] * 3  # what is kept, what is removed, and the sound
+
+
+def test_seconds_are_those_of_explaining_a_clip(wav, monkeypatch):
+    explained = make_explained()
+    clips = analyse_clips(explained, wav)
+    ticks = iter([100.0, 106.0])
+    monkeypatch.setattr("lmac.results.scoring.time.perf_counter", lambda: next(ticks))
+    scored = explain_and_score(explained, AllOnes(explained), clips, clips.decision, 0)
+    assert scored.seconds == 2  # 6 s for 3 clips
