@@ -72,7 +72,10 @@ def bootstrap_interval(
         )
         by_other = _resampled(values, other, n_boot, seed)
         of_pairs = _resampled(values, np.array(pairs), n_boot, seed)
-        if by_other is not None and means.var() > 0:
+        if by_other is not None and means.var() == 0:
+            # All targets have one mean: what spread there is comes from what they share.
+            low, high = np.quantile(by_other, [tail, 1 - tail])
+        elif by_other is not None:
             parts = means.var(), by_other.var(), of_pairs.var()
             # Sampling noise may make the sum less than either part, which it cannot be.
             stretch = np.sqrt(max(parts[0] + parts[1] - parts[2], *parts[:2]) / parts[0])

@@ -331,3 +331,13 @@ def test_a_mean_with_its_interval_in_words():
     assert with_interval(row, "AI", decimals=1) == "12.3 [10.0, 15.0]"
     assert with_interval(row | {"AI lo": math.nan, "AI hi": math.nan}, "AI") == "12.35"
     assert with_interval(dict.fromkeys(row, math.nan), "AI") == ""
+
+
+def test_targets_of_one_mean_leave_the_spread_of_what_they_share():
+    """Each target has 0 with one contaminant and 1 with the other."""
+    values, targets = np.tile([0.0, 1.0], 20), np.arange(20).repeat(2)
+    crossed = np.where(values == 0, *[np.arange(40) % 8 + k for k in (0, 100)])
+    low, high = bootstrap_interval(values, groups=targets, crossed=crossed)
+    expected = bootstrap_interval(values, groups=crossed)
+    assert (low, high) == expected and low < 0.45 and high > 0.55
+    assert bootstrap_interval(values, groups=targets) == (0.5, 0.5)
