@@ -9,6 +9,7 @@ import pytest
 
 from lmac.commands import COMMANDS, SCRIPTS
 from lmac.config import merge
+from lmac.results.folder import EvaluationFolder
 from metrics import METRICS
 from metrics.tables import NOT_APPLICABLE, head
 
@@ -118,3 +119,15 @@ def test_metrics_are_described_as_they_are_declared():
     declared = [[m.name, head(m.name).removeprefix(m.name).strip(), m.about]
                 for m in METRICS.values()]  # fmt: skip
     assert rows == declared
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "recipes").glob("*/results/*/metrics.csv")), ids=name
+)
+def test_committed_summaries_are_those_of_their_rows(path):
+    folder = EvaluationFolder(path.parent)
+    kept = folder.written_summary
+    anew = folder.summary(folder.rows(list(kept["method"])), 1000)
+    columns = [c for c in kept if c not in ("scenario", "domain", "method")]
+    pd.testing.assert_frame_equal(anew[columns], kept[columns], rtol=1e-9, atol=1e-12)
+    assert folder.statement and "data" in folder.statement
