@@ -7,6 +7,7 @@ that names weights (…/best) must name those that another YAML of the same fold
 import importlib
 import json
 import math
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ import pytest
 import soundfile
 from layouts import sound, write_esc50, write_sound, write_urbansound8k
 
+from lmac import config
 from lmac.config import merge, settings
 from lmac.results.folds import module_of
 
@@ -111,9 +113,10 @@ class Bench:
         if key not in self.done:
             own = self.overrides(path, domain, noise)
             plain = settings(path, own)
-            for name, value in plain.items():
-                if str(value).endswith("/best"):
-                    self.run(*self.maker(path, plain, name, noise), noise)
+            # Those of interpreters, too, which are no plain settings.
+            text = config._dump(config._resolved(path, own))
+            for weights in sorted(set(re.findall(r"\S+/best\b", text))):
+                self.run(*self.maker(path, plain, weights, noise), noise)
             module = importlib.import_module(module_of(path))
             if module.__name__ == "lmac.results.table":
                 module = importlib.import_module("eval_explanations")  # which it starts
@@ -122,15 +125,15 @@ class Bench:
             self.done[key] = SimpleNamespace(out=Path(plain["output_folder"]), **plain)
         return self.done[key]
 
-    def maker(self, path, plain, name, noise=False):
-        """The YAML beside ``path``, and its domain, that leaves the weights ``plain[name]``."""
+    def maker(self, path, plain, weights, noise=False):
+        """The YAML beside ``path``, and its domain, that leaves ``weights``."""
         domain = plain.get("domain")
         for other in (recipe for recipe in RECIPES if recipe.parent == path.parent):
             if other != path and "number_of_epochs" in merge(other):
                 made = settings(other, self.overrides(other, domain, noise))
-                if Path(made["output_folder"]) / "best" == Path(plain[name]):
+                if Path(made["output_folder"]) / "best" == Path(weights):
                     return other, domain if "domain" in made else None
-        pytest.fail(f"{path}: no YAML beside it writes {name} {plain[name]}")
+        pytest.fail(f"{path}: no YAML beside it writes {weights}")
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=str)
