@@ -31,7 +31,7 @@ def training_noise(trained):
 
 
 def refuse_other_noise(folder, trained, what="contaminant_folder"):
-    """DataError unless everything was trained in the noise of ``folder``, as the published protocol trained it.
+    """DataError unless everything was trained in the noise of ``folder``, as published.
 
     Arguments
     ---------
