@@ -1,14 +1,18 @@
 """README and docs say what is so: numbers are those of the CSVs, and what they name exists."""
 
+import importlib
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from data_prep.scenarios import SCENARIOS
 from lmac.commands import COMMANDS, SCRIPTS
-from lmac.config import merge
+from lmac.config import merge, parse
+from lmac.results import folds
 from lmac.results.folder import EvaluationFolder
 from metrics import METRICS
 from metrics.tables import NOT_APPLICABLE, head
@@ -17,6 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += sorted((ROOT / "recipes").glob("*/README.md"))
 RUN_OPTIONS = {"device", "precision"}  # SpeechBrain's own
+# Where files lie that a page names without their folder.
+PLACES = [ROOT / "recipes/ESC10"]
+PLACES += [ROOT / "hparams" / slot for slot in ("classifiers", "datasets", "decoders")]
+MADE_BY_THE_READER = ("my_classifier.yaml", "my_classifier.py", "birds.yaml", "birds.py")
 MARK = re.compile(r"<!-- numbers: (\S+) -->\n((?:\|.*\n)+)")
 
 
@@ -72,45 +80,127 @@ def test_every_table_of_results_is_marked(path):
         assert before.startswith("<!-- numbers: "), match.group()
 
 
+def anchors(path):
+    """What the headings of a page are called in links to them."""
+    headings = re.findall(r"^#+ (.*)", path.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_links_lead_somewhere(path):
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith(("http", "#")):
+        if target.startswith("http"):
             continue
-        file = path.parent / target.partition("#")[0]
+        page, _, heading = target.partition("#")
+        file = path.parent / page if page else path
         assert file.exists(), target
+        assert not heading or heading in anchors(file), target
 
 
 def test_the_readme_is_one_page():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
 
 
+def commands(path):
+    """The words of every command in the code blocks of a page."""
+    for block in re.findall(r"```bash\n(.*?)```", path.read_text(encoding="utf-8"), re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            if words := shlex.split(line, comments=True):
+                yield words
+
+
 @pytest.mark.parametrize("path", PAGES, ids=name)
-def test_commands_files_and_keys_exist(path):
+def test_commands_can_be_typed_as_they_stand(path, monkeypatch):
+    """Each with its own YAML file or options: a key of another command is not one of this."""
+    monkeypatch.chdir(ROOT)
+    for words in commands(path):
+        command, *words = words
+        if command == "make":
+            assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.M), words
+        elif command.startswith("recipes/"):
+            assert (ROOT / command).is_file(), command
+        elif command.endswith("python"):
+            check_python(words)
+        else:
+            assert (command, words[0]) in (("pip", "install"), ("source", ".venv/bin/activate"))
+
+
+def check_python(words):
+    if words[0] != "-m":
+        assert words[0] in SCRIPTS, words
+        return check_overrides(words[1:])
+    assert words[1] == "lmac", words
+    if len(words) == 2:
+        return  # the listing
+    module = importlib.import_module(COMMANDS[words[2]][0])
+    if hasattr(module, "COMMAND_LINE"):
+        module.COMMAND_LINE.parse(words[3:])
+    else:
+        check_overrides(words[3:], folds.OPTIONS if module is folds else ())
+
+
+def check_overrides(argv, further=()):
+    file, _, overrides = parse(argv)
+    merge(file, {key: value for key, value in overrides.items() if key not in further
+                 and not str(value).endswith(MADE_BY_THE_READER)})  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_what_the_text_names_exists(path):
     text = path.read_text(encoding="utf-8")
     for command in re.findall(r"python -m lmac ([a-z]\w*)", text):
         assert command in COMMANDS, command
-    for script in re.findall(r"python (\w+\.py)", text):
-        assert script in SCRIPTS, script
-    for yaml in re.findall(r"((?:hparams|recipes)/[\w/]+\.(?:yaml|sh))", text):
-        assert (ROOT / yaml).is_file() or "birds" in yaml, yaml
-    for key in re.findall(r"--(\w+)(?:=|\b)", text):
-        assert key in known_keys() | {"key"}, key
+    for target in re.findall(r"`make (?:VENV=\S+ )?(\w+)", text):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), target
+    for key in re.findall(r"(?<![\w-])--(\w+)=?", text):
+        assert key in known_keys() | {"key", "no"}, key  # --key=value; pip's --no-deps
+    for methods in re.findall(r"--methods=\[(.+?)\]", text):
+        assert methods == "..." or set(methods.split(",")) <= known_methods(), methods
+    for word in re.findall(r"[\w.]+(?:/[\w.]+)*\.(?:yaml|sh|py)\b", text):
+        if not word.endswith((*MADE_BY_THE_READER, "hyperparams.yaml")):
+            assert any((place / word).is_file() for place in (ROOT, path.parent, *PLACES)), word
+    for place in re.findall(r"\b((?:lmac|interpreters|metrics|data_prep)(?:\.\w+)+)", text):
+        if not place.endswith((".csv", ".py", ".yaml")) and "birds" not in place:
+            assert is_there(place), place
+
+
+def is_there(place):
+    """Whether ``package.module.Name`` can be imported."""
+    module, _, attribute = place.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(module), attribute) or bool(
+            importlib.import_module(place)
+        )
+    except ImportError:
+        return False
 
 
 @cache
 def known_keys():
-    files = [*(ROOT / "hparams").glob("*.yaml"), *(ROOT / "recipes").glob("*/*.yaml")]
-    keys = {"clips", "scale", "output", "title", "ids", "figures", "folds", "stages", "valid_shift"}
-    keys |= {"no", "deps", "decoder_conditioned", "decoder_reads_input", "help"} | RUN_OPTIONS
-    for file in files:
+    """Keys of any YAML file and options of any command."""
+    keys = RUN_OPTIONS | set(folds.OPTIONS)
+    for module, _ in COMMANDS.values():
+        keys |= set(getattr(getattr(importlib.import_module(module), "COMMAND_LINE", None),
+                            "options", ()))  # fmt: skip
+    for file in [*(ROOT / "hparams").glob("*.yaml"), *(ROOT / "recipes").glob("*/*.yaml")]:
         if not file.name.startswith("common") and "extends" in file.read_text(encoding="utf-8"):
             keys |= set(merge(file))
     for slot in ("classifiers", "datasets", "decoders"):
         for file in (ROOT / "hparams" / slot).glob("*.yaml"):
             keys |= set(re.findall(r"^(\w+):", file.read_text(encoding="utf-8"), re.M))
     return keys
+
+
+@cache
+def known_methods():
+    return set(merge(ROOT / "hparams" / "interpreters.yaml")["interpreters"])
+
+
+def test_the_scenarios_are_those_that_there_are():
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    _, rows = table(re.search(r"(\| `--scenario=` .*\n(?:\|.*\n)+)", text).group(1))
+    assert {row[0].strip("`") for row in rows} == set(SCENARIOS)
 
 
 def test_metrics_are_described_as_they_are_declared():
