@@ -72,7 +72,7 @@ def collect(path, overrides, domains, methods):
             evaluations.append(found)
     if not evaluations:
         raise ValueError(
-            f"No evaluation in {' or '.join(folders)}: run this without --collect_only."
+            f"No evaluation in {' or '.join(folders)}: run this without --collect_only=True."
         )
     published = read_published(of_domain["published_cells"], of_domain["published_table"])
     if of_domain["published_table"] is None:
