@@ -63,9 +63,8 @@ class TopDownDecoder(Decoder):
         Channels at the classifier's resolution.
     conditioned : bool
         Give the decoder the class to explain. Off, as in the paper, for a decoder that knows it
-        learns to carve that class out of any input: trained on the classifier's decisions alone,
-        it scores higher on every metric, but turned most clips into a random class, too. Its
-        metrics then say little about what the classifier decided by.
+        learns to carve that class out of any input, when it is trained on the classifier's
+        decisions alone. Its metrics then say little about what the classifier decided by.
     reads_input : bool
         Read X, too: the features at the finest level, and what stands out in a band.
     """
