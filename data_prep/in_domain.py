@@ -59,6 +59,12 @@ def refuse_other_noise(folder, trained, what="contaminant_folder"):
             _refuse(key, noise, f"the noise of {what} {'/'.join(Path(folder).parts[-2:])}")
 
 
+def levels(snr_db):
+    """A range of signal-to-noise ratios, (low, high) in dB, such as "0 to 20 dB"."""
+    low, high = snr_db
+    return f"{low:g} dB" if low == high else f"{low:g} to {high:g} dB"
+
+
 def _refuse(key, augmentation, wanted):
     raise DataError(
         f"Scenario id is noise that everything was trained in, but {key} was trained "
@@ -73,7 +79,5 @@ def _training(augmentation):
     probability = augmentation.get("noise_probability", 1)
     if not folder or not probability:
         return "without noise"
-    low, high = augmentation["noise_snr_db"]
-    level = f"{low:g} dB" if low == high else f"{low:g} to {high:g} dB"
     share = "" if probability == 1 else f" in {100 * probability:g} % of the clips"
-    return f"in {folder} at {level}{share}"
+    return f"in {folder} at {levels(augmentation['noise_snr_db'])}{share}"

@@ -13,7 +13,7 @@ from speechbrain.dataio.encoder import CategoricalEncoder
 
 from lmac.classifiers.base import AudioClassifier, require_embedding_model
 from lmac.decoder import Decoder
-from lmac.domain import WaveformDomain, get_domain
+from lmac.domain import get_domain
 from lmac.explained import ExplainedClassifier
 from lmac.weights import load_weights
 
@@ -113,7 +113,7 @@ def signal_path(domain):
 
     As it is, whatever the setting: a classifier that reads waveforms has no direct path.
     """
-    return "waveform" if isinstance(domain, WaveformDomain) else "direct"
+    return "waveform" if domain.needs_phase else "direct"
 
 
 def training_facts(hparams, domain, *keys, augmented=True):

@@ -24,7 +24,10 @@ SLOTS = {
         *("classifier_name", "embedding_model", "classifier", "freeze_embedding"),
         *("front_end", "sample_rate", "n_fft", "win_length", "hop_length", "n_mels"),
     },
-    "decoder_yaml": {"decoder", "decoder_hidden", "decoder_detail", "decoder_conditioned"},
+    "decoder_yaml": {
+        *("decoder", "decoder_hidden", "decoder_detail", "decoder_conditioned"),
+        "decoder_reads_input",
+    },
 }
 RENAMED = {"hearing": "signal_path"}  # settings that have another name now
 

@@ -1,4 +1,7 @@
-"""Names of the files of an evaluation that others than its owner need, at no cost."""
+"""What of results may be published: names of files, and what is kept of a training's record.
+
+Of its own, so that copying results need not wait for what computes them.
+"""
 
 RANDOMISATION, RESYNTHESIS = "randomisation", "resynthesis"
 # What may be published: no audio that we did not make, and no path of a machine.
@@ -6,3 +9,12 @@ PUBLISHED = (
     *("metrics.csv", "summary.csv", "scenario.csv", "evaluation.json", "table.md"),
     *(f"{check}.{kind}" for check in (RANDOMISATION, RESYNTHESIS) for kind in ("csv", "md")),
 )
+
+
+def public(info):
+    """What training recorded, without the paths of a machine."""
+    kept = {k: v for k, v in info.items() if k != "finetune_from"}
+    if "augmentation" in info:
+        noise = {k: v for k, v in info["augmentation"].items() if k != "noise_path"}
+        kept["augmentation"] = noise
+    return kept

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from lmac.command_line import Argument, CommandLine, Option
-from lmac.results.files import PUBLISHED
+from lmac.results.files import PUBLISHED, public
 
 COMMAND_LINE = CommandLine(
     Argument("source", "results folder of a recipe"),
@@ -63,8 +63,7 @@ def _copy(folder, to, names):
 
 def _copy_info(source, destination):
     """What training recorded, without the path on this machine."""
-    info = json.loads(source.read_text(encoding="utf-8"))
-    info.get("augmentation", {}).pop("noise_path", None)
+    info = public(json.loads(source.read_text(encoding="utf-8")))
     destination.write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 
 

@@ -2,7 +2,7 @@
 
 import datetime
 
-from data_prep.in_domain import training_noise
+from data_prep.in_domain import levels, training_noise
 from data_prep.scenario_record import drawn_with, thin_data
 from lmac.provenance import commit, hardware
 from metrics import METRICS, checks
@@ -38,7 +38,8 @@ def statement(folder, rows, hparams, classifier_info, device):
     All of it is what was recorded where it was done: the scenario by its manifest, trainings by
     what lies beside their weights. Arguments as in :func:`write_report`, with the rows.
     """
-    methods = {m: folder.note["methods"].get(m, {}) for m in rows["method"].unique()}
+    noted = folder.note["methods"]
+    methods = {m: noted.get(m, {}) for m in rows["method"].unique()}
     trained = {m: note["trained"] for m, note in methods.items() if "trained" in note}
     described = [f"{m}: {note['description']}" for m, note in methods.items() if note]
     paragraphs = {
@@ -128,11 +129,12 @@ def augmentation(recorded):
     noise = recorded.get("noise_folder")
     what = f"noise of {noise}" if noise else "other clips"
     kind = "noise" if noise else "mix"
-    share, (low, high) = recorded[f"{kind}_probability"], recorded[f"{kind}_snr_db"]
+    share = recorded[f"{kind}_probability"]
     if not share:
         return "nothing mixed in"
-    level = f"{low:g} dB" if low == high else f"{low:g} to {high:g} dB"
-    return f"{what} mixed in at {level} in {100 * share:g} % of the clips"
+    return (
+        f"{what} mixed in at {levels(recorded[f'{kind}_snr_db'])} in {100 * share:g} % of the clips"
+    )
 
 
 def _noise(hparams, trained):

@@ -10,7 +10,7 @@ come through here::
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -89,7 +89,7 @@ def analyse_clips(explained, wav, clean_audio=None, batch_size=None):
     X, phase = explained.domain.analyse(wav)
     clean_X = None if clean_audio is None else explained.domain.analyse(clean_audio)[0]
     clips = Clips(X, phase, None, clean_X, clean_audio, batch_size)
-    return Clips(X, phase, probabilities(explained, clips, X), clean_X, clean_audio, batch_size)
+    return replace(clips, probs=probabilities(explained, clips, X))
 
 
 def probabilities(explained, clips, X):

@@ -9,6 +9,7 @@ import speechbrain as sb
 from data_prep.dataset import prepare
 from data_prep.scenarios import scenario_clips
 from lmac.checkpoints import class_names, explained_classifier, training_info, weights_digest
+from lmac.results.files import public
 from lmac.results.scoring import get_interpreters
 
 
@@ -85,12 +86,3 @@ class Setting:
             if interpreter.training is not None:
                 notes[name]["trained"] = public(interpreter.training)
         return notes
-
-
-def public(info):
-    """What training recorded, without the paths of a machine."""
-    kept = {k: v for k, v in info.items() if k != "finetune_from"}
-    if "augmentation" in info:
-        noise = {k: v for k, v in info["augmentation"].items() if k != "noise_path"}
-        kept["augmentation"] = noise
-    return kept

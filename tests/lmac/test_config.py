@@ -5,6 +5,7 @@ import itertools
 import os
 
 import pytest
+import ruamel.yaml
 
 import lmac.composition
 from lmac.config import (
@@ -316,3 +317,9 @@ def test_the_experiment_of_a_yaml(files):
     assert experiment_of(mine) == "l2i"
     for name in EXPERIMENTS:
         assert experiment_of(f"hparams/{name}.yaml") == name
+
+
+def test_the_decoders_own_all_that_their_files_set():
+    files = sorted((lmac.composition.HPARAMS / "decoders").glob("*.yaml"))
+    keys = {k for f in files for k in ruamel.yaml.YAML().load(f.read_text())} - {"extends"}
+    assert len(files) == 3 and keys == lmac.composition.SLOTS["decoder_yaml"]

@@ -7,9 +7,9 @@ import pytest
 from planted import plant
 
 from data_prep.scenario_record import write_rows
+from lmac.results.files import public
 from lmac.results.folder import EvaluationFolder
 from lmac.results.report import augmentation, statement, write_report
-from lmac.results.setting import public
 
 MIXED = {
     "mix_probability": 1.0, "mix_snr_db": [0, 20], "gain_db": [-6, 0], "noise_folder": None,
