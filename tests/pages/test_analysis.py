@@ -32,11 +32,17 @@ def test_folder(tmp_path_factory):
 
 
 def careful(seed):
-    """Truth, a bias of the listener, and noise of each rating; the hidden input is found."""
-    rng = np.random.default_rng(seed)
-    bias = rng.normal(0, 5)
+    """Truth, a bias of the listener, and noise of each rating; the hidden input is found.
+
+    Every condition and question has random numbers of its own: the order of the sounds in a trial
+    follows their secret names, which differ in every run, and the answers must not.
+    """
+    bias = np.random.default_rng(seed).normal(0, 5)
+    streams = {}
 
     def rate(condition, question):
+        own = [seed, list(TRUTH[question]).index(condition), list(QUESTIONS).index(question)]
+        rng = streams.setdefault((condition, question), np.random.default_rng(own))
         if condition == "input" and question == "quality":
             return int(rng.integers(94, 101))
         value = TRUTH[question][condition] + bias + rng.normal(0, 8)
