@@ -6,6 +6,7 @@
 # make benchmarks [DATA=…]       speed and size against the published decoder; with DATA and
 #                                the classifier of make esc10, metrics after 3 minutes each,
 #                                and whether loading keeps up with training
+# make soak                      faults in large numbers: odd settings and files, kills, some hours
 #
 # Each makes VENV (.venv) by itself; VENV=/elsewhere/.venv reuses another checkout's.
 
@@ -16,7 +17,7 @@ RUN := $(VENV)/bin/python
 WITHOUT_PINS := aisfx==0.1.2
 REQUIREMENTS := requirements.txt tests/requirements.txt
 
-.PHONY: help demo test lint esc10 tables benchmarks env clean
+.PHONY: help demo test lint esc10 tables benchmarks soak env clean
 
 help:
 	@sed -n 's/^# \?//p' Makefile | sed '/^$$/q'
@@ -57,6 +58,9 @@ tables: env
 benchmarks: env
 	$(RUN) -m benchmarks.decoders $(if $(DATA),--data_folder=$(DATA) --minutes=3)
 	$(if $(DATA),$(RUN) -m benchmarks.loading --data_folder=$(DATA))
+
+soak: env
+	OMP_NUM_THREADS=1 $(RUN) -m benchmarks.soak
 
 clean:
 	rm -rf results .pytest_cache .ruff_cache

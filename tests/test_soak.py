@@ -1,0 +1,77 @@
+"""Faults: a few of each part of benchmarks/soak, and the frame that counts them."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import soak
+from benchmarks.soak.__main__ import main
+
+SEED = 1
+
+
+@pytest.mark.parametrize("name", soak.parts())
+def test_a_few_of_each_part_survive(name):
+    part = soak.parts()[name]
+    assert part.WHAT and "\n" not in part.WHAT and "|" not in part.WHAT and part.COUNT > 0
+    outcome = soak.run_part(part, getattr(part, "SHORT", soak.SHORT), SEED)
+    assert outcome.failures == ()
+
+
+def made_up(what, problems, fall=False):
+    """A part whose trials have these problems."""
+
+    def trials(count, seed, folder):
+        assert not list(folder.iterdir())
+        for k in range(count):
+            if fall and k == len(problems):
+                raise RuntimeError("the tool broke")
+            yield f"trial {k}", problems[k] if k < len(problems) else None
+
+    return SimpleNamespace(WHAT=what, COUNT=4, trials=trials)
+
+
+def test_what_failed_is_counted_and_named(tmp_path):
+    outcome = soak.run_part(made_up("kills", [None, "not\nequal"]), 4, SEED)
+    assert (outcome.tried, outcome.survived) == (4, 3)
+    text = soak.write_report(tmp_path, [outcome], {"kills": made_up("kills", [])})
+    assert "| kills | 4 | 4 | 3 | 1 |" in text and "- kills: `trial 1`: not equal" in text
+    assert text == (tmp_path / "soak.md").read_text(encoding="utf-8")
+    row = (tmp_path / "soak.csv").read_text(encoding="utf-8").splitlines()[1]
+    assert row.startswith("kills,4,3,1,")
+
+
+def test_a_part_that_falls_or_stops_early_has_failed():
+    fallen = soak.run_part(made_up("kills", [None], fall=True), 4, SEED)
+    assert (fallen.tried, fallen.survived) == (2, 1)
+    assert ("the part itself", "RuntimeError: the tool broke") in fallen.failures
+    early = SimpleNamespace(WHAT="kills", trials=lambda *_: iter([("one", None)]))
+    assert soak.run_part(early, 4, SEED).failures == (("the part itself", "made 1 of 4 trials"),)
+
+
+def test_the_report_keeps_parts_that_were_not_run_and_forgets_those_that_are_gone(tmp_path):
+    known = {what: made_up(what, []) for what in ("files", "kills")}
+    failed, gone, fine = (
+        soak.run_part(made_up(what, problems), 4, SEED)
+        for what, problems in (("files", ["lost"]), ("gone", []), ("kills", []))
+    )
+    soak.write_report(tmp_path, [failed, gone], known | {"gone": made_up("gone", [])})
+    text = soak.write_report(tmp_path, [fine], known)
+    assert "| files | 4 | 4 | 3 |" in text and "`trial 0`: lost" in text and "gone" not in text
+    assert list(soak.read_outcomes(tmp_path)) == ["files", "kills"]
+    again = soak.run_part(made_up("files", []), 4, SEED)
+    assert soak.write_report(tmp_path, [again], known).endswith("## Failures\n\nNone.\n")
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    known = {"files": made_up("files", []), "kills": made_up("kills", ["lost"])}
+    monkeypatch.setattr("benchmarks.soak.__main__.parts", lambda: known)
+    main(["--parts=[files]", "--share=0.5", f"--output_folder={tmp_path}"])
+    assert "| files | 4 | 2 | 2 | 1234 |" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        main([f"--output_folder={tmp_path}"])
+    assert end.value.code == 1 and set(soak.read_outcomes(tmp_path)) == {"files", "kills"}
+    with pytest.raises(ValueError, match="no part 'file'; the parts are files, kills"):
+        main(["--parts=[file]"])
+    with pytest.raises(ValueError, match="--share=2: expected more than 0"):
+        main(["--share=2"])
