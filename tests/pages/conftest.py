@@ -9,6 +9,7 @@ import pytest
 from lmac.study.listening_test import make_test
 from lmac.study.server import TestServer
 
+from .axe import usual
 from .made import NASTY, RECORDINGS, make_results
 
 
@@ -65,6 +66,7 @@ def browser(_driver):
     """Headless Chromium; the test fails when the page wrote an error to the console."""
     _driver.get_log("browser")
     yield _driver
+    usual(_driver)
     errors = [e for e in _driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")]
     _driver.get("about:blank")
     assert not errors

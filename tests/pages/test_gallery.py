@@ -14,6 +14,7 @@ from lmac.listen.gallery import main, write_gallery
 from lmac.media.loudness import matching_gains
 from lmac.results.folder import EvaluationFolder
 
+from .axe import LOOKS, look, violations
 from .driving import click, playing, press, until
 from .made import METHODS, NASTY, NASTY_CLASS, make_results
 
@@ -343,15 +344,23 @@ def test_every_control_has_a_name_and_the_phone_page_fits(gallery):
     )
     gallery.execute_script("shown.forEach(build)")
     assert gallery.execute_script(nameless) == 0
-    try:
-        gallery.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True},
-        )
-        gallery.refresh()
-        assert gallery.execute_script("return document.documentElement.scrollWidth") <= 390
-    finally:
-        gallery.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    look(gallery, "phone")
+    gallery.refresh()
+    assert gallery.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("size,scheme", LOOKS)
+def test_axe_finds_nothing(gallery, size, scheme):
+    look(gallery, size, scheme)
+    gallery.refresh()
+    gallery.execute_script(
+        "shown.forEach(build); document.querySelector('footer details').open = true"
+    )
+    press(gallery, "2")
+    hears(gallery, "Saliency")
+    assert violations(gallery) == []
+    gallery.execute_script("document.querySelector('main').append(document.createElement('input'))")
+    assert [rule for rule, _ in violations(gallery)] == ["label"]  # it does look
 
 
 def test_500_clips_stay_quick(browser, tmp_path):

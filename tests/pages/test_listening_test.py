@@ -13,6 +13,7 @@ from lmac.study.analysis import analyse
 from lmac.study.listening_test import main, make_test
 from lmac.study.responses import QUESTIONS, read_test
 
+from .axe import look
 from .driving import click, playing, until
 from .made import METHODS, NASTY, NASTY_CLASS, RECORDINGS, make_results, write_json
 
@@ -330,15 +331,9 @@ def test_a_missing_stimulus_is_said(_driver, mushra):
 @pytest.mark.parametrize("kind", ["mushra", "mos"])
 def test_phone_width_and_names_of_controls(browser, request, kind):
     folder = request.getfixturevalue(kind)
-    try:
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True},
-        )
-        begin(browser, (folder / "page" / "index.html").as_uri())
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    look(browser, "phone")
+    begin(browser, (folder / "page" / "index.html").as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
     nameless = (
         "return [...document.querySelectorAll('button, input, textarea, progress')].filter((e) =>"
         "!(e.getAttribute('aria-label') || e.textContent.trim() || (e.labels && e.labels.length)))"
