@@ -2,8 +2,8 @@
 
 Every decoder is built as ``decoder(channels, n_classes)``, for the channels of the classifier's
 representations, finest first. It is called as ``decoder(representations, X, target, domain)``
-with representations [B, C, T', F'], finest first, and the explained classes [B], and answers
-mask logits with the shape of ``X``.
+with representations [B, C, T', F'], finest first, and what is explained: classes [B], or vectors
+[B, D] such as embeddings of text. It answers mask logits with the shape of ``X``.
 """
 
 import torch
@@ -21,6 +21,29 @@ class ConvNorm(nn.Sequential):
             nn.BatchNorm2d(n_out),
             nn.ReLU(),
         )
+
+
+class Condition(nn.Module):
+    """Scales and shifts the channels of maps by a vector (FiLM; Perez et al., AAAI 2018).
+
+    Arguments
+    ---------
+    size : int
+        Of the vector.
+    channels : int
+    """
+
+    def __init__(self, size, channels):
+        super().__init__()
+        self.film = nn.Linear(size, 2 * channels)
+        # For a vector of length 1, whatever its size: scales of 1 +- 0.3, shifts of +- 0.3.
+        nn.init.normal_(self.film.weight, std=0.3)
+        nn.init.zeros_(self.film.bias)
+
+    def forward(self, maps, vector):
+        """``maps`` [B, C, T', F'] and ``vector`` [B, D] to maps of the same shape."""
+        scale, shift = self.film(vector)[:, :, None, None].chunk(2, 1)
+        return maps * (1 + scale) + shift
 
 
 class Decoder(nn.Module):
@@ -62,15 +85,24 @@ class TopDownDecoder(Decoder):
     detail : int
         Channels at the classifier's resolution.
     conditioned : bool
-        Give the decoder the class to explain. Off, as in the paper, for a decoder that knows it
-        learns to carve that class out of any input, when it is trained on the classifier's
-        decisions alone. Its metrics then say little about what the classifier decided by.
+        Tell the decoder what to explain, so that any class can be asked for. Off, as in the
+        paper. One that is trained on the classifier's own decisions alone learns to carve that
+        class out of any input; ``lmac.losses.asked_loss`` is for this one.
     reads_input : bool
         Read X, too: the features at the finest level, and what stands out in a band.
+    condition_size : int, optional
+        Size of the vectors that tell what to explain; by default a class is told by its number.
     """
 
     def __init__(
-        self, channels, n_classes, hidden=32, detail=12, conditioned=False, reads_input=True
+        self,
+        channels,
+        n_classes,
+        hidden=32,
+        detail=12,
+        conditioned=False,
+        reads_input=True,
+        condition_size=None,
     ):
         super().__init__()
         self.settings = {
@@ -79,6 +111,8 @@ class TopDownDecoder(Decoder):
             "conditioned": conditioned,
             "reads_input": reads_input,
         }
+        if condition_size is not None:
+            self.settings["condition_size"] = condition_size
         if not channels:
             raise ValueError(
                 "TopDownDecoder reads the classifier's representations, and this one gives none: "
@@ -90,9 +124,12 @@ class TopDownDecoder(Decoder):
             for c in channels
         )
         self.conditioned = conditioned
-        self.classes = None
+        self.condition_size = condition_size or n_classes
+        self.conditions = None
         if conditioned:
-            self.classes = nn.ModuleList(nn.Embedding(n_classes, hidden) for _ in channels)
+            self.conditions = nn.ModuleList(
+                Condition(self.condition_size, hidden) for _ in channels
+            )
         self.smooth = nn.ModuleList(ConvNorm(hidden, hidden) for _ in channels)
         self.reduce = nn.Conv2d(hidden, detail, 1)
         self.feature_norm = nn.BatchNorm2d(1) if reads_input else None
@@ -110,11 +147,12 @@ class TopDownDecoder(Decoder):
                 f"The decoder was built for {len(self.laterals)} representations, the "
                 f"classifier gives {len(representations)}: is this decoder of another classifier?"
             )
+        vector = self._vector(target) if self.conditioned else None
         level = None
         for i in reversed(range(len(representations))):
             h = self.laterals[i](representations[i])
-            if self.classes is not None:
-                h = h + self.classes[i](target)[:, :, None, None]
+            if self.conditioned:
+                h = self.conditions[i](h, vector)
             if level is not None:
                 h = h + F.interpolate(level, size=h.shape[2:])
             level = self.smooth[i](h)
@@ -127,6 +165,12 @@ class TopDownDecoder(Decoder):
         level = self.detail(torch.cat([level, self.feature_norm(features)], dim=1))
         keep, contrast = domain.spread(self.head(level)).unbind(1)
         return keep + contrast * (X - domain.spread(domain.gather(X)))
+
+    def _vector(self, target):
+        """What is explained as vectors [B, D]: those of classes [B] are one-hot."""
+        if target.dim() == 2:
+            return target
+        return F.one_hot(target, self.condition_size).to(self.reduce.weight.dtype)
 
 
 class EncoderDecoder(Decoder):
@@ -141,7 +185,7 @@ class EncoderDecoder(Decoder):
         Not used.
     n_classes : int
         Number of classes of the classifier.
-    hidden, detail, conditioned
+    hidden, detail, conditioned, condition_size
         As in :class:`TopDownDecoder`.
     reads_input : bool
         ValueError when False: there would be nothing left to read.
@@ -159,6 +203,7 @@ class EncoderDecoder(Decoder):
         conditioned=False,
         depth=4,
         reads_input=True,
+        condition_size=None,
     ):
         super().__init__()
         if not reads_input:
@@ -173,13 +218,15 @@ class EncoderDecoder(Decoder):
             for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
         )
         self.conditioned = conditioned
-        self.decoder = TopDownDecoder(widths[1:], n_classes, hidden, detail, conditioned)
+        self.decoder = TopDownDecoder(
+            widths[1:], n_classes, hidden, detail, conditioned, condition_size=condition_size
+        )
         self.settings = {**self.decoder.settings, "depth": depth}
 
     @property
-    def classes(self):
-        """Class embeddings of a conditioned decoder, else None."""
-        return self.decoder.classes
+    def conditions(self):
+        """What tells the pyramid's levels what to explain; None where nothing does."""
+        return self.decoder.conditions
 
     def forward(self, representations, X, target, domain):
         """Mask logits [B, T, F], the shape of ``X``."""

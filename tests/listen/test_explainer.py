@@ -43,8 +43,10 @@ def explainer(tmp_path):
     explained = make_explained()
     torch.manual_seed(3)
     decoder = small_decoder(*explained.output_sizes())
-    for embedding in decoder.classes:
-        embedding.weight.data.mul_(5)  # a mask that listens to the class, as a trained one does
+    for condition in decoder.conditions:
+        condition.film.weight.data.mul_(
+            5
+        )  # a mask that listens to the class, as a trained one does
     decoder.head.weight.data.mul_(20)
     torch.save(decoder.state_dict(), tmp_path / "decoder.ckpt")
     methods = {

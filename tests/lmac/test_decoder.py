@@ -7,7 +7,7 @@ from speechbrain.lobes.models.Cnn14 import CNN14PSI_stft
 from torch import nn
 
 from lmac.config import load
-from lmac.decoder import EncoderDecoder, PSIDecoder, TopDownDecoder
+from lmac.decoder import Condition, EncoderDecoder, PSIDecoder, TopDownDecoder
 
 
 def inputs(explained, n_samples, batch=2):
@@ -54,8 +54,8 @@ def test_gradients_reach_every_decoder_parameter_and_no_classifier_parameter():
     mask = decoder(representations, X, target, explained.domain).sigmoid()
     explained.logits(mask * X).logsumexp(1).sum().backward()
     for name, parameter in decoder.named_parameters():
-        if name.startswith("classes"):  # the rows of the explained classes only
-            assert set(torch.nonzero(parameter.grad.abs().sum(1)).flatten().tolist()) == set(
+        if name.endswith("film.weight"):  # the columns of the explained classes only
+            assert set(torch.nonzero(parameter.grad.abs().sum(0)).flatten().tolist()) == set(
                 target.tolist()
             )
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
@@ -71,6 +71,35 @@ def test_the_mask_depends_on_the_class_only_when_told(conditioned):
         decoder(representations, X, torch.full_like(target, c), explained.domain) for c in (0, 1)
     )
     assert bool((one - two).abs().max() > 1e-4) == conditioned
+
+
+def test_a_class_is_a_vector_like_any_other():
+    """A one-hot vector is its class, and a decoder for vectors of another size takes those."""
+    explained = make_explained()
+    X, representations, target = inputs(explained, 16000)
+    channels, n_classes = explained.output_sizes()
+    told = TopDownDecoder(channels, n_classes, conditioned=True).eval()
+    one_hot = torch.eye(n_classes)[target]
+    assert torch.equal(
+        told(representations, X, target, explained.domain),
+        told(representations, X, one_hot, explained.domain),
+    )
+    read = TopDownDecoder(channels, n_classes, conditioned=True, condition_size=7).eval()
+    assert read.settings["condition_size"] == 7
+    one, two = (
+        read(representations, X, vector.expand(len(X), 7), explained.domain)
+        for vector in torch.nn.functional.normalize(torch.randn(2, 7))
+    )
+    assert one.shape == X.shape and not torch.allclose(one, two)
+
+
+def test_a_condition_scales_and_shifts_each_channel():
+    condition = Condition(3, 2)
+    condition.film.weight.data = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [2, 0, 0]])
+    condition.film.bias.data = torch.tensor([0.0, 0, 0, 0.5])
+    maps = torch.ones(1, 2, 1, 1)
+    # scales 1 + (1, 2), shifts (3, 2 * 1 + 0.5)
+    assert condition(maps, torch.tensor([[1.0, 2, 3]])).flatten().tolist() == [5.0, 5.5]
 
 
 def test_detail_follows_what_stands_out_in_a_band():
