@@ -6,10 +6,11 @@
         --lmac_checkpoint=results/lmac/stft/1234/best
 
 Writes <output_folder>/<name of the file>/<method>/: explanation.wav, removed.wav and input.wav,
-explanation.png and explanation.json. --explain_class=dog asks for another class than the
-classifier's own decision.
+explanation.png and explanation.json. --explain_class=dog or --explain_class=[dog,rain] asks for
+other classes than the classifier's own decision, in "<method>, asked <class>/".
 """
 
+from itertools import product
 from pathlib import Path
 
 import speechbrain as sb
@@ -22,15 +23,24 @@ def main(argv):
     hparams, run_opts = load_experiment(argv, goes_on=False)
     if not hparams["audio"]:
         raise ValueError("audio is not set: give the file to explain, --audio=/path/to/file.")
+    methods = _listed(hparams["methods"])
+    classes = [None if c is None else str(c) for c in _listed(hparams["explain_class"])]
     device = run_opts.device or sb.utils.distributed.infer_device()
     explainer = Explainer.from_hparams(hparams, device=device)
+    for method, asked in product(methods, classes):
+        explainer.check(method, asked)
+    recording = explainer.read(hparams["audio"])
     folder = Path(hparams["output_folder"]) / Path(hparams["audio"]).stem
-    methods = hparams["methods"]
-    for method in [methods] if isinstance(methods, str) else methods:
-        result = explainer.explain_file(hparams["audio"], method, hparams["explain_class"])
-        result.write(folder / method)
+    for method, asked in product(methods, classes):
+        result = explainer.explain_recording(recording, method, asked)
+        result.write(folder / result.folder)
         print(result)
-        print(f"  {folder / method}")
+        print(f"  {folder / result.folder}")
+
+
+def _listed(value):
+    """One name or a list of them, as a list, each once."""
+    return list(dict.fromkeys(value if isinstance(value, list) else [value]))
 
 
 if __name__ == "__main__":

@@ -80,11 +80,12 @@ def test_a_few_lines_of_python_do_the_same(folder):
     out = explain_with(folder, "--explain_class=clock_tick")
     explainer = Explainer.from_hparams("hparams/explain.yaml", overrides=settings(folder))
     result = explainer.explain_file(folder / "sound.flac", explain_class="clock_tick")
-    content = json.loads((out / "L-MAC" / "explanation.json").read_text())
+    out = out / "L-MAC, asked clock_tick"
+    content = json.loads((out / "explanation.json").read_text())
     assert content["explained_class"] == result.explained_class == "clock_tick"
     for key in ("p", "p_in", "p_out", "p_in_audio"):
         assert content[key] == pytest.approx(getattr(result, key), rel=1e-9), key
-    written, _ = soundfile.read(out / "L-MAC" / "explanation.wav", dtype="float32")
+    written, _ = soundfile.read(out / "explanation.wav", dtype="float32")
     gain = content["gain"] / result.gain
     torch.testing.assert_close(torch.from_numpy(written), gain * result.explanation, rtol=0,
                                atol=1e-4)  # fmt: skip
@@ -146,3 +147,42 @@ def test_label_encoders_that_cannot_be_used(folder, tmp_path):
     with pytest.raises(ValueError, match="names 2 classes, but the classifier has 5"):
         explain_with(folder, f"--classifier_checkpoint={tmp_path / 'classifier'}",
                      "--out_n_neurons=5")  # fmt: skip
+
+
+def test_several_classes_and_one_analysis(folder, monkeypatch):
+    """A mask and a sound for every method and class, of a recording that is read once."""
+    reads = []
+    read = Explainer.read
+    monkeypatch.setattr(Explainer, "read", lambda self, p: reads.append(p) or read(self, p))
+    out = explain_with(folder, "--methods=[L-MAC,GradCAM]", "--explain_class=[rain,dog,rain]")
+    assert len(reads) == 1
+    masks = {}
+    for method in ("L-MAC", "GradCAM"):
+        for asked in ("rain", "dog"):
+            part = out / f"{method}, asked {asked}"
+            content = json.loads((part / "explanation.json").read_text())
+            assert content["asked_class"] == content["explained_class"] == asked
+            masks[method, asked], _ = soundfile.read(part / "explanation.wav")
+    assert (masks["L-MAC", "rain"] != masks["L-MAC", "dog"]).any()
+    # What one command gives for one class is what it gives for several.
+    explain_with(folder, "--explain_class=dog", f"--output_folder={folder / 'alone'}")
+    alone, _ = soundfile.read(folder / "alone" / "sound" / "L-MAC, asked dog" / "explanation.wav")
+    assert (alone == masks["L-MAC", "dog"]).all()
+
+
+def test_a_class_is_refused_before_anything_is_read(folder, monkeypatch):
+    monkeypatch.setattr(Explainer, "read", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(ValueError, match="unknown class 'cat'"):
+        explain_with(folder, "--methods=[L-MAC,GradCAM]", "--explain_class=[dog,cat]")
+    with pytest.raises(ValueError, match="this L-MAC explains the classifier's own decision only"):
+        given = settings(folder) | {"decoder_conditioned": False, "lmac_checkpoint": plain(folder)}
+        explain.main(["hparams/explain.yaml", *(f"--{k}={v}" for k, v in given.items()),
+                      "--device=cpu", "--explain_class=[dog]"])  # fmt: skip
+
+
+def plain(folder):
+    """Weights of a decoder that cannot be asked."""
+    (folder / "plain").mkdir(exist_ok=True)
+    decoder = build_decoder(lambda c, n: TopDownDecoder(c, n, hidden=8), make_explained())
+    torch.save(decoder.state_dict(), folder / "plain" / "decoder.ckpt")
+    return str(folder / "plain")

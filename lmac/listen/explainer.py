@@ -14,6 +14,7 @@ from data_prep.audio import peak_normalise, read_audio
 from lmac.checkpoints import explained_classifier, read_labels
 from lmac.config import load
 from lmac.listen.explanation import Explanation, Window
+from lmac.listen.recording import Recording, levels
 from lmac.results.scoring import analyse_clips, explain, get_interpreters, judge
 from lmac.windows import cut, cut_frames, frame_starts, stitch
 
@@ -112,12 +113,13 @@ class Explainer:
         """Explain an audio file: any format soundfile reads, any rate, channels and length.
 
         Arguments as in :meth:`explain`; raises ValueError also for a file that cannot be read.
+        For several methods or classes, :meth:`read` it once.
         """
-        wav = torch.from_numpy(read_audio(path, self.sample_rate))
-        return self.explain(wav, method, explain_class, source=str(path))
+        self.check(method, explain_class)
+        return self.explain_recording(self.read(path), method, explain_class)
 
     def explain(self, wav, method="L-MAC", explain_class=None, source="waveform"):
-        """Explain a recording [L] at the sample rate of the classifier.
+        """Explain a waveform [L] at the sample rate of the classifier.
 
         Arguments
         ---------
@@ -140,70 +142,141 @@ class Explainer:
         ValueError
             For silence, an unknown method or class, or a method that cannot be asked for one.
         """
-        interpreter = self._interpreter(method)
-        if explain_class is not None and not interpreter.any_class:
-            raise ValueError(
-                f"explain_class: this {method} explains the classifier's own decision only: leave "
-                "explain_class out, use another method, or a decoder with decoder_conditioned."
-            )
-        chosen = None if explain_class is None else self._class_number(explain_class)
+        self.check(method, explain_class)
+        return self.explain_recording(self.analyse(wav, source), method, explain_class)
+
+    def read(self, path, progress=None):
+        """An audio file, read and analysed once for :meth:`explain_recording`.
+
+        Arguments as in :meth:`analyse`; raises ValueError for silence and for a file that cannot
+        be read.
+        """
+        wav = torch.from_numpy(read_audio(path, self.sample_rate))
+        return self.analyse(wav, str(path), progress)
+
+    def analyse(self, wav, source="waveform", progress=None):
+        """What the classifier hears in a waveform [L]: a :class:`Recording`.
+
+        Arguments
+        ---------
+        wav : Tensor [L]
+            At the sample rate of the classifier; peak-normalised here.
+        source : str
+            Kept in the result.
+        progress : callable, optional
+            Called with a number of windows whenever these were read once more: once by the
+            analysis, and ``passes`` times by each :meth:`explain_recording`.
+
+        Raises ValueError for silence.
+        """
         peak = float(wav.abs().max())
         if peak == 0:
             raise ValueError(f"{source} is silent: there is nothing to explain.")
-        device = next(self.explained.buffers()).device
         domain = self.explained.domain
-
         window = max(self.window, self.least)
         if len(wav) <= TOLERANCE * window and len(wav) <= (domain.longest_input or len(wav)):
             window = max(len(wav), self.least)
         starts = frame_starts(len(wav), window, self.overlap, self.hop)
         total = starts[-1] * self.hop + window
-        padded = torch.nn.functional.pad(peak_normalise(wav), (0, total - len(wav))).to(device)
-
-        clips = analyse_clips(
-            self.explained, cut(padded, starts, window, self.hop), batch_size=self.batch_size
+        padded = torch.nn.functional.pad(peak_normalise(wav), (0, total - len(wav)))
+        padded = padded.to(next(self.explained.buffers()).device)
+        windows = cut(padded, starts, window, self.hop)
+        X, phase = domain.analyse(padded[None])
+        return Recording(
+            source=source,
+            labels=self.labels,
+            gain=1 / peak,
+            wav=padded,
+            n_samples=len(wav),
+            starts=starts,
+            window=window,
+            clips=analyse_clips(
+                self.explained, windows, batch_size=self.batch_size, progress=progress
+            ),
+            X=X[0],
+            phase=phase,
+            levels_db=levels(windows, starts, self.hop, len(wav)),
         )
+
+    def explain_recording(self, recording, method="L-MAC", explain_class=None):
+        """Explain a :class:`Recording` of :meth:`read` or :meth:`analyse`.
+
+        Arguments, result and errors as in :meth:`explain`.
+        """
+        interpreter, chosen = self.check(method, explain_class)
+        domain, clips, starts = self.explained.domain, recording.clips, recording.starts
         target = clips.decision
         if chosen is not None:
             target = torch.full_like(target, chosen)
         mask = stitch(explain(self.explained, interpreter, clips, target, self.seed), starts)
 
         # What is scored is what is written: the cross-faded mask, and the sound of the whole.
-        whole, phase = domain.analyse(padded[None])
+        whole, n_samples = recording.X[None], recording.n_samples
         explanation = removed = audio = None
         if domain.listenable:
-            parts = [domain.synthesise(m * whole, phase)[0] for m in (mask, 1 - mask)]
-            audio = cut(parts[0], starts, window, self.hop)
-            explanation, removed = (part[: len(wav)].cpu() for part in parts)
+            parts = [domain.synthesise(m * whole, recording.phase)[0] for m in (mask, 1 - mask)]
+            audio = cut(parts[0], starts, recording.window, self.hop)
+            explanation, removed = (part[:n_samples].cpu() for part in parts)
         M = cut_frames(mask, starts, clips.X.shape[1])
         outcome = judge(self.explained, clips, target, M, audio)
 
-        n_frames = len(wav) // self.hop + 1
+        n_frames = n_samples // self.hop + 1
         return Explanation(
-            source=source,
+            source=recording.source,
             method=method,
             labels=self.labels,
             domain=domain,
-            gain=1 / peak,
-            wav=padded[: len(wav)].cpu(),
+            gain=recording.gain,
+            wav=recording.wav[:n_samples].cpu(),
             explanation=explanation,
             removed=removed,
-            X=whole[0, :n_frames].cpu(),
+            X=recording.X[:n_frames].cpu(),
             mask=mask[:n_frames].cpu(),
-            probabilities=clips.probs.mean(0).cpu(),
+            probabilities=recording.probabilities,
+            asked_class=explain_class,
             explained_class=self.labels[target[0]] if (target == target[0]).all() else None,
-            windows=self._windows(starts, window, len(wav), outcome),
+            windows=self._windows(recording, outcome),
         )
 
-    def _windows(self, starts, window, n_samples, outcome):
+    @property
+    def passes(self):
+        """How often windows are read for one explanation: the mask, and what is scored of it."""
+        return 4 if self.explained.domain.listenable else 3
+
+    def check(self, method, explain_class=None):
+        """The interpreter called ``method``, and the number of ``explain_class`` (None for None).
+
+        Raises ValueError for an unknown method or class, and for a method that cannot be asked.
+        """
+        if method not in self.interpreters:
+            self.interpreters |= get_interpreters(self.available, [method], self.explained)
+        interpreter = self.interpreters[method]
+        if explain_class is None:
+            return interpreter, None
+        if not interpreter.any_class:
+            raise ValueError(
+                f"explain_class: this {method} explains the classifier's own decision only: leave "
+                "explain_class out, use another method, or a decoder with decoder_conditioned."
+            )
+        if explain_class not in self.labels:
+            raise ValueError(
+                f"explain_class: unknown class {explain_class!r}; expected one of "
+                f"{', '.join(self.labels)}."
+            )
+        return interpreter, self.labels.index(explain_class)
+
+    def _windows(self, recording, outcome):
         resynthesised = outcome.probs_resynthesised
         rows = []
-        for i, start in enumerate(starts):
+        for i, start in enumerate(recording.starts):
             decision, target = outcome.probs[i].argmax(), outcome.target[i]
+            end = min(start * self.hop + recording.window, recording.n_samples)
             rows.append(
                 Window(
                     start_s=start * self.hop / self.sample_rate,
-                    end_s=min(start * self.hop + window, n_samples) / self.sample_rate,
+                    end_s=end / self.sample_rate,
+                    level_db=float(recording.levels_db[i]),
+                    votes=bool(recording.votes[i]),
                     decision=self.labels[decision],
                     p_decision=float(outcome.probs[i, decision]),
                     explained_class=self.labels[target],
@@ -214,15 +287,3 @@ class Explainer:
                 )
             )
         return rows
-
-    def _interpreter(self, method):
-        if method not in self.interpreters:
-            self.interpreters |= get_interpreters(self.available, [method], self.explained)
-        return self.interpreters[method]
-
-    def _class_number(self, name):
-        if name not in self.labels:
-            raise ValueError(
-                f"explain_class: unknown class {name!r}; expected one of {', '.join(self.labels)}."
-            )
-        return self.labels.index(name)

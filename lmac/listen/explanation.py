@@ -1,6 +1,7 @@
 """One explanation: its fields, and the files that are written of it."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,13 +16,17 @@ from lmac.media.figures import explanation_figure
 class Window:
     """One window: what the classifier decided there, and what the explanation does to it.
 
-    ``p``, ``p_in`` and ``p_out`` are probabilities of ``explained_class`` for the window, for the
-    written (cross-faded) mask and for its complement; ``p_in_audio`` is ``p_in`` after synthesis
-    and a second analysis, None where the domain cannot be listened to.
+    ``level_db`` is its level over that of the loudest window; one that is next to silent does not
+    vote: it counts neither for the recording's decision nor for its probabilities. ``p``,
+    ``p_in`` and ``p_out`` are probabilities of ``explained_class`` for the window, for the written
+    (cross-faded) mask and for its complement; ``p_in_audio`` is ``p_in`` after synthesis and a
+    second analysis, None where the domain cannot be listened to.
     """
 
     start_s: float
     end_s: float
+    level_db: float
+    votes: bool
     decision: str
     p_decision: float
     explained_class: str
@@ -51,7 +56,9 @@ class Explanation:
     X, mask : Tensor [T, F]
         Spectrogram of the whole recording, and the mask in [0, 1].
     probabilities : Tensor [K]
-        Of every class, float64, mean over the windows.
+        Of every class, float64, mean over the windows that vote.
+    asked_class : str or None
+        The class that was asked for; None: every window explains its own decision.
     explained_class : str or None
         None when windows of different decisions explain different classes.
     windows : list of Window
@@ -68,6 +75,7 @@ class Explanation:
     X: Tensor
     mask: Tensor
     probabilities: Tensor
+    asked_class: str | None
     explained_class: str | None
     windows: list
 
@@ -76,13 +84,19 @@ class Explanation:
         return self.domain.front_end.sample_rate
 
     @property
+    def folder(self):
+        """Name of its folder among the explanations of its recording."""
+        asked = "" if self.asked_class is None else f", asked {self.asked_class}"
+        return re.sub(r'[/\\:*?"<>|\x00-\x1f]', "_", self.method + asked).strip(" .")[:200]
+
+    @property
     def decision(self):
         """The class of the largest mean probability."""
         return self.labels[int(self.probabilities.argmax())]
 
     @property
     def p(self):
-        """Probability of the explained class, mean over the windows."""
+        """Probability of the explained class, mean over the windows that vote."""
         return self._mean("p")
 
     @property
@@ -101,7 +115,8 @@ class Explanation:
         return self._mean("p_in_audio") if self.domain.listenable else None
 
     def _mean(self, name):
-        return sum(getattr(w, name) for w in self.windows) / len(self.windows)
+        values = [getattr(w, name) for w in self.windows if w.votes]
+        return sum(values) / len(values)
 
     def top_classes(self, k=5):
         """The ``k`` most probable classes as (name, probability), best first."""
@@ -110,9 +125,13 @@ class Explanation:
 
     def __str__(self):
         of = self.explained_class or "each window's decision"
+        # The file's own probability: windows that decide otherwise say nothing of it.
+        decision = f"decision {self.decision}, p = {self.probabilities.max():.3f}"
+        on_average = "" if self.explained_class else ", mean over the windows"
         return (
-            f"{Path(self.source).name}: {self.method} for {of} (decision {self.decision})\n"
-            f"p = {self.p:.3f}, p_in = {self.p_in:.3f}, p_out = {self.p_out:.3f}"
+            f"{Path(self.source).name}: {self.method} for {of} ({decision})\n"
+            f"{self.explained_class or 'own decisions'}: p = {self.p:.3f}, p_in = {self.p_in:.3f}, "
+            f"p_out = {self.p_out:.3f}{on_average}"
         )
 
     def write(self, folder):
@@ -132,6 +151,7 @@ class Explanation:
             "domain": self.domain.name,
             "decision": self.decision,
             "top_classes": [{"class": c, "p": p} for c, p in self.top_classes()],
+            "asked_class": self.asked_class,
             "explained_class": self.explained_class,
             "p": self.p,
             "p_in": self.p_in,

@@ -54,6 +54,8 @@ class Clips:
         That part as sound.
     batch_size : int or None
         How many at a time the classifier reads; None for all.
+    progress : callable or None
+        Called with the number of clips of every batch that was read.
     """
 
     X: Tensor
@@ -62,6 +64,7 @@ class Clips:
     clean_X: Tensor | None = None
     clean_audio: Tensor | None = None
     batch_size: int | None = None
+    progress: object = None
 
     @property
     def decision(self):
@@ -69,12 +72,15 @@ class Clips:
         return self.probs.argmax(1)
 
     def batches(self):
-        """Slices of at most ``batch_size`` clips."""
+        """Slices of at most ``batch_size`` clips; one is read when the next is asked for."""
         size = self.batch_size or len(self.X)
-        return [slice(i, i + size) for i in range(0, len(self.X), size)]
+        for i in range(0, len(self.X), size):
+            yield slice(i, i + size)
+            if self.progress is not None:
+                self.progress(min(size, len(self.X) - i))
 
 
-def analyse_clips(explained, wav, clean_audio=None, batch_size=None):
+def analyse_clips(explained, wav, clean_audio=None, batch_size=None, progress=None):
     """:class:`Clips` of waveforms [B, L], with f(X) in float64.
 
     Arguments
@@ -85,10 +91,11 @@ def analyse_clips(explained, wav, clean_audio=None, batch_size=None):
     clean_audio : Tensor [B, L], optional
         The target's own part.
     batch_size : int, optional
+    progress : callable, optional
     """
     X, phase = explained.domain.analyse(wav)
     clean_X = None if clean_audio is None else explained.domain.analyse(clean_audio)[0]
-    clips = Clips(X, phase, None, clean_X, clean_audio, batch_size)
+    clips = Clips(X, phase, None, clean_X, clean_audio, batch_size, progress)
     return replace(clips, probs=probabilities(explained, clips, X))
 
 
@@ -106,9 +113,9 @@ def probabilities(explained, clips, X):
     )
 
 
-def probabilities_of_sound(explained, wav, batch_size=None):
+def probabilities_of_sound(explained, wav, batch_size=None, progress=None):
     """f of sounds [B, L] that are analysed like any recording, [B, K] in float64."""
-    return analyse_clips(explained, wav, batch_size=batch_size).probs
+    return analyse_clips(explained, wav, batch_size=batch_size, progress=progress).probs
 
 
 @torch.no_grad()
@@ -162,7 +169,7 @@ def judge(explained, clips, target, mask, audio=None):
         audio = domain.synthesise(masked, clips.phase)
     resynthesised = None
     if audio is not None:
-        resynthesised = probabilities_of_sound(explained, audio, clips.batch_size)
+        resynthesised = probabilities_of_sound(explained, audio, clips.batch_size, clips.progress)
     return Outcome(
         clips.probs,
         probabilities(explained, clips, masked),

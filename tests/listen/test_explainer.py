@@ -15,6 +15,7 @@ from interpreters.lmac import LMAC
 from interpreters.saliency import Saliency
 from lmac.decoder import TopDownDecoder
 from lmac.listen.explainer import Explainer
+from lmac.listen.recording import levels
 
 LABELS = ["dog", "rooster", "rain", "sea_waves", "clock_tick"]
 RATE, HOP = 16000, 186
@@ -229,7 +230,7 @@ def test_every_window_explains_its_own_decision(explainer, monkeypatch):
         lambda X, phase=None: torch.nn.functional.one_hot((X.amax((1, 2)) > 2).long(), 5).float(),
     )  # fmt: skip
     wav = recording(8)
-    wav[: 4 * RATE] *= 0.001
+    wav[: 4 * RATE] *= 0.01
     result = explainer.explain(wav, "AllOnes")
     assert {w.explained_class for w in result.windows} == {"dog", "rooster"}
     assert [LABELS[i] for i in asked] == [w.decision for w in result.windows]
@@ -240,6 +241,56 @@ def test_every_window_explains_its_own_decision(explainer, monkeypatch):
     asked.clear()
     assert explainer.explain(wav, "AllOnes", "rain").explained_class == "rain"
     assert set(asked) == {2}
+
+
+def test_windows_next_to_silent_do_not_vote(explainer):
+    """61 dB below the loudest window a window has no say, 59 dB below it it has."""
+    wav = 0.5 * torch.sin(torch.arange(6 * RATE) / RATE * 6283)
+    for quiet_db, votes in ((-59, True), (-61, False)):
+        spoilt = wav.clone()
+        spoilt[: 2 * RATE] *= 10 ** (quiet_db / 20)
+        result = explainer.explain(spoilt, "GradCAM")
+        first = result.windows[0]
+        assert first.level_db == pytest.approx(quiet_db, abs=0.3) and first.votes == votes
+        assert all(w.votes and w.level_db > -3 for w in result.windows[2:])
+        recording = explainer.analyse(spoilt)
+        kept = recording.clips.probs[0 if votes else 1 :]
+        torch.testing.assert_close(result.probabilities, kept.mean(0))
+        counted = result.windows[0 if votes else 1 :]
+        for name in ("p", "p_in", "p_out", "p_in_audio"):
+            mean = np.mean([getattr(w, name) for w in counted])
+            assert getattr(result, name) == pytest.approx(mean), name
+
+
+def test_zeros_behind_the_end_do_not_lower_a_level():
+    windows = torch.ones(2, 1000)
+    windows[1, 500:] = 0
+    assert levels(windows, [0, 1], 100, 600).tolist() == [0, 0]
+    assert levels(windows * torch.tensor([[1.0], [0.0]]), [0, 1], 100, 600)[1] == -120
+
+
+def test_the_file_is_announced_with_its_own_probability(explainer, monkeypatch):
+    """Not with the mean of what each window thinks of its own decision."""
+    monkeypatch.setattr(
+        explainer.explained, "logits",
+        lambda X, phase=None: torch.nn.functional.one_hot((X.amax((1, 2)) > 2).long(), 5).float(),
+    )  # fmt: skip
+    wav = recording(8)
+    wav[: 4 * RATE] *= 0.01
+    result = explainer.explain(wav, "AllOnes")
+    p = float(result.probabilities.max())
+    assert p < result.p - 0.1 and result.explained_class is None
+    first, second = str(result).splitlines()
+    assert f"AllOnes for each window's decision (decision rooster, p = {p:.3f})" in first
+    assert second.startswith(f"own decisions: p = {result.p:.3f}")
+
+
+def test_progress_counts_every_window_as_often_as_it_is_read(explainer):
+    explainer.batch_size, read = 2, []
+    recording_ = explainer.analyse(recording(5), progress=read.append)
+    assert read == [2, 1]
+    explainer.explain_recording(recording_, "GradCAM")
+    assert read == [2, 1] * (1 + explainer.passes)
 
 
 @pytest.mark.parametrize("seconds", [0.0005, 0.1, 1.0, 2.1, 5.0])
@@ -344,7 +395,7 @@ def test_mistakes_get_one_sentence(explainer, tmp_path):
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(ValueError, match="text.wav cannot be decoded"):
         explainer.explain_file(tmp_path / "text.wav")
-    explainer._interpreter("L-MAC").any_class = False
+    explainer.check("L-MAC")[0].any_class = False
     with pytest.raises(ValueError, match="this L-MAC explains the classifier's own decision only"):
         explainer.explain(wav, explain_class="dog")
     explained = explainer.explained
