@@ -72,4 +72,4 @@ def levels(windows, starts, hop, n_samples):
     """
     own = [min(windows.shape[1], n_samples - start * hop) for start in starts]
     power = torch.stack([w[:n].double().square().mean() for w, n in zip(windows, own, strict=True)])
-    return 10 * (power / power.max()).log10().clamp_min(LOWEST_DB).cpu()
+    return (10 * (power / power.max()).log10()).clamp_min(LOWEST_DB).cpu()
