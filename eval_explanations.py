@@ -11,8 +11,10 @@ Goes on from the rows that are there; a method added later is the only one compu
 
 import speechbrain as sb
 
+from data_prep.once import once
 from lmac.config import load_experiment, run
 from lmac.listen.gallery import write_gallery
+from lmac.processes import count
 from lmac.results.evaluation import EvaluationBrain
 from lmac.results.folder import EvaluationFolder
 from lmac.results.report import write_report
@@ -26,7 +28,11 @@ def main(argv):
     methods, scenario = setting.methods, setting.scenario
     folder = EvaluationFolder(hparams["output_folder"])
     folder.begin(setting.shared, methods)
-    folder.keep_manifest(hparams["scenario_manifest"])
+    once(folder.keep_manifest, hparams["scenario_manifest"])
+    if count() > len(scenario):
+        raise ValueError(
+            f"torchrun started {count()} processes for {len(scenario)} clips: start fewer."
+        )
     every = max(1, len(scenario) // max(1, hparams["listen"]))
     brain = EvaluationBrain(
         setting.explained,
@@ -46,6 +52,7 @@ def main(argv):
             "num_workers": hparams["num_workers"],
         },
     )
+    folder.finish(hparams["interpreters"])
     if sb.utils.distributed.if_main_process():
         print(write_report(folder, hparams, setting.classifier_info, brain.device))
         print(f"Rows, table and manifest: {folder.path}")

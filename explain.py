@@ -15,11 +15,13 @@ from pathlib import Path
 
 import speechbrain as sb
 
+from lmac.commands import one_process
 from lmac.config import load_experiment, run
 from lmac.listen.explainer import Explainer
 
 
 def main(argv):
+    one_process("explain.py")
     hparams, run_opts = load_experiment(argv, goes_on=False)
     if not hparams["audio"]:
         raise ValueError("audio is not set: give the file to explain, --audio=/path/to/file.")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
 from data_prep.audio import AudioCache, AudioError, fit_length, is_silent, peak_normalise
 from data_prep.manifest import DataError, read_manifest, select_folds
+from data_prep.once import once
 
 logger = logging.getLogger(__name__)
 
@@ -19,11 +19,7 @@ def prepare(hparams):
     Reads from ``hparams``: ``prepare_data`` (a function of the data set's file), ``manifest``,
     ``out_n_neurons``.
     """
-    if not if_main_process():
-        ddp_barrier()  # one process downloads and writes; the others find everything done
-    labels = hparams["prepare_data"](manifest=hparams["manifest"])
-    if if_main_process():
-        ddp_barrier()
+    labels = once(hparams["prepare_data"], manifest=hparams["manifest"])
     if len(labels) != hparams["out_n_neurons"]:
         raise DataError(
             f"The data set has {len(labels)} classes, but out_n_neurons is "
@@ -45,7 +41,7 @@ def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample
     folder = Path(data_folder)
     items = {row.ID: {"row": "", **row._asdict()} for row in rows.itertuples(index=False)}
     if cache_folder:
-        damaged = cache.fill(folder / item["wav"] for item in items.values())
+        damaged = once(cache.fill, [folder / item["wav"] for item in items.values()])
         if damaged:
             raise DataError(_damage(items.values(), folder, damaged))
         silent = [i for i in items.values() if is_silent(cache(folder / i["wav"]))]

@@ -17,6 +17,7 @@ from data_prep.in_domain import refuse_other_noise
 from data_prep.leaks import warn_of_scenario_leaks
 from data_prep.manifest import DataError, audio_duration, listed, read_table, select_folds
 from data_prep.mixing import GAUSSIAN, scenario_dataset
+from data_prep.once import once
 from data_prep.recordings import audio_files, refuse_training_noise
 from data_prep.scenario_record import COLUMNS, digest, refuse_other_settings, write_rows
 
@@ -234,7 +235,21 @@ def scenario_clips(hparams, manifest, labels, trained):
         As the functions above do, and for noise that was trained in (WHAM!'s ``tr``); for
         scenario ``id``, where something was not trained in noise of this collection at 0 dB.
     """
-    duration_s, sample_rate = hparams["signal_length_s"], hparams["sample_rate"]
+    scenario, folder = once(_scenario_rows, hparams, manifest, trained)
+    dataset = scenario_dataset(
+        scenario,
+        hparams["data_folder"],
+        labels,
+        round(hparams["signal_length_s"] * hparams["sample_rate"]),
+        hparams["cache_folder"],
+        hparams["sample_rate"],
+        folder,
+    )
+    return scenario, dataset
+
+
+def _scenario_rows(hparams, manifest, trained):
+    """The scenario's manifest, and the folder of its contaminants (None: that of the data set)."""
     name = hparams["scenario"]
     target_folds = listed(hparams["target_folds"])
     further = {"dataset": hparams["dataset"], "target_folds": sorted(target_folds)}
@@ -258,18 +273,9 @@ def scenario_clips(hparams, manifest, labels, trained):
         select_folds(manifest, target_folds, "target_folds"),
         contaminants,
         seed=hparams["seed"],
-        duration_s=duration_s,
-        sample_rate=sample_rate,
+        duration_s=hparams["signal_length_s"],
+        sample_rate=hparams["sample_rate"],
         **further,
     )
     warn_of_scenario_leaks(scenario, manifest, trained, hparams["train_folds"])
-    dataset = scenario_dataset(
-        scenario,
-        hparams["data_folder"],
-        labels,
-        round(duration_s * sample_rate),
-        hparams["cache_folder"],
-        sample_rate,
-        folder,
-    )
-    return scenario, dataset
+    return scenario, folder

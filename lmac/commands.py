@@ -6,6 +6,7 @@ Modules are named, and imported when they are run, so that the listing is there 
 
 import difflib
 import importlib
+import os
 import sys
 
 # Name: module, and what it does.
@@ -36,6 +37,8 @@ SCRIPTS = {
     "explain.py": "explain one audio file",
 }
 RUN = "python -m lmac"
+# What ``torchrun`` may start several times, beside three of the scripts.
+TOGETHER = ("l2i",)
 
 
 def listing():
@@ -78,11 +81,22 @@ def dispatch(argv):
     if name not in COMMANDS:
         print(f"error: {_unknown(name)}", file=sys.stderr)
         sys.exit(2)
+    if name not in TOGETHER:
+        one_process(f"{RUN} {name}")
     # Here, so that the listing need not wait for it.
     from lmac.config import run
 
     module = importlib.import_module(COMMANDS[name][0])
     run(module.main, usage(name, module), words)
+
+
+def one_process(what):
+    """End where ``torchrun`` started several processes of ``what``, which works in one."""
+    n = int(os.environ.get("WORLD_SIZE", 1))
+    if n > 1:
+        main = int(os.environ.get("RANK", 0)) == 0
+        sys.exit(f"error: {what} is one process, torchrun started {n}: leave out torchrun, which "
+                 "is for trainings and eval_explanations.py." if main else 1)  # fmt: skip
 
 
 def _unknown(name):

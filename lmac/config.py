@@ -20,6 +20,7 @@ All keys are flat, so each of them is an override away, and so is another file::
 """
 
 import io
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -169,25 +170,31 @@ def load_experiment(argv, goes_on=True):
     Makes ``output_folder`` with SpeechBrain's log and the resolved ``hyperparams.yaml``, which
     can itself be given as the first argument to repeat the run.
     """
-    import speechbrain as sb
+    # Here, for they wait for torch.
+    from data_prep.once import once
+    from lmac.processes import start
 
     path, run_opts, overrides = parse(argv)
-    sb.utils.distributed.ddp_init_group(run_opts)
+    run_opts = start(run_opts)
     hparams, resolved = load(path, overrides)
+    once(_open_folder, hparams, path, argv, resolved, goes_on)
+    return hparams, run_opts
+
+
+def _open_folder(hparams, path, argv, resolved, goes_on):
+    import speechbrain as sb
+
     # A run that was refused before its first checkpoint leaves nothing that could be mistaken.
     if goes_on and any(Path(hparams["save_folder"]).glob("CKPT*")):
         check_same_run(hparams["output_folder"], resolved)
     sb.create_experiment_directory(hparams["output_folder"], save_env_desc=False)
-    if sb.utils.distributed.if_main_process():
-        folder = Path(hparams["output_folder"])
-        # SpeechBrain copies the calling file, which would be this one and of no use.
-        (folder / Path(__file__).name).unlink(missing_ok=True)
-        target = folder / "hyperparams.yaml"
-        target.write_text(
-            f"# Resolved from {path}; the command line was:\n# {' '.join(argv)}\n{resolved}",
-            encoding="utf-8",
-        )
-    return hparams, run_opts
+    folder = Path(hparams["output_folder"])
+    # SpeechBrain copies the calling file, which would be this one and of no use.
+    (folder / Path(__file__).name).unlink(missing_ok=True)
+    (folder / "hyperparams.yaml").write_text(
+        f"# Resolved from {path}; the command line was:\n# {' '.join(argv)}\n{resolved}",
+        encoding="utf-8",
+    )
 
 
 def run(main, usage, argv=None):
@@ -210,3 +217,7 @@ def run(main, usage, argv=None):
         if root not in origin.parents or "site-packages" in origin.parts:
             raise
         sys.exit(f"error: {error}")
+    if "RANK" in os.environ:
+        from lmac.processes import leave
+
+        leave()

@@ -17,7 +17,7 @@ FLOORS = [
 ]
 INSIDE = [
     {"front_end", "phase", "weights", "losses", "augment", "schedules", "windows", "decoder"}
-    | {"explained", "composition", "provenance", "command_line", "media"},
+    | {"explained", "composition", "provenance", "command_line", "media", "processes"},
     {"domain", "config"},
     {"classifiers", "commands"},
     {"checkpoints", "check_dataset", "__main__"},

@@ -5,6 +5,7 @@ import torch
 
 from lmac.media.audio import write_wavs
 from lmac.media.figures import explanation_figure
+from lmac.processes import batch_number, dealt_batches
 from lmac.results.scoring import analyse_clips, explain_and_score
 from metrics.tables import SECONDS
 
@@ -42,6 +43,11 @@ class EvaluationBrain(sb.Brain):
         self.listen_ids = listen_ids
         self.seed = seed
 
+    def make_dataloader(self, dataset, stage, batch_size, **kwargs):
+        """A loader of the batches of this process; see ``lmac.processes``."""
+        batches = dealt_batches(len(dataset), batch_size)
+        return super().make_dataloader(dataset, stage, batch_sampler=batches, **kwargs)
+
     def evaluate_batch(self, batch, stage):
         """Score every method that lacks rows of this batch; the loss is of no meaning (0)."""
         todo = [m for m in self.interpreters if self.folder.missing(m, batch.id)]
@@ -51,7 +57,7 @@ class EvaluationBrain(sb.Brain):
             for method in todo:
                 scored = explain_and_score(
                     self.explained, self.interpreters[method], clips, clips.decision,
-                    self.seed + self.step,
+                    self.seed + batch_number(self.step),
                 )  # fmt: skip
                 self._write_rows(method, batch, scored)
                 for i, ID in enumerate(batch.id):

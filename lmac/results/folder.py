@@ -1,6 +1,7 @@
 """The folder of an evaluation: the one reader and writer of what is in it.
 
     metrics.csv          a row per clip and method
+    metrics.process1.csv rows of one of several processes, until they are merged into metrics.csv
     evaluation.json      what the rows were computed with, and what a reader must know
     scenario.csv         the manifest: which clips were mixed
     summary.csv          a row per method
@@ -24,6 +25,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_prep.once import once
+from lmac.processes import count, rank
 from lmac.results.clip import Clip
 from metrics import METRICS, checks, paper_metrics
 from metrics.summary import summarise
@@ -44,6 +47,12 @@ def in_order(table, methods):
     return table.sort_values("method", key=lambda c: c.map(order).fillna(len(order)), kind="stable")
 
 
+def _whole_lines(path):
+    """The text of ``path`` without a last line that a kill cut short."""
+    text = path.read_text(encoding="utf-8")
+    return text[: text.rfind("\n") + 1]
+
+
 class EvaluationFolder:
     """The folder at ``path``; nothing is read before it is asked for."""
 
@@ -57,8 +66,21 @@ class EvaluationFolder:
     def metrics_csv(self):
         return self.path / "metrics.csv"
 
+    @property
+    def _own_csv(self):
+        """Where this process writes: files that several append to lose rows on a network."""
+        name = "metrics.csv" if count() == 1 else f"metrics.process{rank()}.csv"
+        return self.path / name
+
+    def _parts(self):
+        """The files of processes whose rows are not in ``metrics.csv`` yet."""
+        return sorted(self.path.glob("metrics.process*.csv"))
+
     def begin(self, setting, methods):
         """Make the folder ready for rows; what was computed with the same settings stays.
+
+        Several processes call it together, and so :meth:`finish`. Rows that processes left when
+        they were killed are merged first.
 
         Arguments
         ---------
@@ -69,12 +91,22 @@ class EvaluationFolder:
             Method to a dict with ``description`` and what else is to be known of it. Rows of a
             method whose description changed are dropped.
         """
+        self.done = once(self._begin, setting, methods)
+        if count() > 1:
+            with self._own_csv.open("w", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, COLUMNS, lineterminator="\n").writeheader()
+
+    def _begin(self, setting, methods):
         self.path.mkdir(parents=True, exist_ok=True)
         note = self.note
         rows = pd.DataFrame(columns=list(COLUMNS))
         outdated = not self.metrics_csv.exists()
-        if not outdated:
+        if outdated:
+            for part in self._parts():  # of rows that were deleted
+                part.unlink()
+        else:
             self._cut_last_line()
+            self._merge()
             rows = self.rows(columns=COLUMNS)
         if note and not rows.empty:
             changed = [k for k in setting if note["setting"].get(k) != setting[k]]
@@ -95,17 +127,43 @@ class EvaluationFolder:
                 outdated = True
             methods = {**note["methods"], **methods}
         if outdated:
-            temporary = self.metrics_csv.with_suffix(".tmp")
-            rows.to_csv(temporary, index=False)
-            os.replace(temporary, self.metrics_csv)
+            self._replace_rows(rows)
         self._write_note({**note, "setting": setting, "methods": methods})
-        self.done = set(zip(rows["method"], rows["ID"], strict=True))
+        return set(zip(rows["method"], rows["ID"], strict=True))
+
+    def finish(self, methods):
+        """Merge the rows of all processes, sorted by ``methods`` and the clips of the scenario.
+
+        So the file is the same, however many processes wrote it and were killed in between.
+        """
+        once(self._merge, list(methods))
+
+    def _merge(self, methods=None):
+        parts = self._parts()
+        if methods is None and not parts:
+            return
+        text = [_whole_lines(path) for path in (self.metrics_csv, *parts)]
+        # As text, so that no number is written anew.
+        tables = [pd.read_csv(io.StringIO(t), dtype=str, keep_default_na=False) for t in text if t]
+        # Rows that a merge before had taken over already when it was killed are there twice.
+        table = pd.concat(tables).drop_duplicates(["method", "ID"])
+        if methods is not None:
+            place = {ID: i for i, ID in enumerate(self.scenario["ID"])}
+            table = table.sort_values("ID", key=lambda c: c.map(place), kind="stable")
+            table = in_order(table, methods)
+        self._replace_rows(table)
+        for part in parts:
+            part.unlink()
+
+    def _replace_rows(self, table):
+        temporary = self.metrics_csv.with_suffix(".tmp")
+        table.to_csv(temporary, index=False)
+        os.replace(temporary, self.metrics_csv)
 
     def _cut_last_line(self):
         """A kill may have cut it short."""
-        text = self.metrics_csv.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
+        whole = _whole_lines(self.metrics_csv)
+        if whole != self.metrics_csv.read_text(encoding="utf-8"):
             self.metrics_csv.write_text(whole, encoding="utf-8")
 
     def missing(self, method, ids):
@@ -115,7 +173,7 @@ class EvaluationFolder:
     def append(self, rows):
         """Write dictionaries of one batch and method at once; known ones are left alone."""
         fresh = [r for r in rows if (r["method"], r["ID"]) not in self.done]
-        with self.metrics_csv.open("a", newline="", encoding="utf-8") as file:
+        with self._own_csv.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(fresh)
             file.flush()
             os.fsync(file.fileno())
@@ -140,10 +198,9 @@ class EvaluationFolder:
             raise FileNotFoundError(
                 f"There is no {path}: give the --output_folder of an eval_explanations.py run."
             )
-        text = path.read_text(encoding="utf-8")
         # The default parser may miss the last digit, which would drift when rows are rewritten.
         table = pd.read_csv(
-            io.StringIO(text[: text.rfind("\n") + 1]), keep_default_na=False, na_values=[""],
+            io.StringIO(_whole_lines(path)), keep_default_na=False, na_values=[""],
             float_precision="round_trip", dtype={"ID": str, "target_id": str},
         )  # fmt: skip
         if columns is not None and list(table.columns) != list(columns):
