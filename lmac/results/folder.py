@@ -25,8 +25,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_prep.once import once
-from lmac.processes import count, rank
 from lmac.results.clip import Clip
 from metrics import METRICS, checks, paper_metrics
 from metrics.summary import summarise
@@ -59,18 +57,13 @@ class EvaluationFolder:
     def __init__(self, path):
         self.path = Path(path)
         self.done = set()
+        self._own_csv = self.metrics_csv
 
     # Rows
 
     @property
     def metrics_csv(self):
         return self.path / "metrics.csv"
-
-    @property
-    def _own_csv(self):
-        """Where this process writes: files that several append to lose rows on a network."""
-        name = "metrics.csv" if count() == 1 else f"metrics.process{rank()}.csv"
-        return self.path / name
 
     def _parts(self):
         """The files of processes whose rows are not in ``metrics.csv`` yet."""
@@ -91,8 +84,14 @@ class EvaluationFolder:
             Method to a dict with ``description`` and what else is to be known of it. Rows of a
             method whose description changed are dropped.
         """
+        # Here, since pages and tables that are made of a folder should not wait for it.
+        from data_prep.once import once
+        from lmac.processes import count, rank
+
         self.done = once(self._begin, setting, methods)
         if count() > 1:
+            # Of its own, for files that several append to lose rows on a network.
+            self._own_csv = self.path / f"metrics.process{rank()}.csv"
             with self._own_csv.open("w", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, COLUMNS, lineterminator="\n").writeheader()
 
@@ -136,6 +135,8 @@ class EvaluationFolder:
 
         So the file is the same, however many processes wrote it and were killed in between.
         """
+        from data_prep.once import once
+
         once(self._merge, list(methods))
 
     def _merge(self, methods=None):

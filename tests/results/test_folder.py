@@ -1,5 +1,6 @@
 """The owner of an evaluation's folder: what it keeps, what it refuses, and what it makes of it."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -55,6 +56,71 @@ def test_a_line_that_a_kill_cut_short_is_computed_again(folder):
     assert folder.metrics_csv.read_text() != text
     again.begin(SETTING, METHODS)
     assert folder.metrics_csv.read_text() == text and again.missing("IG", ["b1"])
+
+
+def left_by_process(folder, number, rows, cut=""):
+    """What one of several processes had written when it was killed."""
+    path = folder.path / f"metrics.process{number}.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        file.write(cut)
+
+
+def test_rows_of_killed_processes_are_taken_over_by_the_next_start(folder):
+    left_by_process(folder, 0, [row("IG", "a1", 0.9), row("IG", "c1")])  # the first was merged
+    left_by_process(folder, 3, [row("IG", "b1", 1 / 7)], cut="mixtures,stft,IG,d1,d,do")
+    left_by_process(folder, 10, [])
+    assert len(folder.rows()) == 3  # a reader sees what is merged
+    again = EvaluationFolder(folder.path)
+    again.begin(SETTING, METHODS)
+    assert not again.missing("IG", ["a1", "b1", "c1"]) and again.missing("IG", ["d1"])
+    assert not list(folder.path.glob("metrics.process*"))
+    table = again.rows().set_index(["method", "ID"])
+    assert len(table) == 5 and table.index.is_unique
+    assert table["p_in"][("IG", "a1")] == 1 / 3 and table["p_in"][("IG", "b1")] == 1 / 7
+
+
+def test_rows_of_processes_go_with_the_file_that_somebody_deleted(folder):
+    left_by_process(folder, 1, [row("IG", "b1")])
+    folder.metrics_csv.unlink()
+    again = EvaluationFolder(folder.path)
+    again.begin(SETTING, METHODS)
+    assert again.rows().empty and not list(folder.path.glob("metrics.process*"))
+
+
+def test_rows_of_processes_with_another_setting_are_refused_as_any(folder):
+    folder.metrics_csv.write_text(folder.metrics_csv.read_text().splitlines()[0] + "\n")
+    left_by_process(folder, 1, [row("IG", "b1")])
+    with pytest.raises(ValueError, match="rows of another classifier"):
+        EvaluationFolder(folder.path).begin({**SETTING, "classifier": "xyz"}, METHODS)
+
+
+def test_the_finished_file_is_the_same_whoever_wrote_it(tmp_path):
+    """By one process, by three with and without a kill, and in another order."""
+    ids = ["b1", "a1", "c1", "a2"]
+    rows = [row(m, ID, 1 / (i + 3)) for m in ("Random", "IG") for i, ID in enumerate(ids)]
+    texts = []
+    for name, first, parts in (
+        ("one", rows, []),
+        ("three", [], [rows[5:], rows[:2], rows[2:5]]),
+        ("killed", rows[3:6], [rows[6:], [], rows[:5]]),
+        ("backwards", rows[::-1], []),
+    ):
+        folder = EvaluationFolder(tmp_path / name)
+        folder.begin(SETTING, METHODS)
+        pd.DataFrame({"ID": ids}).to_csv(folder.path / "scenario.csv", index=False)
+        folder.append(first)
+        for number, part in enumerate(parts):
+            left_by_process(folder, number, part)
+        folder.finish(["IG", "Random"])
+        texts.append(folder.metrics_csv.read_text())
+        assert not list(folder.path.glob("metrics.process*"))
+        table = folder.rows()
+        assert list(table["method"]) == ["IG"] * 4 + ["Random"] * 4
+        assert list(table["ID"]) == ids * 2
+    assert len(set(texts)) == 1 and repr(1 / 3) in texts[0]
 
 
 def test_rows_of_another_setting_are_refused_and_of_a_changed_method_dropped(folder):
