@@ -35,7 +35,7 @@ def examine(path):
     """
     try:
         samples, rate = decode(path)
-        info = soundfile.info(str(path))
+        info = soundfile.info(os.fsencode(path))
     except AudioError as error:
         return {"error": str(error), "notes": ""}
     magnitude = np.abs(samples)

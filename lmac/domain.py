@@ -17,6 +17,7 @@ import torch.nn.functional as F
 import torchaudio
 from torch import nn
 
+from data_prep.audio import resamples_simply
 from lmac.front_end import FrontEnd
 from lmac.phase import Phase
 
@@ -248,6 +249,12 @@ class WaveformDomain(StftDomain):
             super().__init__(front_end, reads, frequency_axis)
             self.direct = StftDomain(front_end, reads)
         self.input_rate = input_rate or front_end.sample_rate
+        if not resamples_simply(self.input_rate, front_end.sample_rate):
+            raise ValueError(
+                f"The classifier reads {self.input_rate} Hz and sample_rate is "
+                f"{front_end.sample_rate}: without a simple ratio of the two every step would take "
+                f"gigabytes. Set --sample_rate={self.input_rate}."
+            )
         self.input_length = input_length
         self.pad = pad
         if input_length is not None:

@@ -5,8 +5,12 @@ import struct
 import numpy as np
 import pytest
 import soundfile
+import torch
+import torchaudio
 
-from data_prep.audio import AudioCache, AudioError, cut_short, decode, read_audio
+import data_prep.audio
+from data_prep.audio import AudioCache, AudioError, cut_short, decode, read_audio, resample
+from lmac.domain import FrontEnd, get_domain
 
 FORMATS = [
     *(("wav", s) for s in ("PCM_U8", "PCM_16", "PCM_24", "FLOAT", "IMA_ADPCM", "ULAW")),
@@ -76,3 +80,95 @@ def test_the_cache_is_filled_once_and_names_all_damage(tmp_path):
     assert not cache.fill(paths[:2])
     assert entries == {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").iterdir()}
     assert np.array_equal(cache(paths[0]), read_audio(paths[0], 16000))
+
+
+def tones(rate, seconds=0.5):
+    """Tones below 0.9 of the Nyquist frequency of 12 345 Hz and more, float32 [n]."""
+    t = np.arange(int(rate * seconds)) / rate
+    return sum(0.2 * np.sin(2 * np.pi * f * t) for f in (220, 1500, 5400)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 32000, 44100, 48000, 96000, 192000])
+def test_usual_rates_are_resampled_as_ever(rate):
+    wave = np.random.default_rng(0).standard_normal(rate // 2).astype(np.float32)
+    expected = torchaudio.functional.resample(torch.from_numpy(wave), rate, 16000)
+    assert np.array_equal(resample(wave, rate, 16000), expected)
+
+
+@pytest.mark.parametrize("rate", [44099, 32001, 15999, 767999, 12345])
+def test_odd_rates_are_resampled_by_a_library_that_needs_little(rate, monkeypatch):
+    monkeypatch.setattr(torchaudio.functional, "resample", None)  # gigabytes
+    got, expected = resample(tones(rate), rate, 16000), tones(16000)
+    assert len(got) in (8000, 7999) and got.dtype == np.float32
+    inner = slice(400, 7600)
+    error = np.abs(got[inner] - expected[inner]).max()
+    assert error < 1e-3, 20 * np.log10(error)  # the sampled tones themselves
+
+
+@pytest.mark.parametrize("rate,n", [(44099, 1), (44099, 2), (767999, 1), (161, 1), (15999, 5)])
+def test_a_few_samples_are_no_fewer_than_one(rate, n):
+    got = resample(np.ones(n, np.float32), rate, 16000)
+    assert len(got) == -(-n * 16000 // rate) and got.any() and np.isfinite(got).all()
+
+
+@pytest.mark.parametrize("rate,where", [(1, "below"), (159, "below"), (1_600_001, "above")])
+def test_rates_that_are_no_sounds_are_refused(tmp_path, rate, where):
+    soundfile.write(tmp_path / "a.wav", tones(16000), rate)
+    with pytest.raises(AudioError, match=f"a.wav has a sampling rate of {rate} Hz, .* {where}"):
+        read_audio(tmp_path / "a.wav", 16000)
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 44099])
+def test_sums_that_overflow_are_said(tmp_path, rate):
+    loud = np.full((rate, 8), 3e38, dtype=np.float32)
+    soundfile.write(tmp_path / "a.wav", loud, rate, subtype="FLOAT")
+    with pytest.raises(AudioError, match="a.wav overflows .* reach 3e[+]38"):
+        read_audio(tmp_path / "a.wav", 16000)
+
+
+def test_a_header_that_announces_too_much_costs_nothing(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, noise(), 44100)
+    content = bytearray(path.read_bytes())
+    for total in (2**36 - 1, 2**30 + 1, 0):  # STREAMINFO: 36 bits from byte 21 on; 0 is unknown
+        content[21] = content[21] & 0xF0 | total >> 32
+        content[22:26] = (total & 0xFFFFFFFF).to_bytes(4, "big")
+        path.write_bytes(content)
+        with pytest.raises(AudioError, match="a.flac (announces more than|cannot be decoded)"):
+            decode(path)
+
+
+@pytest.mark.parametrize("name", ["a.raw", "x" * 300 + ".wav", "nul\0.wav", "folder"])
+def test_names_that_are_no_audio(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.raw").write_bytes(bytes(100))
+    with pytest.raises(AudioError, match="cannot be decoded|does not exist"):
+        decode(tmp_path / name)
+
+
+def test_a_name_that_is_no_utf8_is_read(tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise(), 44100)
+    path = (tmp_path / "a.wav").rename(tmp_path / "\udcff.wav")
+    assert len(decode(path)[0]) == 44100
+
+
+def test_the_cache_knows_how_its_entries_were_made(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", noise(), 44099)
+    cache = AudioCache(tmp_path / "cache")
+    entry = cache._entry(tmp_path / "a.wav")
+    monkeypatch.setattr(data_prep.audio, "_VERSION", 1)
+    assert cache._entry(tmp_path / "a.wav") != entry
+
+
+def test_a_cache_entry_runs_no_code(tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise(), 44100)
+    cache = AudioCache(tmp_path / "cache")
+    cache(tmp_path / "a.wav")
+    np.save(cache._entry(tmp_path / "a.wav"), np.array([print], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError):
+        cache(tmp_path / "a.wav")
+
+
+def test_a_classifier_is_not_resampled_for_at_a_rate_without_a_simple_ratio():
+    with pytest.raises(ValueError, match="reads 44099 Hz .* Set --sample_rate=44099"):
+        get_domain("stft", FrontEnd(), "waveform", input_rate=44099)
