@@ -5,7 +5,7 @@
         --classifier_checkpoint=results/classifier/1234/best \
         --lmac_checkpoint=results/lmac/stft/1234/best
 
-Writes <output_folder>/<name of the file>/<method>/: explanation.wav, removed.wav and input.wav,
+Writes <output_folder>/<file>/<method>/: explanation.wav, removed.wav and input.wav,
 explanation.png and explanation.json. --explain_class=dog or --explain_class=[dog,rain] asks for
 other classes than the classifier's own decision, in "<method>, asked <class>/".
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import speechbrain as sb
 
+from data_prep.names import safe_name
 from lmac.commands import one_process
 from lmac.config import load_experiment, run
 from lmac.listen.explainer import Explainer
@@ -32,7 +33,7 @@ def main(argv):
     for method, asked in product(methods, classes):
         explainer.check(method, asked)
     recording = explainer.read(hparams["audio"])
-    folder = Path(hparams["output_folder"]) / Path(hparams["audio"]).stem
+    folder = Path(hparams["output_folder"]) / safe_name(Path(hparams["audio"]).name)
     for method, asked in product(methods, classes):
         result = explainer.explain_recording(recording, method, asked)
         result.write(folder / result.folder)

@@ -14,6 +14,8 @@ import torch
 import torchaudio
 from tqdm import tqdm
 
+from data_prep.names import safe_name
+
 # A chunk of this size or more was written to a pipe, by a writer that did not know better.
 _UNKNOWN_SIZE = 0x7FFFFF00
 MOST_SAMPLES = 2**30  # of a file, all channels: 4 GB, or six hours of mono at 48 kHz
@@ -200,7 +202,8 @@ class AudioCache:
             raise AudioError(f"Audio file {path} does not exist.") from None
         # A changed file gets a new key, so a stale entry is never used.
         key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{self.sample_rate}|{_VERSION}"
-        return self.folder / f"{path.stem}-{hashlib.sha1(key.encode()).hexdigest()[:12]}.npy"
+        digest = hashlib.sha1(os.fsencode(key)).hexdigest()[:12]
+        return self.folder / f"{safe_name(path.stem)}-{digest}.npy"
 
     def _decode(self, path, cached):
         samples = read_audio(path, self.sample_rate)

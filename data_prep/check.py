@@ -180,9 +180,11 @@ def check_figure(table, name, path):
     axes = figure.subplot_mosaic([["counts"] * 3, ["seconds", "level", "found"]])
     axis = axes["counts"]
     image = axis.imshow(counts, aspect="auto", cmap="Blues", vmin=0, vmax=1.4 * counts.values.max())
-    axis.set_xticks(range(counts.shape[1]), counts.columns, rotation=45, ha="right")
+    # Names are text: a "$" in them is no formula.
+    labels = [str(label).replace("$", r"\$") for label in counts.columns]
+    axis.set_xticks(range(counts.shape[1]), labels, rotation=45, ha="right")
     axis.set_yticks(range(len(counts)), counts.index)
-    axis.set(ylabel="fold", title=f"{name}: clips per class and fold")
+    axis.set(ylabel="fold", title=f"{name}: clips per class and fold".replace("$", r"\$"))
     if counts.size <= 250:
         for (y, x), value in np.ndenumerate(counts.values):
             dark = value > 0.8 * counts.values.max()

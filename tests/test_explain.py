@@ -59,7 +59,7 @@ def settings(folder):
 def explain_with(folder, *overrides):
     given = [f"--{key}={value}" for key, value in settings(folder).items()]
     explain.main(["hparams/explain.yaml", "--device=cpu", *given, *overrides])
-    return folder / "results" / "explanations" / "sound"
+    return folder / "results" / "explanations" / "sound.flac"
 
 
 def test_one_command(folder, capsys):
@@ -166,7 +166,8 @@ def test_several_classes_and_one_analysis(folder, monkeypatch):
     assert (masks["L-MAC", "rain"] != masks["L-MAC", "dog"]).any()
     # What one command gives for one class is what it gives for several.
     explain_with(folder, "--explain_class=dog", f"--output_folder={folder / 'alone'}")
-    alone, _ = soundfile.read(folder / "alone" / "sound" / "L-MAC, asked dog" / "explanation.wav")
+    part = folder / "alone" / "sound.flac" / "L-MAC, asked dog"
+    alone, _ = soundfile.read(part / "explanation.wav")
     assert (alone == masks["L-MAC", "dog"]).all()
 
 

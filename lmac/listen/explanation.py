@@ -1,12 +1,12 @@
 """One explanation: its fields, and the files that are written of it."""
 
 import json
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torch import Tensor
 
+from data_prep.names import safe_name, shown
 from lmac.domain import Domain
 from lmac.media.audio import write_wavs
 from lmac.media.figures import explanation_figure
@@ -87,7 +87,7 @@ class Explanation:
     def folder(self):
         """Name of its folder among the explanations of its recording."""
         asked = "" if self.asked_class is None else f", asked {self.asked_class}"
-        return re.sub(r'[/\\:*?"<>|\x00-\x1f]', "_", self.method + asked).strip(" .")[:200]
+        return safe_name(self.method + asked)
 
     @property
     def decision(self):
@@ -129,7 +129,7 @@ class Explanation:
         decision = f"decision {self.decision}, p = {self.probabilities.max():.3f}"
         on_average = "" if self.explained_class else ", mean over the windows"
         return (
-            f"{Path(self.source).name}: {self.method} for {of} ({decision})\n"
+            f"{shown(Path(self.source).name)}: {self.method} for {of} ({decision})\n"
             f"{self.explained_class or 'own decisions'}: p = {self.p:.3f}, p_in = {self.p_in:.3f}, "
             f"p_out = {self.p_out:.3f}{on_average}"
         )
@@ -144,7 +144,7 @@ class Explanation:
             written = self.gain * write_wavs(waves, folder, self.sample_rate)
         explanation_figure(self.X, self.mask, self.domain, str(self), folder / "explanation.png")
         content = {
-            "source": self.source,
+            "source": shown(self.source),
             "duration_s": len(self.wav) / self.sample_rate,
             "sample_rate": self.sample_rate,
             "method": self.method,

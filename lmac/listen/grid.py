@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 from lmac.command_line import Argument, CommandLine, Option
 from lmac.config import construct
 from lmac.domain import get_domain
-from lmac.media.figures import decibels, draw_map
+from lmac.media.figures import decibels, draw_map, names_as_text
 from lmac.results.folder import EvaluationFolder
 
 COMMAND_LINE = CommandLine(
@@ -64,6 +64,7 @@ def magnitudes(folder, domain):
     return domain.front_end.magnitude(waves / scale), waves.shape[1] / rate
 
 
+@names_as_text
 def grid_figure(folder, clips, methods, output):
     """Draw the grid of ``clips`` and ``methods`` and write ``output``.pdf and .png.
 

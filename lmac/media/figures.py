@@ -6,7 +6,11 @@ import torch
 matplotlib.use("Agg")  # figures are files; no screen is needed
 from matplotlib import pyplot as plt  # noqa: E402
 
+# Names are text: a "$" in them is no formula. Decorates what draws them.
+names_as_text = matplotlib.rc_context({"text.parse_math": False})
 
+
+@names_as_text
 def confusion_figure(predicted, target, labels, path):
     """Confusion matrix (rows: truth, columns: decision) as a PNG at ``path``.
 
@@ -54,6 +58,7 @@ def draw_map(axis, values, seconds, domain, colours="magma", limits=(-80, 0)):
     )
 
 
+@names_as_text
 def explanation_figure(X, mask, domain, title, path):
     """Input, mask and explanation of one clip, one above the other, as a PNG at ``path``.
 

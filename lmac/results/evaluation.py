@@ -3,6 +3,7 @@
 import speechbrain as sb
 import torch
 
+from data_prep.names import shown
 from lmac.media.audio import write_wavs
 from lmac.media.figures import explanation_figure
 from lmac.processes import batch_number, dealt_batches
@@ -100,7 +101,7 @@ class EvaluationBrain(sb.Brain):
             waves = {"input": wav[i], "explanation": outcome.audio[i], "removed": removed}
             write_wavs(waves, folder, domain.front_end.sample_rate)
         title = (
-            f"{ID}: {method}, decision {self.labels[outcome.target[i]]!r} (truth "
+            f"{shown(ID)}: {method}, decision {self.labels[outcome.target[i]]!r} (truth "
             f"{self.labels[batch['class'][i]]!r})\np = {outcome.p[i]:.3f}, "
             f"p_in = {outcome.p_in[i]:.3f}, p_out = {outcome.p_out[i]:.3f}"
         )

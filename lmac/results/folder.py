@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_prep.names import safe_name
 from lmac.results.clip import Clip
 from metrics import METRICS, checks, paper_metrics
 from metrics.summary import summarise
@@ -330,7 +331,7 @@ class EvaluationFolder:
 
     def sample(self, ID, method):
         """The folder of a clip's audio and picture."""
-        return self.path / "samples" / ID / method
+        return self.path / "samples" / safe_name(ID) / safe_name(method)
 
     def clips(self, rows=None):
         """Every scored clip as a :class:`Clip`, whether it has samples or not."""

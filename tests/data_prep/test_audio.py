@@ -172,3 +172,15 @@ def test_a_cache_entry_runs_no_code(tmp_path):
 def test_a_classifier_is_not_resampled_for_at_a_rate_without_a_simple_ratio():
     with pytest.raises(ValueError, match="reads 44099 Hz .* Set --sample_rate=44099"):
         get_domain("stft", FrontEnd(), "waveform", input_rate=44099)
+
+
+@pytest.mark.parametrize(
+    "name", ["...wav", "\udcff.wav", "x" * 240 + ".wav", "a\nb.wav", "#$[.wav"]
+)
+def test_the_cache_keeps_any_name_in_its_folder(tmp_path, name):
+    soundfile.write(tmp_path / "a.wav", noise(), 44100)
+    path = (tmp_path / "a.wav").rename(tmp_path / name)
+    cache = AudioCache(tmp_path / "in" / "cache")
+    assert len(cache(path)) == 16000 and np.array_equal(cache(path), read_audio(path, 16000))
+    assert len(list((tmp_path / "in" / "cache").iterdir())) == 1
+    assert {p.name for p in tmp_path.iterdir()} == {name, "in"}

@@ -232,3 +232,14 @@ def test_nobody_else_reads_or_writes_these_files():
             quoted = f'"{name}"' in text
             assert not quoted or path.name in ("folder.py", *of_tables), (path, name)
     assert not any(name.endswith((".wav", ".png")) for name in PUBLISHED)
+
+
+@pytest.mark.parametrize("ID", ["../../up", "/etc/x", "..", "a/b", "x" * 300])
+def test_samples_stay_in_the_folder_whatever_a_clip_is_called(folder, ID):
+    folder.append([row("IG", ID)])
+    folder.sample(ID, "IG").mkdir(parents=True)
+    (folder.sample(ID, "IG") / "input.wav").write_text("sound")
+    assert folder.sample(ID, "../../..").resolve().is_relative_to(folder.path / "samples")
+    assert folder.sample(ID, "IG").resolve().parent.parent == (folder.path / "samples").resolve()
+    (clip,) = folder.clips_with_samples()
+    assert clip.ID == ID and clip.input == folder.sample(ID, "IG") / "input.wav"
