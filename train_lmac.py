@@ -10,6 +10,11 @@ Fine-tunes a trained decoder towards the clean source (stage 2):
         --classifier_checkpoint=results/classifier/1234/best \
         --finetune_from=results/lmac/stft/1234/best
 
+Trains a decoder that can be asked for any class:
+
+    python train_lmac.py hparams/lmac_conditional.yaml --data_folder=/path/to/ESC-50 \
+        --classifier_checkpoint=results/classifier/1234/best
+
 Resumes where it was killed. The checkpoint with the lowest loss on valid_folds ends up in
 <output_folder>/best.
 """
@@ -18,6 +23,7 @@ from pathlib import Path
 
 import speechbrain as sb
 
+from lmac.brains.conditional import ConditionalBrain
 from lmac.brains.decoder import DecoderBrain
 from lmac.brains.training import explainer_datasets, train_explainer
 from lmac.checkpoints import (
@@ -34,17 +40,27 @@ from lmac.config import load_experiment, run
 
 def main(argv):
     hparams, run_opts = load_experiment(argv)
+    asked = hparams["asked_classes"] is not None
+    if asked and (not hparams["decoder_conditioned"] or hparams["l_guidance"] > 0):
+        raise ValueError(
+            "asked_classes is for a decoder that is told the class, in one stage: leave "
+            "decoder_conditioned True and l_guidance 0, or take hparams/lmac.yaml."
+        )
     datasets = explainer_datasets(hparams)
     explained = explained_classifier(hparams)
     decoder = build_decoder(hparams["decoder"], explained)
     if hparams["l_guidance"] > 0:
         key = "finetune_from"
         load_decoder(decoder, explained, decoder_file(hparams[key], key), key)
+    brain_class = ConditionalBrain if asked else DecoderBrain
     brain = train_explainer(
-        DecoderBrain, explained, {"decoder": decoder}, datasets, hparams, run_opts
+        brain_class, explained, {"decoder": decoder}, datasets, hparams, run_opts
     )
     if sb.utils.distributed.if_main_process():
         keys = ["l_in", "l_out", "l_sparse", "l_guidance"]
+        if asked:
+            keys += ["l_absent", "absent_sparsity", "audible", "silence_excuses"]
+            keys += ["ask_decision", "ask_source", "ask_probable"]
         if hparams["l_guidance"] > 0:
             keys += ["finetune_from", "guidance", "cc_th", "bin_th"]
         info = training_facts(hparams, explained.domain, *keys)

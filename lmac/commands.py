@@ -23,6 +23,7 @@ COMMANDS = {
         "lmac.results.resynthesis",
         "classify the written explanation.wav files again",
     ),
+    "asked": ("lmac.results.asked", "ask for classes: are absent ones carved, present ones found?"),
     "publish": ("lmac.results.publish", "copy the results that may be published, without audio"),
     "gallery": ("lmac.listen.gallery", "make a page to look at and listen to explanations"),
     "grid": ("lmac.listen.grid", "draw spectrograms of clips and methods, for a paper"),

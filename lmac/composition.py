@@ -11,8 +11,8 @@ from pathlib import Path
 import ruamel.yaml
 
 HPARAMS = Path(__file__).resolve().parents[1] / "hparams"
-EXPERIMENTS = ("classifier", "lmac", "lmac_finetune", "l2i", "evaluation", "explain", "check",
-               "tables")  # fmt: skip
+EXPERIMENTS = ("classifier", "lmac", "lmac_finetune", "lmac_conditional", "l2i", "evaluation",
+               "explain", "check", "tables")  # fmt: skip
 # The slots, and the keys that belong to each by nature: only that slot may set them, also where
 # an experiment has a value of its own. Besides, a slot brings keys that no experiment has.
 SLOTS = {

@@ -87,6 +87,94 @@ def lmac_loss(
     return {"loss": loss, **parts, "selected": selected.sum()}
 
 
+def asked_loss(
+    logits,
+    logits_in,
+    logits_out,
+    silence,
+    asked,
+    mask,
+    source,
+    l_in=4.0,
+    l_out=0.2,
+    l_sparse=4.0,
+    l_absent=0.25,
+    absent_sparsity=2.0,
+    audible=0.05,
+    silence_excuses=False,
+):
+    """Objective of a decoder that is told which class c to explain, be it there or not.
+
+    Trained on the classifier's decisions alone, such a decoder learns to carve any class out of
+    any sound. So it is asked for absent classes, too. With p = f(X)_c and a weight w of how much
+    of the class there is::
+
+        w = 1 for the classifier's decision, min(1, p / audible) for the decision on one of the
+            sounds that were mixed, p for any other class
+        in     = w CE(f(M X), c)
+        absent = (1 - w) max(0, log f(M X)_c - log p)
+        out    = w CE(f((1 - M) X), c)
+        sparse = (1 + absent_sparsity (1 - w)) mean(M)
+        loss   = l_in (in + l_absent absent) - l_out out + l_sparse sparse
+
+    The second term says: never more of a class than the sound already had. With
+    ``silence_excuses`` it is ``log f(M X)_c - max(log p, log f(0)_c)``: never more than the sound, or
+    silence, already had. Then an empty mask is always right, but for the class that a classifier
+    hears in silence it is decided as that class, which counts as carving.
+
+    Arguments
+    ---------
+    logits, logits_in, logits_out : Tensor [B, K]
+        Classifier's outputs for X, for the masked-in and for the masked-out part.
+    silence : Tensor [1, K]
+        Its outputs for X = 0, what an empty mask leaves.
+    asked : Tensor [B]
+        The class c of each clip.
+    mask : Tensor [B, T, F]
+        In [0, 1].
+    source : Tensor [B], bool
+        Whether c is the decision on one of the sounds that make up the clip, heard alone.
+    l_in, l_out, l_sparse : float
+        As in :func:`lmac_loss`.
+    l_absent : float
+        Weight of the second term, beside the first.
+    absent_sparsity : float
+        How much sparser the mask of an absent class has to be.
+    audible : float
+        The probability from which on a sound in the mixture counts as there.
+    silence_excuses : bool
+        See above.
+
+    Returns
+    -------
+    dict of scalar Tensors: ``loss`` and its weighted parts ``in``, ``absent``, ``out``,
+    ``sparse``.
+    """
+    w = _presence(logits.detach(), asked, source, audible)
+    rows = asked[:, None]
+    before = logits.detach().log_softmax(1)
+    if silence_excuses:
+        before = torch.maximum(before, silence.detach().log_softmax(1))
+    log_in = logits_in.log_softmax(1).gather(1, rows).squeeze(1)
+    log_out = logits_out.log_softmax(1).gather(1, rows).squeeze(1)
+    more = (log_in - before.gather(1, rows).squeeze(1)).clamp_min(0)
+    area = mask.flatten(1).mean(1)
+    parts = {
+        "in": -l_in * (w * log_in).mean(),
+        "absent": l_in * l_absent * ((1 - w) * more).mean(),
+        "out": l_out * (w * log_out).mean(),
+        "sparse": l_sparse * ((1 + absent_sparsity * (1 - w)) * area).mean(),
+    }
+    return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+
+
+def _presence(logits, asked, source, audible):
+    """How much of the asked class there is in each clip: [B], in [0, 1]."""
+    p = logits.softmax(1).gather(1, asked[:, None]).squeeze(1)
+    w = torch.where(source, (p / audible).clamp_max(1), p)
+    return torch.where(asked == logits.argmax(1), torch.ones_like(w), w)
+
+
 @torch.no_grad()
 def correlation(one, other):
     """Normalised inner product of two batches of maps [B, T, F]; [B], 0 for an empty map."""

@@ -34,12 +34,7 @@ class DecoderBrain(TrainingBrain):
 
         The last three have the shape [B, T, F]; the clean X is without what was mixed in.
         """
-        wav = clean = batch.sig.data.to(self.device)
-        if self.hparams.augment is not None:
-            if stage == sb.Stage.TRAIN:
-                wav, clean = self.hparams.augment(wav)
-            elif self.hparams.l_guidance > 0:
-                wav, clean = self.mix_for_validation(wav)
+        wav, clean = self.sounds(batch, stage)
         domain = self.explained.domain
         with torch.no_grad():
             X, phase = domain.analyse(wav)
@@ -51,6 +46,20 @@ class DecoderBrain(TrainingBrain):
         parts = torch.cat([mask * X, (1 - mask) * X])
         both = self.explained.logits(parts, Phase.cat([phase, phase]))
         return logits, *both.float().chunk(2), target, mask.float(), X, clean_X
+
+    @property
+    def validates_on_mixtures(self):
+        """Whether validation clips are mixed as in training."""
+        return self.hparams.l_guidance > 0
+
+    def sounds(self, batch, stage):
+        """Batch to clips as they are explained and the clips' own part in them, both [B, L]."""
+        wav = batch.sig.data.to(self.device)
+        if self.hparams.augment is None:
+            return wav, wav
+        if stage == sb.Stage.TRAIN:
+            return self.hparams.augment(wav)
+        return self.mix_for_validation(wav) if self.validates_on_mixtures else (wav, wav)
 
     def mix_for_validation(self, wav):
         """Clips [B, L] to mixtures and the clips' own part in them, without shift and gain.
@@ -66,14 +75,23 @@ class DecoderBrain(TrainingBrain):
 
     def compute_objectives(self, predictions, batch, stage):
         """The L-MAC loss; in evaluation also the metrics of every clip."""
-        logits, logits_in, logits_out, target, mask, X, clean_X = predictions
-        parts = self.hparams.lmac_loss(logits_in, logits_out, target, mask, X, clean_X)
+        logits, logits_in, logits_out, target, mask, *_ = predictions
+        parts = self.loss(predictions)
         if stage != sb.Stage.TRAIN:
             probs = [x.double().softmax(1) for x in (logits, logits_in, logits_out)]
-            self.scores.append(compute(Outcome(*probs, target, mask)))
+            self.scores.append(self.score(Outcome(*probs, target, mask)))
         self.parts.append({k: float(v.detach()) for k, v in parts.items()})
         self.clips += len(target)
         return parts["loss"]
+
+    def loss(self, predictions):
+        """What ``compute_forward`` gave to the parts of the loss, a dict of scalars."""
+        _, logits_in, logits_out, target, mask, X, clean_X = predictions
+        return self.hparams.lmac_loss(logits_in, logits_out, target, mask, X, clean_X)
+
+    def score(self, outcome):
+        """Values of every validation clip by name, [B]; NaN where one is undefined."""
+        return compute(outcome)
 
     def on_stage_start(self, stage, epoch=None):
         self.parts, self.scores, self.clips = [], [], 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 from speechbrain.nnet.losses import AdditiveAngularMargin, LogSoftmaxWrapper
 
-from lmac.losses import angular_margin, cross_entropy, lmac_loss
+from lmac.losses import angular_margin, asked_loss, cross_entropy, lmac_loss
 
 
 def log_probability(logits, target):
@@ -180,3 +180,84 @@ def test_binary_guidance_is_each_clip_s_own():
     likelihood = [0.9, 0.7, 1 - 0.4, 1 - 0.2, 1 - 0.3, 0.8]
     expected = -sum(math.log(p) for p in likelihood) / 6
     assert float(parts["guidance"]) == pytest.approx(4 * expected / 2, rel=1e-6)
+
+
+def asked_case(asked, source, dtype=torch.float64):
+    """One clip each: X, its halves, silence, the asked class, a mask and whether it is a source."""
+    torch.manual_seed(4)
+    n = len(asked)
+    logits = torch.tensor([[2.0, 0.5, -1.0, -3.0]], dtype=dtype).repeat(n, 1)
+    halves = torch.randn(2, n, 4, dtype=dtype) * 2
+    silence = torch.tensor([[-1.0, 0.0, 0.5, -4.0]], dtype=dtype)
+    mask = torch.rand(n, 3, 5, dtype=dtype)
+    return logits, *halves, silence, torch.tensor(asked), mask, torch.tensor(source)
+
+
+def by_hand(logits, logits_in, logits_out, silence, asked, mask, source, audible, excuses):
+    """METHOD, section 8, clip by clip with plain floats."""
+    parts = {"in": 0.0, "absent": 0.0, "out": 0.0, "sparse": 0.0}
+    for i, c in enumerate(asked.tolist()):
+        of = {
+            name: log_probability(x[min(i, len(x) - 1)][None], [c])[0]
+            for name, x in (("X", logits), ("in", logits_in), ("out", logits_out), ("0", silence))
+        }
+        p = math.exp(of["X"])
+        w = min(1.0, p / audible) if source[i] else p
+        w = 1.0 if c == int(logits[i].argmax()) else w
+        area = sum(mask[i].flatten().tolist()) / mask[i].numel()
+        before = max(of["X"], of["0"]) if excuses else of["X"]
+        parts["in"] -= 4 * w * of["in"]
+        parts["absent"] += 4 * 0.25 * (1 - w) * max(0.0, of["in"] - before)
+        parts["out"] += 0.2 * w * of["out"]
+        parts["sparse"] += 6.4 * (1 + 2 * (1 - w)) * area
+    return {name: value / len(asked) for name, value in parts.items()}
+
+
+@pytest.mark.parametrize(
+    ("asked", "source"),
+    [
+        ([0, 0], [True, False]),  # the decision
+        ([1, 3], [True, True]),  # sounds in the mixture, audible and hardly
+        ([1, 2, 3], [False, False, False]),  # absent
+        ([0, 1, 3, 2], [True, True, False, False]),
+    ],
+)
+@pytest.mark.parametrize("excuses", [False, True])
+def test_every_term_of_the_asked_loss_is_its_formula(asked, source, excuses):
+    case = asked_case(asked, source)
+    weights = {"l_in": 4, "l_out": 0.2, "l_sparse": 6.4, "l_absent": 0.25, "audible": 0.05}
+    parts = asked_loss(*case, **weights, silence_excuses=excuses)
+    expected = by_hand(*case, audible=0.05, excuses=excuses)
+    for name, value in expected.items():
+        assert float(parts[name]) == pytest.approx(value, abs=1e-12), name
+    assert float(parts["loss"]) == pytest.approx(sum(expected.values()), abs=1e-12)
+
+
+def test_an_absent_class_is_only_ever_pushed_down_and_the_decision_up():
+    for asked, sign in ((3, 1), (0, -1)):
+        logits, logits_in, logits_out, silence, c, mask, source = asked_case([asked], [False])
+        logits_in = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
+        parts = asked_loss(logits, logits_in, logits_out, silence, c, mask, source, l_out=0)
+        (gradient,) = torch.autograd.grad(parts["in"] + parts["absent"], logits_in)
+        assert float(gradient[0, asked]) * sign > 0
+    # Where silence says more of the class already, nothing is to be pushed.
+    silence = torch.tensor([[0.0, 0, 0, 9]], dtype=torch.float64)
+    case = asked_case([3], [False])
+    assert float(asked_loss(*case[:3], silence, *case[4:], silence_excuses=True)["absent"]) == 0
+
+
+def test_asked_loss_gradients():
+    logits, logits_in, logits_out, silence, asked, mask, source = asked_case(
+        [0, 1, 2], [True, True, False]
+    )
+    free = [x.clone().requires_grad_() for x in (logits_in, logits_out, mask)]
+    assert torch.autograd.gradcheck(
+        lambda i, o, m: asked_loss(logits, i, o, silence, asked, m, source)["loss"], free
+    )
+
+
+def test_with_the_decision_only_the_asked_loss_is_that_of_stage_1():
+    case = asked_case([0, 0, 0], [True, False, True])
+    ours = asked_loss(*case, l_in=8, l_sparse=4)
+    theirs = lmac_loss(case[1], case[2], case[4], case[5], l_in=8, l_sparse=4)
+    assert float(ours["loss"]) == pytest.approx(float(theirs["loss"]), abs=1e-12)

@@ -1,0 +1,85 @@
+"""Training a decoder that is told which class to explain."""
+
+import contextlib
+
+import speechbrain as sb
+import torch
+
+from lmac.brains.decoder import DecoderBrain
+from lmac.domain import Phase
+from metrics import compute
+
+SILENT = 1e-6  # of a waveform's largest sample
+
+
+class ConditionalBrain(DecoderBrain):
+    """Trains ``modules.decoder`` to explain the class that is asked for, be it there or not.
+
+    ``hparams`` beside those of DecoderBrain: ``asked_classes`` (``lmac.asking.AskedClasses``) and
+    an ``lmac_loss`` that is ``lmac.losses.asked_loss``.
+
+    Validation clips are mixed as in training, and asked for the same classes in every epoch. Of
+    them "carving" is the share of those asked for an absent class whose explanation is decided
+    as that class; "absent" is the mean of their masks. The metrics are of the others, which were
+    asked for the classifier's decision.
+    """
+
+    validates_on_mixtures = True
+
+    def compute_forward(self, batch, stage):
+        """Batch to (logits of X, masked-in, masked-out [B, K]; asked class [B]; mask [B, T, F];
+        whether it is the decision on one of the sounds [B]; logits of silence [1, K])."""
+        wav, clean = self.sounds(batch, stage)
+        domain = self.explained.domain
+        with torch.no_grad():
+            X, phase = domain.analyse(wav)
+            logits, representations = self.explained(X, phase)
+            sources = self.decisions_on_sources(wav, clean)
+            with self.draws(stage):
+                asked = self.hparams.asked_classes(logits, sources)
+            silence = self.explained.logits(torch.zeros_like(X[:1]), phase[:1])
+        mask = self.modules.decoder(representations, X, asked, domain).sigmoid()
+        both = self.explained.logits(
+            torch.cat([mask * X, (1 - mask) * X]), Phase.cat([phase, phase])
+        )
+        known = (sources == asked[:, None]).any(1)
+        return logits, *both.float().chunk(2), asked, mask.float(), known, silence
+
+    def decisions_on_sources(self, wav, clean):
+        """Decisions [B, 2] on the clips' own part and on what was mixed in, each heard alone.
+
+        Where nothing was mixed in, both are of the clip's own part.
+        """
+        other = wav - clean
+        silent = other.abs().amax(1, keepdim=True) <= SILENT
+        parts = torch.cat([clean, torch.where(silent, clean, other)])
+        return self.explained.logits(*self.explained.domain.analyse(parts)).argmax(1).view(2, -1).T
+
+    @contextlib.contextmanager
+    def draws(self, stage):
+        """Random numbers of the asked classes: in validation the same in every epoch."""
+        if stage == sb.Stage.TRAIN:
+            yield
+            return
+        device = torch.device(self.device)
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(self.hparams.seed + self.step)
+            yield
+
+    def loss(self, predictions):
+        """What ``compute_forward`` gave to the parts of the loss, a dict of scalars."""
+        logits, logits_in, logits_out, asked, mask, known, silence = predictions
+        self.known = known
+        return self.hparams.lmac_loss(logits, logits_in, logits_out, silence, asked, mask, known)
+
+    def score(self, outcome):
+        """Values of every validation clip by name, [B]; NaN where one is undefined."""
+        own = outcome.probs.argmax(1) == outcome.target
+        absent = ~own & ~self.known
+        nan = torch.full_like(outcome.p, float("nan"))
+        carved = (outcome.probs_in.argmax(1) == outcome.target).double()
+        return {
+            **{name: torch.where(own, value, nan) for name, value in compute(outcome).items()},
+            "carving": torch.where(absent, carved, nan),
+            "absent": torch.where(absent, outcome.mask.flatten(1).mean(1).double(), nan),
+        }
