@@ -118,9 +118,9 @@ def asked_loss(
         loss   = l_in (in + l_absent absent) - l_out out + l_sparse sparse
 
     The second term says: never more of a class than the sound already had. With
-    ``silence_excuses`` it is ``log f(M X)_c - max(log p, log f(0)_c)``: never more than the sound, or
-    silence, already had. Then an empty mask is always right, but for the class that a classifier
-    hears in silence it is decided as that class, which counts as carving.
+    ``silence_excuses`` it may have as much as silence has, ``max(log p, log f(0)_c)`` in place of
+    ``log p``. Then an empty mask is always right; but the class that a classifier hears in silence
+    is what it decides on an empty mask, and that counts as carving.
 
     Arguments
     ---------

@@ -26,6 +26,7 @@ from lmac.checkpoints import weights_digest
 from lmac.config import load, parse
 from lmac.results.files import ASKED, ASKED_CLIPS
 from lmac.results.folder import EvaluationFolder, in_order
+from lmac.results.report import write_report
 from lmac.results.scoring import analyse_clips, explain, probabilities
 from lmac.results.setting import Setting
 from metrics.asked import decides_for, energy_kept, nearer_to
@@ -36,8 +37,8 @@ from metrics.tables import markdown_table
 ABSENT, SOURCE = "absent", "source"
 # Values of a question: percent but for the probabilities.
 VALUES = ("carving", "energy_absent", "p_absent", "p_in_absent", "asked_source")
-COLUMNS = ("method", "snr_db", "question", "ID", "target_id", "contaminant", "asked", *VALUES,
-           "computed_with")  # fmt: skip
+COLUMNS = ("method", "can_be_asked", "snr_db", "question", "ID", "target_id", "contaminant",
+           "asked", *VALUES, "computed_with")  # fmt: skip
 
 
 def absent_classes(scenario, labels, seed):
@@ -191,13 +192,18 @@ def ask(asker, interpreters, scenario, dataset_of, levels, batch_size, folder, d
                     answers[method].append({**_who(row), **answer, "snr_db": level})
                 bar.update(len(batch))
         for method, computed_with in methods:
-            table = pd.DataFrame(answers[method]).assign(method=method, computed_with=computed_with)
+            table = pd.DataFrame(answers[method]).assign(
+                method=method,
+                can_be_asked=interpreters[method].any_class,
+                computed_with=computed_with,
+            )
             kept = known[(known["method"] != method) | (known["snr_db"] != level)]
             table = table.reindex(columns=list(COLUMNS))
             known = pd.concat([kept, table]) if len(kept) else table
             folder.write_check(ASKED_CLIPS, known)
     bar.close()
-    return known[known["method"].isin(interpreters) & known["snr_db"].isin(levels)]
+    # As the file has them, so that a later call gives the same.
+    return folder.check(ASKED_CLIPS)
 
 
 def _who(row):
@@ -217,12 +223,12 @@ def summary_of(rows, n_boot):
     """
     lines = []
     for (method, level), part in rows.groupby(["method", "snr_db"], sort=False):
-        line = {"method": method, "snr_db": level}
+        line = {"method": method, "snr_db": level, "can_be_asked": part["can_be_asked"].iloc[0]}
         for question, names in ((ABSENT, VALUES[:-1]), (SOURCE, VALUES[-1:])):
             asked = part[part["question"] == question]
             line[f"n_{question}"] = len(asked)
             if len(asked):
-                found = summarise(asked, metric_names=list(names), n_boot=n_boot,
+                found = summarise(asked, ["method"], list(names), n_boot=n_boot,
                                   crossed_column="contaminant")  # fmt: skip
                 columns = [c for name in names for c in (name, f"{name} lo", f"{name} hi")]
                 line |= found.iloc[0][columns].to_dict()
@@ -230,9 +236,9 @@ def summary_of(rows, n_boot):
     return pd.DataFrame(lines)
 
 
-def report(summary, can_be_asked, least_p, about):
-    """Markdown: a row per method and level. ``can_be_asked``: names of methods that listen."""
-    deaf = [m for m in summary["method"].unique() if m not in can_be_asked]
+def report(summary, least_p, about):
+    """Markdown of :func:`summary_of`."""
+    deaf = summary[~summary["can_be_asked"].astype(bool)]["method"].unique()
     lines = [
         "# Asking for a class",
         "",
@@ -244,7 +250,7 @@ def report(summary, can_be_asked, least_p, about):
         "classes of the two sounds, asked for where the classifier gives both a probability of at "
         f"least {least_p:g}, share of the explanations whose sound is nearer (SI-SDR) to the sound "
         "asked for than to the other; 50 % is chance. Mean [95 % bootstrap interval of the mean]."
-        + (f" {', '.join(deaf)}: the same mask whatever is asked for." if deaf else ""),
+        + (f" {', '.join(deaf)}: the same mask whatever is asked for." if len(deaf) else ""),
         "",
     ]
     lines += markdown_table(
@@ -290,11 +296,12 @@ def main(argv):
         hparams["batch_size"], folder, setting.device,
     )  # fmt: skip
     summary = in_order(summary_of(rows, hparams["n_boot"]), list(hparams["interpreters"]))
-    listening = {name for name, method in interpreters.items() if method.any_class}
     about = (
         f"{hparams['dataset']}, {len(scenario)} pairs of {folder.path.name}'s manifest, domain "
         f"{hparams['domain']}, classifier {hparams['classifier_name']}, seed {hparams['seed']}."
     )
-    text = report(summary, listening, hparams["asked_p"], about)
+    text = report(summary, hparams["asked_p"], about)
     print(text)
     print(f"Questions and table: {folder.write_check(ASKED, summary, text)}")
+    if folder.metrics_csv.is_file():  # its table has columns of these
+        write_report(folder, hparams, setting.classifier_info, setting.device)

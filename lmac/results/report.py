@@ -2,11 +2,14 @@
 
 import datetime
 
+import pandas as pd
+
 from data_prep.in_domain import levels, training_noise
 from data_prep.scenario_record import drawn_with, thin_data
 from lmac.provenance import commit, hardware
+from lmac.results.files import ASKED
 from metrics import METRICS, checks
-from metrics.tables import to_markdown
+from metrics.tables import SECONDS, to_markdown
 
 PUBLISHED_AD = "AD (published)"
 
@@ -27,9 +30,33 @@ def write_report(folder, hparams, classifier_info, device):
     rows = folder.rows(list(hparams["interpreters"]))
     summary = folder.summary(rows, hparams["n_boot"])
     stated = statement(folder, rows, hparams, classifier_info, device)
-    text = to_markdown(summary, caption=list(stated.values()))
+    columns = _asked_columns(folder)
+    text = to_markdown(
+        summary if columns is None else summary.merge(columns, on="method", how="left"),
+        caption=list(stated.values()),
+        extra_columns=[*checks(), *(() if columns is None else columns), SECONDS],
+    )
     folder.write_table(summary, text, stated)
     return text
+
+
+_ASKED = (
+    "carving: share of the mixtures, mixed anew at this level, where the explanation of a class "
+    "that is in neither sound makes the classifier decide for it; asked source: share of the "
+    "explanations that are nearer to the sound of the class asked for than to the other (asked.md)."
+)
+
+
+def _asked_columns(folder):
+    """Carving and asked source at every level, a row per method; None where nobody was asked."""
+    asked = folder.check(ASKED)
+    if asked is None:
+        return None
+    found = {}
+    for name, head in (("carving", "carving"), ("asked_source", "asked source")):
+        for level, part in asked.dropna(subset=[name]).groupby("snr_db"):
+            found[f"{head} {level:g} dB (%)"] = part.set_index("method")[name]
+    return pd.DataFrame(found).rename_axis("method").reset_index()
 
 
 def statement(folder, rows, hparams, classifier_info, device):
@@ -48,6 +75,7 @@ def statement(folder, rows, hparams, classifier_info, device):
         "data": _data(folder, rows, hparams, [classifier_info, *trained.values()]),
         "classifier": _classifier(rows, hparams, classifier_info),
         "convention": _convention(rows),
+        "asked": "" if folder.check(ASKED) is None else _ASKED,
         "methods": f"Methods: {'; '.join(described)}." if described else "",
         "training": " ".join(f"{m} was trained with {_training(i)}." for m, i in trained.items()),
         "noise": _noise(hparams, {"the classifier": classifier_info, **trained}),
