@@ -16,7 +16,17 @@ FLOORS = [
     {"benchmarks"},
 ]
 INSIDE = [
-    {"front_end", "phase", "weights", "losses", "augment", "schedules", "windows", "decoder"}
+    {
+        "front_end",
+        "phase",
+        "weights",
+        "losses",
+        "asking",
+        "augment",
+        "schedules",
+        "windows",
+        "decoder",
+    }
     | {"explained", "composition", "provenance", "command_line", "media", "processes"},
     {"domain", "config"},
     {"classifiers", "commands"},

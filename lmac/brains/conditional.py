@@ -20,7 +20,7 @@ class ConditionalBrain(DecoderBrain):
 
     Validation clips are mixed as in training, and asked for the same classes in every epoch. Of
     them "carving" is the share of those asked for an absent class whose explanation is decided
-    as that class; "absent" is the mean of their masks. The metrics are of the others, which were
+    as that class; "MM absent" is the mean of their masks. The metrics are of the others, which were
     asked for the classifier's decision.
     """
 
@@ -81,5 +81,5 @@ class ConditionalBrain(DecoderBrain):
         return {
             **{name: torch.where(own, value, nan) for name, value in compute(outcome).items()},
             "carving": torch.where(absent, carved, nan),
-            "absent": torch.where(absent, outcome.mask.flatten(1).mean(1).double(), nan),
+            "MM absent": torch.where(absent, outcome.mask.flatten(1).mean(1).double(), nan),
         }

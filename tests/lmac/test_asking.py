@@ -139,5 +139,5 @@ def test_carving_is_of_absent_classes_and_metrics_of_the_decision(batch):
         setattr(outcome, field, None)
     scores = brain.score(outcome)
     assert scores["carving"].isnan().tolist() == [True, True, False] and scores["carving"][2] == 1
-    assert scores["absent"][2] == 0.125
+    assert scores["MM absent"][2] == 0.125
     assert scores["AI"].isnan().tolist() == [False, True, True] and scores["AI"][0] == 100
