@@ -7,7 +7,8 @@
 
 Writes <output_folder>/<file>/<method>/: explanation.wav, removed.wav and input.wav,
 explanation.png and explanation.json. --explain_class=dog or --explain_class=[dog,rain] asks for
-other classes than the classifier's own decision, in "<method>, asked <class>/".
+other classes than the classifier's own decision, in "<method>, asked <class>/"; for several, one
+picture beside these folders shows what each method keeps for each of them.
 """
 
 from itertools import product
@@ -19,6 +20,7 @@ from data_prep.names import safe_name
 from lmac.commands import one_process
 from lmac.config import load_experiment, run
 from lmac.listen.explainer import Explainer
+from lmac.listen.explanation import draw_questions
 
 
 def main(argv):
@@ -34,11 +36,18 @@ def main(argv):
         explainer.check(method, asked)
     recording = explainer.read(hparams["audio"])
     folder = Path(hparams["output_folder"]) / safe_name(Path(hparams["audio"]).name)
-    for method, asked in product(methods, classes):
-        result = explainer.explain_recording(recording, method, asked)
-        result.write(folder / result.folder)
-        print(result)
-        print(f"  {folder / result.folder}")
+    for method in methods:
+        results = []
+        for asked in classes:
+            result = explainer.explain_recording(recording, method, asked)
+            result.write(folder / result.folder)
+            print(result)
+            print(f"  {folder / result.folder}")
+            results.append(result)
+        if len(results) > 1:
+            picture = folder / f"{safe_name(method)}, {len(results)} classes.png"
+            draw_questions(results, picture)
+            print(f"One sound, {len(results)} questions: {picture}")
 
 
 def _listed(value):

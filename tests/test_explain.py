@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import matplotlib.image
 import pytest
 import soundfile
 import torch
@@ -164,6 +165,9 @@ def test_several_classes_and_one_analysis(folder, monkeypatch):
             assert content["asked_class"] == content["explained_class"] == asked
             masks[method, asked], _ = soundfile.read(part / "explanation.wav")
     assert (masks["L-MAC", "rain"] != masks["L-MAC", "dog"]).any()
+    for method in ("L-MAC", "GradCAM"):  # three panels of the input's width: not a bare frame
+        picture = matplotlib.image.imread(out / f"{method}, 2 classes.png")
+        assert picture.shape[1] == 800 and picture.shape[0] > 600 and picture.std() > 0.1
     # What one command gives for one class is what it gives for several.
     explain_with(folder, "--explain_class=dog", f"--output_folder={folder / 'alone'}")
     part = folder / "alone" / "sound.flac" / "L-MAC, asked dog"

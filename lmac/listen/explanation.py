@@ -9,7 +9,7 @@ from torch import Tensor
 from data_prep.names import safe_name, shown
 from lmac.domain import Domain
 from lmac.media.audio import write_wavs
-from lmac.media.figures import explanation_figure
+from lmac.media.figures import explanation_figure, questions_figure
 
 
 @dataclass(frozen=True)
@@ -162,3 +162,22 @@ class Explanation:
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         (folder / "explanation.json").write_text(text, encoding="utf-8")
+
+
+def draw_questions(explanations, path):
+    """What one method keeps of one recording for several classes, as a PNG at ``path``.
+
+    Arguments
+    ---------
+    explanations : list of Explanation
+        Of one recording and method.
+    path : path
+    """
+    first = explanations[0]
+    masks = {
+        f"{e.explained_class or 'own decisions'}: p = {e.p:.3f}, p_in = {e.p_in:.3f}, "
+        f"p_out = {e.p_out:.3f}": e.mask
+        for e in explanations
+    }
+    title = f"{Path(first.source).name}: {first.method} (decision {first.decision})"
+    questions_figure(first.X, masks, first.domain, title, path)

@@ -90,3 +90,36 @@ def explanation_figure(X, mask, domain, title, path):
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=100)
     plt.close(figure)
+
+
+@names_as_text
+def questions_figure(X, explanations, domain, title, path):
+    """One sound, several questions: the input above what is kept for each, as a PNG at ``path``.
+
+    Arguments
+    ---------
+    X : Tensor [T, F]
+    explanations : dict of str to Tensor [T, F]
+        A line of text to its mask.
+    domain : lmac.domain.Domain
+        For the axes: seconds, and Hz or mel bands.
+    title : str
+    """
+    front_end = domain.front_end
+    seconds = (X.shape[0] - 1) * front_end.hop_samples / front_end.sample_rate
+    kept = [torch.expm1(mask * X) for mask in explanations.values()]
+    # One scale for all, so that what was removed looks removed.
+    together = decibels(torch.stack([torch.expm1(X), *kept]))
+    figure, axes = plt.subplots(
+        len(together), 1, figsize=(8, 0.8 + 2.0 * len(together)), sharex=True, sharey=True,
+        layout="constrained",
+    )  # fmt: skip
+    for axis, name, values in zip(axes, ["input", *explanations], together, strict=True):
+        image = draw_map(axis, values, seconds, domain)
+        axis.set_title(name, fontsize=10)
+        axis.set_ylabel(domain.axis_label, fontsize=8)
+    figure.colorbar(image, ax=axes, label="dB", pad=0.01)
+    axes[-1].set_xlabel("time (s)")
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
