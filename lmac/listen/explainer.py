@@ -190,6 +190,8 @@ class Explainer:
             n_samples=len(wav),
             starts=starts,
             window=window,
+            hop=self.hop,
+            sample_rate=self.sample_rate,
             clips=analyse_clips(
                 self.explained, windows, batch_size=self.batch_size, progress=progress
             ),
@@ -268,13 +270,12 @@ class Explainer:
     def _windows(self, recording, outcome):
         resynthesised = outcome.probs_resynthesised
         rows = []
-        for i, start in enumerate(recording.starts):
+        for i, (start_s, end_s) in enumerate(recording.spans()):
             decision, target = outcome.probs[i].argmax(), outcome.target[i]
-            end = min(start * self.hop + recording.window, recording.n_samples)
             rows.append(
                 Window(
-                    start_s=start * self.hop / self.sample_rate,
-                    end_s=end / self.sample_rate,
+                    start_s=start_s,
+                    end_s=end_s,
                     level_db=float(recording.levels_db[i]),
                     votes=bool(recording.votes[i]),
                     decision=self.labels[decision],

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from data_prep.names import safe_name, shown
 from lmac.domain import Domain
+from lmac.listen.recording import top_classes
 from lmac.media.audio import write_wavs
-from lmac.media.figures import explanation_figure, questions_figure
+from lmac.media.figures import explanation_figure, questions_figure, write_mask
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,7 @@ class Explanation:
 
     def top_classes(self, k=5):
         """The ``k`` most probable classes as (name, probability), best first."""
-        best = self.probabilities.topk(min(k, len(self.labels)))
-        return [(self.labels[i], float(v)) for v, i in zip(*best, strict=True)]
+        return top_classes(self.labels, self.probabilities, k)
 
     def __str__(self):
         of = self.explained_class or "each window's decision"
@@ -134,8 +134,26 @@ class Explanation:
             f"p_out = {self.p_out:.3f}{on_average}"
         )
 
+    @property
+    def sentence(self):
+        """What the explanation does to the classifier, in words."""
+        if self.explained_class is None:
+            return (
+                f"{self.method} for each window's decision: the mean over the windows is "
+                f"p = {self.p:.3f} for the input, p_in = {self.p_in:.3f} for the explanation "
+                f"alone and p_out = {self.p_out:.3f} for what was removed."
+            )
+        return (
+            f"{self.method} for {self.explained_class}: the classifier gives it p = {self.p:.3f} "
+            f"for the input, p_in = {self.p_in:.3f} for the explanation alone and "
+            f"p_out = {self.p_out:.3f} for what was removed."
+        )
+
     def write(self, folder):
-        """Write WAVs (one common gain, never clipped), ``explanation.png`` and ``.json``."""
+        """Write WAVs (one common gain, never clipped), the mask, ``explanation.png`` and ``.json``.
+
+        ``mask.png`` has no axes; pages lay it over the spectrogram.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         written = None
@@ -143,6 +161,7 @@ class Explanation:
             waves = {"input": self.wav, "explanation": self.explanation, "removed": self.removed}
             written = self.gain * write_wavs(waves, folder, self.sample_rate)
         explanation_figure(self.X, self.mask, self.domain, str(self), folder / "explanation.png")
+        write_mask(self.mask, folder / "mask.png")
         content = {
             "source": shown(self.source),
             "duration_s": len(self.wav) / self.sample_rate,

@@ -11,8 +11,8 @@ import struct
 from pathlib import Path
 
 from lmac.command_line import Argument, CommandLine, Option
-from lmac.media.loudness import MOST_DB, loudness, matching_gains
-from lmac.media.page import relative_url, write_page
+from lmac.media.loudness import MOST_DB
+from lmac.media.page import relative_url, sounds_data, write_page
 from lmac.results.folder import EvaluationFolder
 from metrics import METRICS
 
@@ -91,22 +91,7 @@ def _clip_data(clip, scenario, metrics, output):
     for method in clip.rows:
         for part in ("explanation", "removed"):
             files[method, part] = clip.file(method, f"{part}.wav")
-    measured = {key: loudness(path) for key, path in files.items() if path}
-    rms = {key: value for key, (_, value) in measured.items()}
-    # What is as good as silent has no loudness to match.
-    gains = matching_gains(
-        {k: v for k, v in rms.items() if v > 1e-5}, rms.get(("input", "input"), 0.0)
-    )
-
-    def sound(key):
-        if key not in measured:
-            return None
-        return {
-            "url": relative_url(files[key], output),
-            "seconds": round(measured[key][0], 3),
-            "level": round(20 * math.log10(rms[key]), 1) if rms[key] > 1e-5 else None,
-            "gain": round(gains.get(key, 1.0), 5),
-        }
+    sounds = sounds_data(files, ("input", "input"), output)
 
     return {
         "ID": clip.ID,
@@ -115,14 +100,14 @@ def _clip_data(clip, scenario, metrics, output):
         "decision": clip.decision,
         "correct": clip.correct,
         "p": clip.p,
-        "input": sound(("input", "input")),
+        "input": sounds["input", "input"],
         "methods": {
             method: {
                 "p_in": float(row["p_in"]),
                 "p_out": float(row["p_out"]),
                 "values": {m: _number(row.get(m)) for m in metrics},
-                "explanation": sound((method, "explanation")),
-                "removed": sound((method, "removed")),
+                "explanation": sounds[method, "explanation"],
+                "removed": sounds[method, "removed"],
                 "picture": _picture(clip.file(method, "explanation.png"), output),
             }
             for method, row in clip.rows.items()

@@ -2,6 +2,8 @@
 
 import matplotlib
 import torch
+import torch.nn.functional as F
+from PIL import Image
 
 matplotlib.use("Agg")  # figures are files; no screen is needed
 from matplotlib import pyplot as plt  # noqa: E402
@@ -123,3 +125,72 @@ def questions_figure(X, explanations, domain, title, path):
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=100)
     plt.close(figure)
+
+
+@names_as_text
+def timeline_figure(classes, probabilities, edges, votes, title, path):
+    """Probabilities of a few classes over the windows of a long recording, as a PNG at ``path``.
+
+    Arguments
+    ---------
+    classes : list of str
+        Of K rows, from the top.
+    probabilities : Tensor [N, K]
+    edges : list of float
+        Where each window is drawn from and to, in seconds, N + 1.
+    votes : list of bool
+        Windows next to silent are hatched.
+    title : str
+    """
+    figure, axis = plt.subplots(figsize=(9, 1.6 + 0.32 * len(classes)), layout="constrained")
+    rows = range(len(classes) + 1)
+    mesh = axis.pcolormesh(
+        edges, [r - 0.5 for r in rows], probabilities.t(), cmap="Blues", vmin=0, vmax=1,
+        edgecolors="white", linewidth=0.5 if len(votes) <= 60 else 0,
+    )  # fmt: skip
+    for begin, end, counts in zip(edges, edges[1:], votes, strict=False):
+        if not counts:
+            axis.axvspan(begin, end, facecolor="0.9", edgecolor="0.6", hatch="//", linewidth=0)
+    axis.invert_yaxis()
+    axis.set_yticks(range(len(classes)), classes)
+    axis.set(xlabel="time (s)", title=title)
+    axis.title.set_fontsize(10)
+    figure.colorbar(mesh, ax=axis, label="probability", pad=0.01)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+# A picture of a map is no larger; longer recordings are averaged to it.
+WIDEST, HIGHEST = 12000, 1024
+
+
+def write_spectrogram(X, domain, path):
+    """``X`` [T, F] in dB as a PNG without axes, a pixel for each frame and band, for pages."""
+    magnitude = _fitting(torch.expm1(X))
+    levels = ((decibels(magnitude) + 80) / 80 * 255).round().byte()
+    colours = (matplotlib.colormaps["magma"](range(256))[:, :3] * 255).round().astype("uint8")
+    image = _image(levels)
+    image.putpalette(colours.tobytes())
+    image.save(path, optimize=True)
+
+
+def write_mask(mask, path):
+    """``mask`` [T, F] as a PNG to be laid over that spectrogram: black, opaque where it removes."""
+    removed = ((1 - _fitting(mask)) * 255).round().byte()
+    image = _image(removed)
+    image.putpalette(bytes(3 * 256))
+    image.save(path, transparency=bytes(range(256)))
+
+
+def _fitting(values):
+    """``values`` [T, F], averaged to the size that pictures have at most."""
+    T, F_ = values.shape
+    size = min(T, WIDEST), min(F_, HIGHEST)
+    if size == (T, F_):
+        return values
+    return F.adaptive_avg_pool2d(values[None], size)[0]
+
+
+def _image(values):
+    """Numbers [T, F] of palette colours as an image: time to the right, frequency up."""
+    return Image.fromarray(values.t().flip(0).contiguous().numpy()).convert("P")
