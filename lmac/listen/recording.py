@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data_prep.names import shown
 from lmac.results.scoring import Clips
 
 # A window whose level is this far below that of the loudest holds next to nothing to decide on.
@@ -71,7 +72,7 @@ class Recording:
     @property
     def name(self):
         """Of the file, without its folder."""
-        return Path(self.source).name
+        return shown(Path(self.source).name)
 
     @property
     def seconds(self):

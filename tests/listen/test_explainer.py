@@ -378,7 +378,9 @@ def test_a_domain_without_audio(tmp_path):
     result = explainer.explain(recording(3), "GradCAM")
     assert result.explanation is None and result.p_in_audio is None
     result.write(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["explanation.json", "explanation.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        *("explanation.json", "explanation.png", "mask.png")
+    ]  # fmt: skip
 
 
 def test_mistakes_get_one_sentence(explainer, tmp_path):
