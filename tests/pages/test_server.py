@@ -5,6 +5,7 @@ import json
 import threading
 
 from lmac.study.responses import LARGEST_BYTES, read_test
+from lmac.study.server import TestServer
 
 from .made import answers
 
@@ -102,3 +103,28 @@ def test_server_refuses_what_is_not_in_order(server, mos):
     assert ask(server, "POST", "/elsewhere", b"{}", {"Content-Type": "application/json"})[0] == 404
     assert list(server.responses.iterdir()) == []
     assert post(server, good, Origin=f"http://127.0.0.1:{server.server_port}")[0] == 201
+
+
+def test_server_answers_to_its_own_names_only(server):
+    """A name of another site that leads to this computer is no way in (DNS rebinding)."""
+    port = server.server_port
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}", "LOCALHOST"):
+        assert ask(server, "GET", "/", headers={"Host": host})[0] == 200, host
+    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", "", "[", "::1]"):
+        status, body, _ = ask(server, "GET", "/", headers={"Host": host})
+        assert (status, body) == (421, b"This server is not known by that name.\n"), host
+    assert post(server, {}, Host="evil.example", Origin="http://evil.example")[0] == 421
+    assert list(server.responses.iterdir()) == []
+
+
+def test_a_server_behind_another_knows_its_name(mos, tmp_path):
+    with TestServer(("127.0.0.1", 0), mos, tmp_path, names=["Study.example"]) as server:
+        assert server.knows("study.example:443") and server.knows("localhost")
+        assert not server.knows("example") and not server.knows("evil.example")
+    with TestServer(("0.0.0.0", 0), mos, tmp_path) as server:  # open to others: under any name
+        assert server.knows("this-computer.example")
+
+
+def test_server_lets_pages_load_nothing_from_elsewhere(server):
+    policy = ask(server, "GET", "/")[2]["Content-Security-Policy"]
+    assert policy.startswith("default-src 'self' 'unsafe-inline' data: blob:")
