@@ -49,11 +49,11 @@ class TestServer(PageServer):
         self.responses = Path(responses or folder / "responses")
         self.responses.mkdir(parents=True, exist_ok=True)
         page = folder / "page"
-        names = stimuli(self.manifest)
+        sounds = stimuli(self.manifest)
         for trial in (self.manifest["training"], *self.manifest["trials"]):
-            names += [trial["reference"], *trial["stimuli"]]
+            sounds += [trial["reference"], *trial["stimuli"]]
         # Only these are ever served: no path of a request reaches the file system.
-        self.files = {f"/stimuli/{n}.wav": (page / "stimuli" / f"{n}.wav") for n in names}
+        self.files = {f"/stimuli/{n}.wav": (page / "stimuli" / f"{n}.wav") for n in sounds}
         self.files["/"] = self.files["/index.html"] = page / "index.html"
         super().__init__(address, PageHandler, names)
 
