@@ -20,6 +20,7 @@ All keys are flat, so each of them is an override away, and so is another file::
 """
 
 import io
+import logging
 import os
 import sys
 import traceback
@@ -28,6 +29,7 @@ from pathlib import Path
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 
+from data_prep.names import shown
 from lmac.composition import SLOTS, ConfigError, experiment_of, merge
 
 __all__ = [
@@ -41,6 +43,9 @@ __all__ = [
     "run",
     "settings",
 ]
+
+
+LOG_CONFIG = Path(__file__).with_name("log.yaml")
 
 
 def parse(argv):
@@ -174,6 +179,10 @@ def load_experiment(argv, goes_on=True):
     from data_prep.once import once
     from lmac.processes import start
 
+    # When imported it warns that it cannot save the pictures which nothing here makes.
+    logging.getLogger("speechbrain.utils.train_logger").addFilter(
+        lambda record: "torchvision" not in str(record.msg)
+    )
     path, run_opts, overrides = parse(argv)
     run_opts = start(run_opts)
     hparams, resolved = load(path, overrides)
@@ -187,14 +196,24 @@ def _open_folder(hparams, path, argv, resolved, goes_on):
     # A run that was refused before its first checkpoint leaves nothing that could be mistaken.
     if goes_on and any(Path(hparams["save_folder"]).glob("CKPT*")):
         check_same_run(hparams["output_folder"], resolved)
-    sb.create_experiment_directory(hparams["output_folder"], save_env_desc=False)
     folder = Path(hparams["output_folder"])
-    # SpeechBrain copies the calling file, which would be this one and of no use.
-    (folder / Path(__file__).name).unlink(missing_ok=True)
-    (folder / "hyperparams.yaml").write_text(
-        f"# Resolved from {path}; the command line was:\n# {' '.join(argv)}\n{resolved}",
-        encoding="utf-8",
-    )
+    try:
+        sb.create_experiment_directory(str(folder), log_config=LOG_CONFIG, save_env_desc=False)
+        # SpeechBrain copies the calling file, which would be this one and of no use.
+        (folder / Path(__file__).name).unlink(missing_ok=True)
+        (folder / "hyperparams.yaml").write_text(
+            f"# Resolved from {path}; the command line was:\n# {shown(' '.join(argv))}\n{resolved}",
+            encoding="utf-8",
+        )
+    except (OSError, ValueError) as error:
+        # Python's logging raises a ValueError for a log that cannot be opened.
+        reason = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(reason, OSError):
+            raise
+        raise ConfigError(
+            f"Nothing can be written to {folder} ({reason.strerror}: "
+            f"{reason.filename}): give another --output_folder."
+        ) from error
 
 
 def run(main, usage, argv=None):
