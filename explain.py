@@ -5,10 +5,12 @@
         --classifier_checkpoint=results/classifier/1234/best \
         --lmac_checkpoint=results/lmac/stft/1234/best
 
-Writes <output_folder>/<file>/<method>/: explanation.wav, removed.wav and input.wav,
-explanation.png and explanation.json. --explain_class=dog or --explain_class=[dog,rain] asks for
-other classes than the classifier's own decision, in "<method>, asked <class>/"; for several, one
-picture beside these folders shows what each method keeps for each of them.
+Says what the classifier heard, and what each explanation does to it. Writes a page to listen and
+look, <output_folder>/<file>/index.html, and <method>/ beside it: explanation.wav, removed.wav and
+input.wav, explanation.png, mask.png and explanation.json. --explain_class=dog or
+--explain_class=[dog,rain] asks for other classes than the classifier's own decision, in
+"<method>, asked <class>/"; for several, one picture beside these folders shows what each method
+keeps for each of them.
 """
 
 from itertools import product
@@ -21,6 +23,12 @@ from lmac.commands import one_process
 from lmac.config import load_experiment, run
 from lmac.listen.explainer import Explainer
 from lmac.listen.explanation import draw_questions
+from lmac.listen.explanation_page import (
+    explanation_data,
+    recording_data,
+    write_explanation_page,
+    write_recording,
+)
 
 
 def main(argv):
@@ -36,18 +44,25 @@ def main(argv):
         explainer.check(method, asked)
     recording = explainer.read(hparams["audio"])
     folder = Path(hparams["output_folder"]) / safe_name(Path(hparams["audio"]).name)
+    files = write_recording(recording, explainer.explained.domain, folder)
+    print(recording)
+    if len(recording.starts) > 1:
+        print("\n".join(f"    {line}" for line in recording.timeline()))
+    explanations = []
     for method in methods:
         results = []
         for asked in classes:
             result = explainer.explain_recording(recording, method, asked)
-            result.write(folder / result.folder)
-            print(result)
-            print(f"  {folder / result.folder}")
+            written = result.write(folder / result.folder)
+            print(f"{result.sentence}\n    {folder / result.folder}: {', '.join(written)}")
+            explanations.append(explanation_data(result, folder / result.folder, folder))
             results.append(result)
         if len(results) > 1:
-            picture = folder / f"{safe_name(method)}, {len(results)} classes.png"
-            draw_questions(results, picture)
-            print(f"One sound, {len(results)} questions: {picture}")
+            files.append(f"{safe_name(method)}, {len(results)} classes.png")
+            draw_questions(results, folder / files[-1])
+    data = recording_data(recording, explainer.explained.domain, folder, folder)
+    page = write_explanation_page(data, explanations, folder / "index.html")
+    print(f"    {folder}: {', '.join(files)}\nPage to open: {page}")
 
 
 def _listed(value):

@@ -152,7 +152,7 @@ class Explanation:
     def write(self, folder):
         """Write WAVs (one common gain, never clipped), the mask, ``explanation.png`` and ``.json``.
 
-        ``mask.png`` has no axes; pages lay it over the spectrogram.
+        ``mask.png`` has no axes; pages lay it over the spectrogram. Returns the files' names.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -181,6 +181,8 @@ class Explanation:
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         (folder / "explanation.json").write_text(text, encoding="utf-8")
+        sounds = [f"{name}.wav" for name in waves] if self.domain.listenable else []
+        return [*sounds, "explanation.png", "mask.png", "explanation.json"]
 
 
 def draw_questions(explanations, path):
