@@ -100,6 +100,15 @@ class CommandLine:
                 raise ValueError(f"--{name}=… is missing: {self.options[name].text}.")
         return {**self._by_position(words), **values}
 
+    def split(self, argv):
+        """Words to (those of this command, those of the YAML file that it takes: overrides)."""
+        own = [w for w in argv if not w.startswith("-") or self._name(w) in self.options]
+        return own, [w for w in argv if w not in own]
+
+    @staticmethod
+    def _name(word):
+        return word.lstrip("-").partition("=")[0]
+
     def _option(self, word):
         name, equals, value = word.lstrip("-").partition("=")
         if name not in self.options:

@@ -25,6 +25,7 @@ COMMANDS = {
     ),
     "asked": ("lmac.results.asked", "ask for classes: are absent ones carved, present ones found?"),
     "publish": ("lmac.results.publish", "copy the results that may be published, without audio"),
+    "app": ("lmac.listen.app", "a page in the browser: explain sounds of your own"),
     "gallery": ("lmac.listen.gallery", "make a page to look at and listen to explanations"),
     "grid": ("lmac.listen.grid", "draw spectrograms of clips and methods, for a paper"),
     "study": ("lmac.study.listening_test", "make a blinded listening test"),

@@ -12,6 +12,7 @@ import pytest
 from data_prep.scenarios import SCENARIOS
 from lmac.commands import COMMANDS, SCRIPTS
 from lmac.config import merge, parse
+from lmac.listen import app
 from lmac.results import folds
 from lmac.results.folder import EvaluationFolder
 from metrics import METRICS
@@ -134,7 +135,10 @@ def check_python(words):
     if len(words) == 2:
         return  # the listing
     module = importlib.import_module(COMMANDS[words[2]][0])
-    if hasattr(module, "COMMAND_LINE"):
+    if module is app:
+        own, others = app.COMMAND_LINE.split(words[3:])
+        check_overrides([app.COMMAND_LINE.parse(own)["yaml"], *others])
+    elif hasattr(module, "COMMAND_LINE"):
         module.COMMAND_LINE.parse(words[3:])
     else:
         check_overrides(words[3:], folds.OPTIONS if module is folds else ())

@@ -74,7 +74,18 @@ def test_one_command(folder, capsys):
             info = soundfile.info(out / method / f"{name}.wav")
             assert (info.frames, info.samplerate) == (48000, 16000)
         assert (out / method / "explanation.png").stat().st_size > 10000
-        assert f"{method} for {content['decision']}" in printed and str(out / method) in printed
+        assert str(out / method) in printed
+        explained = content["explained_class"] or "each window's decision"
+        assert f"{method} for {explained}: the " in printed
+        for name in ("p", "p_in", "p_out"):
+            assert f"{name} = {content[name]:.3f} for" in printed
+    # The file's own decision and five classes, with the probabilities of the file.
+    (best, p), *others = [(c["class"], c["p"]) for c in content["top_classes"]]
+    told = ", ".join(f"{name} {value:.3f}" for name, value in others)
+    assert f"sound.flac (3.0 s): {best}, p = {p:.3f}; then {told}" in printed
+    for name in ("index.html", "spectrogram.png", "timeline.png"):
+        assert (out / name).is_file()
+    assert f"Page to open: {out / 'index.html'}" in printed
 
 
 def test_a_few_lines_of_python_do_the_same(folder):

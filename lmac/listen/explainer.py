@@ -145,14 +145,14 @@ class Explainer:
         self.check(method, explain_class)
         return self.explain_recording(self.analyse(wav, source), method, explain_class)
 
-    def read(self, path, progress=None):
+    def read(self, path, progress=None, source=None):
         """An audio file, read and analysed once for :meth:`explain_recording`.
 
-        Arguments as in :meth:`analyse`; raises ValueError for silence and for a file that cannot
-        be read.
+        Arguments as in :meth:`analyse`, ``source`` being the path where it is not given; raises
+        ValueError for silence and for a file that cannot be read.
         """
         wav = torch.from_numpy(read_audio(path, self.sample_rate))
-        return self.analyse(wav, str(path), progress)
+        return self.analyse(wav, str(path) if source is None else source, progress)
 
     def analyse(self, wav, source="waveform", progress=None):
         """What the classifier hears in a waveform [L]: a :class:`Recording`.
@@ -173,10 +173,7 @@ class Explainer:
         if peak == 0:
             raise ValueError(f"{source} is silent: there is nothing to explain.")
         domain = self.explained.domain
-        window = max(self.window, self.least)
-        if len(wav) <= TOLERANCE * window and len(wav) <= (domain.longest_input or len(wav)):
-            window = max(len(wav), self.least)
-        starts = frame_starts(len(wav), window, self.overlap, self.hop)
+        window, starts = self._window_starts(len(wav))
         total = starts[-1] * self.hop + window
         padded = torch.nn.functional.pad(peak_normalise(wav), (0, total - len(wav)))
         padded = padded.to(next(self.explained.buffers()).device)
@@ -199,6 +196,17 @@ class Explainer:
             phase=phase,
             levels_db=levels(windows, starts, self.hop, len(wav)),
         )
+
+    def _window_starts(self, n_samples):
+        """Samples of a window, and the first frame of each window of a recording."""
+        window, longest = max(self.window, self.least), self.explained.domain.longest_input
+        if n_samples <= TOLERANCE * window and n_samples <= (longest or n_samples):
+            window = max(n_samples, self.least)
+        return window, frame_starts(n_samples, window, self.overlap, self.hop)
+
+    def n_windows(self, seconds):
+        """In how many windows a recording of so many seconds is explained."""
+        return len(self._window_starts(round(seconds * self.sample_rate))[1])
 
     def explain_recording(self, recording, method="L-MAC", explain_class=None):
         """Explain a :class:`Recording` of :meth:`read` or :meth:`analyse`.

@@ -1,6 +1,6 @@
 """A recording as the classifier heard it: analysed once, for all methods and classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -58,6 +58,10 @@ class Recording:
     X: Tensor
     phase: object
     levels_db: Tensor
+
+    def reporting(self, progress):
+        """The same, which calls ``progress`` with the number of windows that were read."""
+        return replace(self, clips=replace(self.clips, progress=progress))
 
     @property
     def votes(self):

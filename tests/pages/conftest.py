@@ -48,6 +48,8 @@ def _driver(tmp_path_factory, downloads):
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
         "--disable-dev-shm-usage", "--force-prefers-reduced-motion",
         "--autoplay-policy=no-user-gesture-required",
+        # A microphone that beeps, and no question whether a page may use it.
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
         "--window-size=1280,900", f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
     ):  # fmt: skip
         options.add_argument(argument)

@@ -98,3 +98,38 @@ def answers(manifest, key, participant, rate):
 def write_json(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def make_explainer(folder):
+    """An explainer with random weights and windows of 1 s; its L-MAC can be asked for a class."""
+    import torch
+    from conftest import make_explained
+
+    from interpreters.constant import AllOnes
+    from interpreters.gradcam import GradCAM
+    from interpreters.lmac import LMAC
+    from lmac.decoder import TopDownDecoder
+    from lmac.listen.explainer import Explainer
+
+    def decoder(channels, n_classes):
+        return TopDownDecoder(channels, n_classes, hidden=8, detail=4, conditioned=True)
+
+    explained = make_explained()
+    torch.manual_seed(3)
+    made = decoder(*explained.output_sizes())
+    made.head.weight.data.mul_(20)
+    torch.save(made.state_dict(), folder / "decoder.ckpt")
+    methods = {"L-MAC": lambda f: LMAC(f, decoder, folder), "GradCAM": GradCAM, "All-ones": AllOnes}
+    labels = ["dog", NASTY_CLASS, "rain", "sea_waves", "clock_tick"]
+    return Explainer(explained, methods, labels, window_s=1.0, overlap_s=0.25)
+
+
+def write_noise(path, seconds, seed=0, quiet_from=None):
+    """Bursts of noise; from ``quiet_from`` seconds on next to silent."""
+    generator = np.random.default_rng(seed)
+    n = round(seconds * RATE)
+    wave = 0.3 * generator.standard_normal(n) * np.abs(np.sin(np.linspace(0, 7 * seconds, n)))
+    if quiet_from is not None:
+        wave[round(quiet_from * RATE) :] *= 1e-5
+    soundfile.write(path, np.clip(wave, -1, 1), RATE, subtype="FLOAT")
+    return path

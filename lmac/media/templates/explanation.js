@@ -22,7 +22,6 @@ class Result {
       const key = JSON.stringify([explanation.method, explanation.asked]);
       if (other || !made.has(key)) this.add(explanation, key);
     }
-    this.heading.replaceWith(this.heading = this.classes());
     this.refresh();
   }
 
