@@ -18,6 +18,7 @@ from tqdm import tqdm
 from data_prep.manifest import DataError
 
 CHUNK = 1 << 20
+MOST_ENTRIES = 10**6
 DIGITS = {"md5": "[0-9a-f]{32}", "sha256": "[0-9a-f]{64}"}
 
 
@@ -176,6 +177,8 @@ def _unpack(archive, target, max_bytes):
     """Unpack ``archive`` into ``target``; DataError for anything but plain files and folders."""
     with zipfile.ZipFile(archive) as file:
         members = file.infolist()
+        if len(members) > MOST_ENTRIES:
+            raise DataError(f"it has {len(members)} entries, more than {MOST_ENTRIES}.")
         size = sum(m.file_size for m in members)
         if size > max_bytes:
             raise DataError(f"it would take {size / 1e9:.1f} GB, more than {max_bytes / 1e9:g} GB.")
@@ -190,9 +193,13 @@ def _unpack(archive, target, max_bytes):
         target.mkdir()
         for member in tqdm(files, desc="unpacking", unit="file"):
             path = target.joinpath(*PurePosixPath(member.filename).parts[strip:])
-            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                sink = path.open("xb")
+            except (FileExistsError, NotADirectoryError) as error:
+                raise DataError(f"its entry {member.filename!r} is there twice.") from error
             # zipfile reads no more than the announced size and compares the checksum (CRC-32).
-            with file.open(member) as source, path.open("wb") as sink:
+            with sink, file.open(member) as source:
                 shutil.copyfileobj(source, sink, CHUNK)
 
 
@@ -201,6 +208,8 @@ def _require_harmless(member):
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or any(c in name for c in "\\:\0"):
         raise DataError(f"its entry {name!r} leads out of the folder.")
+    if max(len(os.fsencode(part)) for part in parts) > 255:
+        raise DataError(f"its entry {name[:40]!r}… has a name that is too long.")
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise DataError(f"its entry {name!r} is a link or no plain file.")
     if member.flag_bits & 1:

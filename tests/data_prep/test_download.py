@@ -5,6 +5,7 @@ import http.server
 import io
 import stat
 import threading
+import warnings
 import zipfile
 
 import numpy as np
@@ -226,6 +227,34 @@ def test_an_archive_of_absurd_size_is_refused(server, tmp_path):
     assert not refused(server, tmp_path / "data", "more than 0.002 GB", max_bytes=2_000_000)
     server.content = archive({"zeros": bytes(3_000_000)})
     assert not refused(server, tmp_path / "data", "larger than 0.002 GB", max_bytes=2_000_000)
+
+
+@pytest.mark.parametrize("entries", [("a", "a/b"), ("a/b", "a"), ("a", "a"), ("x" * 256,)])
+def test_entries_that_cannot_be_files_beside_one_another_are_refused(server, tmp_path, entries):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a name is there twice
+        for name in ("audio/1.wav", *entries):
+            file.writestr(name, b"1")
+    server.content = out.getvalue()
+    assert not refused(server, tmp_path / "data", "is there twice|name that is too long")
+
+
+def test_more_entries_than_any_data_set_has_are_refused(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("data_prep.download.MOST_ENTRIES", 20)
+    server.content = archive({f"audio/{k}.wav": b"" for k in range(21)})
+    assert not refused(server, tmp_path / "data", "has 21 entries, more than 20")
+
+
+def test_an_entry_that_unpacks_to_more_than_it_announces_is_refused(server, tmp_path):
+    zeros = io.BytesIO()
+    with zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("zeros", bytes(3_000_000))
+    content = zeros.getvalue()
+    true, false = (n.to_bytes(4, "little") for n in (3_000_000, 1000))
+    assert content.count(true) == 2  # in the entry's own header, and in the directory
+    server.content = content.replace(true, false)
+    assert not refused(server, tmp_path / "data", "cannot be used", max_bytes=2_000_000)
 
 
 def test_a_server_that_will_not_or_cannot(server, tmp_path):
