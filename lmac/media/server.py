@@ -8,19 +8,24 @@ a request reaches the file system.
 
 import json
 import re
+import socket
+import sys
+import threading
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 # A client that says nothing for so long is let go (seconds).
 PATIENCE_S = 30
+LONGEST_S = 3600  # and every connection after so long, whatever it says
 KINDS = {
     ".wav": "audio/wav",
     ".png": "image/png",
     ".json": "application/json; charset=utf-8",
     ".html": "text/html; charset=utf-8",
 }
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -52,6 +57,11 @@ class PageServer(ThreadingHTTPServer):
         self.any_name = address[0] not in LOOPBACK and not names
         self.names = {address[0].lower(), *LOOPBACK, *(name.lower() for name in names)}
         super().__init__(address, handler)
+
+    def handle_error(self, request, client_address):
+        # Clients that go away, or say nothing for too long, are everyday.
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
     def knows(self, host):
         """Whether a Host header is one of this server's names; its port does not matter."""
@@ -85,6 +95,17 @@ class PageHandler(BaseHTTPRequestHandler):
     sys_version = ""
     protocol_version = "HTTP/1.1"
     timeout = PATIENCE_S
+
+    def setup(self):
+        super().setup()
+        # One that says a byte now and then would be listened to for days.
+        self._end = threading.Timer(LONGEST_S, _hang_up, (self.connection,))
+        self._end.daemon = True
+        self._end.start()
+
+    def finish(self):
+        self._end.cancel()
+        super().finish()
 
     def do_GET(self):  # noqa: N802
         self._answer(self._get)
@@ -200,6 +221,11 @@ class PageHandler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+
+def _hang_up(connection):
+    with suppress(OSError):  # it is closed already
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _size(n_bytes):

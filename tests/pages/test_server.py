@@ -2,8 +2,13 @@
 
 import http.client
 import json
+import socket
 import threading
+from contextlib import suppress
 
+import pytest
+
+from lmac.media.server import PageHandler
 from lmac.study.responses import LARGEST_BYTES, read_test
 from lmac.study.server import TestServer
 
@@ -128,3 +133,52 @@ def test_a_server_behind_another_knows_its_name(mos, tmp_path):
 def test_server_lets_pages_load_nothing_from_elsewhere(server):
     policy = ask(server, "GET", "/")[2]["Content-Security-Policy"]
     assert policy.startswith("default-src 'self' 'unsafe-inline' data: blob:")
+
+
+@pytest.mark.parametrize("said", [
+    b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+    b"POST /responses HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 1000\r\n\r\n{",
+])  # fmt: skip
+def test_server_lets_silent_clients_go(server, monkeypatch, capsys, said):
+    """They hold no connection for ever, the others are answered meanwhile, nothing is stored."""
+    monkeypatch.setattr(PageHandler, "timeout", 0.5)
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as client:
+        client.sendall(said)
+        assert ask(server, "GET", "/")[0] == 200
+        while client.recv(1000):  # until the server closes it; a timeout raises
+            pass
+    assert list(server.responses.iterdir()) == []
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_server_takes_odd_requests_calmly(server, capsys):
+    size = len(ask(server, "GET", "/")[1])
+    for asked in ("bytes=" + "9" * 5000 + "-", "bytes=0-" + "9" * 5000, "bytes=٣-٤", "bytes=-"):
+        status, body, _ = ask(server, "GET", "/", headers={"Range": asked.encode()})
+        assert status == 200 and len(body) == size
+    for path in (
+        "/%00",
+        "/" + "x" * 5000,
+        "/stimuli/%2e%2e%2f%2e%2e%2fkey.json",
+        "/?a=../key.json#",
+    ):
+        assert ask(server, "GET", path)[0] in (200, 404)
+    for method in ("PUT", "DELETE", "OPTIONS", "TRACE"):
+        assert ask(server, method, "/")[0] == 501
+    for length in ("-1", "1e3", "9" * 5000, "٣"):
+        headers = {"Content-Type": "application/json", "Content-Length": length.encode()}
+        assert ask(server, "POST", "/responses", None, headers)[0] in (411, 413)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_server_lets_go_who_says_a_byte_now_and_then(server, monkeypatch):
+    monkeypatch.setattr("lmac.media.server.LONGEST_S", 0.5)
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=0.1) as client:
+        with pytest.raises(ConnectionError):
+            for _ in range(300):
+                client.sendall(b"x")
+                with suppress(TimeoutError):
+                    if client.recv(1000) == b"":
+                        raise ConnectionError
+    assert ask(server, "GET", "/")[0] == 200
