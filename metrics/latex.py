@@ -8,6 +8,7 @@ import pandas as pd
 from metrics.tables import PUBLISHED, Cell, layout
 
 PREAMBLE = r"% Needs \usepackage{booktabs}, \usepackage{graphicx}, and UTF-8 input."
+PREAMBLE_NARROW = r"% Needs \usepackage{booktabs}, and UTF-8 input."
 _ESCAPES = {
     **{c: "\\" + c for c in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -86,6 +87,44 @@ def to_latex(
     lines += [r"\bottomrule", r"\end{tabular}}", r"\par\medskip\raggedright\footnotesize"]
     lines += [escape(note) + r"\par" for note in footnotes]
     return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    caption: str,
+    label: str,
+    notes: Sequence[str] = (),
+    left: int = 1,
+) -> str:
+    """Print any rows as one ``table`` of a column's width.
+
+    Args:
+        heads: of the columns.
+        rows: a cell for each of ``heads``; intervals are tiny.
+        caption: of the table.
+        label: for ``\\ref``.
+        notes: paragraphs below the table.
+        left: how many columns, the first ones, are set to the left.
+    """
+    lines = [
+        PREAMBLE_NARROW,
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(caption)}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{{'l' * left}{'r' * (len(heads) - left)}}}",
+        r"\toprule",
+        _row(map(escape, heads)),
+        r"\midrule",
+        *(_row(map(_latex, row)) for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    if notes:
+        lines.append(r"\par\medskip\raggedright\footnotesize")
+    lines += [escape(note) + r"\par" for note in notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -8,6 +8,16 @@ import torch
 HEADROOM = 0.95
 
 
+def read_wav(path):
+    """(wave [L] in float64, rate in Hz) of an audio file; ValueError for one that is not audio."""
+    try:
+        return soundfile.read(path, dtype="float64")
+    except (RuntimeError, OSError) as error:
+        raise ValueError(
+            f"{path} cannot be read as audio ({error}): evaluate into a new folder."
+        ) from error
+
+
 def write_wavs(waves, folder, sample_rate):
     """Write ``{name: Tensor [L]}`` as ``folder/<name>.wav`` (16 bit), all at the same gain.
 

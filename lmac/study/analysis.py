@@ -5,13 +5,15 @@
 Writes to the folder --output
 
     report.md          everything below, to be read
+    scores.tex, significance.tex
+                       the two tables in LaTeX (booktabs)
     scores.csv         mean opinion score of each method and question, with its 95 % interval
     significance.csv   Wilcoxon signed-rank tests between methods, corrected by Holm
     listeners.csv      who was screened out, and why
     ratings.csv        every rating with its clip and method: the test, unblinded
     scores.png         the scores as a figure
 
-A listener is screened out (see ``screen``) who rates the quality of the hidden input below
+A listener is screened out (see ``screen``) who rates the quality of the hidden reference below
 --input_threshold in more than the share --input_share of the clips, or not better than that of
 the random mask, or who gives one answer to everything.
 """
@@ -21,8 +23,8 @@ from pathlib import Path
 import pandas as pd
 
 from lmac.command_line import Argument, CommandLine, Option
-from lmac.study.listening_test import INPUT
-from lmac.study.report import score_figure, study_report
+from lmac.study.listening_test import HIDDEN_REFERENCE
+from lmac.study.report import latex_tables, score_figure, study_report
 from lmac.study.responses import QUESTIONS, SCALES, ResponseError, parse_response, read_test
 from lmac.study.scores import (
     INPUT_SHARE,
@@ -50,8 +52,8 @@ def read_ratings(test_folder, responses_folder):
     Returns
     -------
     ratings : DataFrame
-        Columns participant, trial, scenario, domain, ID, condition (a method, "input" or
-        "Random"), question, rating, position.
+        Columns participant, device, trial, scenario, domain, ID, condition (a method, "hidden
+        reference" or "Random"), question, rating, position.
     manifest : dict
 
     Raises FileNotFoundError without answers, and ValueError for a file that is not in order or
@@ -84,6 +86,7 @@ def read_ratings(test_folder, responses_folder):
                 rows.append(
                     {
                         "participant": participant,
+                        "device": response["device"],
                         "trial": known["trial"],
                         **{k: clip[k] for k in ("scenario", "domain", "ID")},
                         "condition": known["condition"],
@@ -124,6 +127,9 @@ def analyse(
             f"scale from {SCALES[scale][0]} to {SCALES[scale][1]}, got {threshold:g}."
         )
     listeners = screen(ratings, threshold, input_share)
+    listeners["device"] = listeners["participant"].map(
+        ratings.drop_duplicates("participant").set_index("participant")["device"]
+    )
     if keep_all:
         listeners["kept"] = True
     kept = set(listeners[listeners["kept"]]["participant"])
@@ -132,12 +138,15 @@ def analyse(
         raise ValueError(f"All listeners were screened out ({reasons}): see --keep_all=True.")
     ratings["kept"] = ratings["participant"].isin(kept)
     scores = score_table(ratings[ratings["kept"]], n_boot)
-    tests = significance_table(ratings[ratings["kept"] & (ratings["condition"] != INPUT)], n_boot)
+    methods = ratings["condition"] != HIDDEN_REFERENCE
+    tests = significance_table(ratings[ratings["kept"] & methods], n_boot)
     output = Path(output or Path(test_folder) / "analysis")
     tables = (("ratings", ratings), ("listeners", listeners), ("scores", scores))
     for name, table in (*tables, ("significance", tests)):
         write_csv(table, output / f"{name}.csv")
     score_figure(scores, scale, output / "scores.png")
+    for name, tex in latex_tables(manifest, scores, tests).items():
+        write_text(tex, output / f"{name}.tex")
     text = study_report(manifest, ratings, listeners, scores, tests, threshold, input_share)
     write_text(text, output / "report.md")
     return text

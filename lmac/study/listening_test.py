@@ -14,6 +14,7 @@ TEST_FOLDER takes them) and run python -m lmac analyse TEST_FOLDER RESPONSES_FOL
 
 import hashlib
 import json
+import logging
 import random
 import secrets
 from pathlib import Path
@@ -21,11 +22,12 @@ from pathlib import Path
 import soundfile
 
 from lmac.command_line import REQUIRED, Argument, CommandLine, Option
-from lmac.media.loudness import MOST_DB, matching_gains
-from lmac.media.loudness import loudness as measure
+from lmac.media.audio import read_wav
+from lmac.media.loudness import faded, to_one_loudness
 from lmac.media.page import write_page
 from lmac.results.folder import EvaluationFolder
 from lmac.study.responses import (
+    DEVICES,
     LONGEST_COMMENT,
     PARTICIPANT,
     QUESTIONS,
@@ -36,10 +38,14 @@ from lmac.study.responses import (
 )
 from metrics.tables import write_text
 
-INPUT = "input"  # hidden anchor: the untouched input
+logger = logging.getLogger(__name__)
+
+HIDDEN_REFERENCE = "hidden reference"  # the untouched input, among the sounds that are rated
 RANDOM = "Random"  # hidden anchor: the method of that name, a random mask
 # The same audio as the input.
 NOT_TESTED = ("All-ones", RANDOM)
+# Raised by more than this, the rounding of 16 bits may be heard (dB).
+ROUNDING_HEARD_DB = 30.0
 # ITU-R BS.1534-3 advises no more in one trial.
 MOST_STIMULI = 12
 LOUDNESS = ("matched", "as_written")
@@ -56,13 +62,15 @@ COMMAND_LINE = CommandLine(
     Option("methods", list, None, "methods to test; by default all but All-ones"),
     Option("seed", int, 1234, "of the choice of clips"),
     Option("loudness", str, "matched", "matched: all sounds of a clip as loud; or as_written"),
+    Option("consent", str, None, "text file that participants have to agree to"),
+    Option("headphones", bool, False, "True: ask what participants listen with"),
     Option("title", str, "Listening test", "heading of the page"),
 )
 
 
 def make_test(
     folders, output, scale="mushra", clips=8, methods=None, seed=1234, loudness="matched",
-    title="Listening test",
+    consent=None, headphones=False, title="Listening test",
 ):  # fmt: skip
     """Write a test; returns the path of its page.
 
@@ -82,13 +90,19 @@ def make_test(
     seed : int
         Of the choice of clips. The order of each participant follows from test and name.
     loudness : str
-        "matched": the sounds of a clip are lowered to one loudness; or "as_written".
+        "matched": all sounds of a clip have one loudness (see ``lmac.media.loudness``); or
+        "as_written": they differ as the evaluation wrote them, only the input has that loudness.
+    consent : path, optional
+        A text file; who does not agree to it cannot begin.
+    headphones : bool
+        Whether to ask what a participant listens with.
     title : str
 
     Raises ValueError or FileNotFoundError for input that makes no test.
     """
     output = Path(output)
     _check_options(scale, clips, loudness)
+    agreement = None if consent is None else _paragraphs(consent)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"{output} is not empty: give a new --output, tests are not overwritten.")
     results = [_Results(f) for f in folders]
@@ -101,12 +115,20 @@ def make_test(
     chosen = _choose(results, [*methods, RANDOM], clips + 1, seed)
     maker = _Maker(output / "page" / "stimuli", methods, loudness)
     training, *trials = [maker.trial(clip, i == 0) for i, clip in enumerate(chosen)]
+    if maker.coarse:
+        logger.warning(
+            "%d sounds have 16 bits and were raised by more than %g dB, so that their rounding may "
+            "be heard (the first is %s): evaluate into a new folder, which has 24 bits.",
+            len(maker.coarse), ROUNDING_HEARD_DB, maker.coarse[0],
+        )  # fmt: skip
     manifest = {
         "format": TEST_FORMAT,
         "title": title,
         "scale": scale,
         "loudness": loudness,
         "questions": QUESTIONS,
+        "consent": agreement,
+        "headphones": headphones,
         "training": training,
         "trials": sorted(trials, key=lambda t: t["trial"]),
     }
@@ -123,6 +145,7 @@ def make_test(
         "low": low,
         "high": high,
         "words": WORDS,
+        "devices": DEVICES,
     }
     return write_page(
         "listening_test.html",
@@ -130,7 +153,6 @@ def make_test(
         manifest=manifest,
         form=form,
         longest_comment=LONGEST_COMMENT,
-        most_db=f"{MOST_DB:g}",
     )
 
 
@@ -153,12 +175,26 @@ def _check_options(scale, clips, loudness):
         raise ValueError(f"--clips must be 1 or more, got {clips}.")
 
 
+def _paragraphs(path):
+    """The paragraphs of a text file, which blank lines part."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"--consent={path} cannot be read ({error}): give a text file in UTF-8."
+        ) from error
+    made = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+    if not made:
+        raise ValueError(f"--consent={path} is empty: give a text that can be agreed to.")
+    return made
+
+
 def _methods(results, methods):
     """The methods to test, which all results must have, as they must have Random."""
     known = [m for m in results[0].methods if all(m in r.methods for r in results)]
     if methods is None:
         methods = [m for m in known if m not in NOT_TESTED]
-    unknown = [m for m in methods if m not in known or m in (RANDOM, INPUT)]
+    unknown = [m for m in methods if m not in known or m in (RANDOM, HIDDEN_REFERENCE)]
     if unknown or not methods:
         raise ValueError(
             f"--methods: {', '.join(map(repr, unknown)) or 'none'} cannot be tested; all results "
@@ -210,6 +246,7 @@ class _Maker:
         self.secret = secrets.token_bytes(16)
         self.key = {}
         self.clips = {}
+        self.coarse = []  # files whose rounding may be heard
 
     def _name(self, *parts):
         text = json.dumps(parts).encode()
@@ -217,22 +254,32 @@ class _Maker:
 
     def trial(self, clip, training):
         """Write the stimuli of a clip; returns its entry of the manifest."""
-        files = {INPUT: clip.input, RANDOM: clip.file(RANDOM, "explanation.wav")}
+        files = {HIDDEN_REFERENCE: clip.input, RANDOM: clip.file(RANDOM, "explanation.wav")}
         files |= {m: clip.file(m, "explanation.wav") for m in self.methods}
-        measured = {condition: measure(path) for condition, path in files.items()}
-        rms = {condition: value for condition, (_, value) in measured.items() if value > 0}
-        gains = matching_gains(rms, measured[INPUT][1]) if self.matched else {}
+        sounds = {condition: read_wav(path) for condition, path in files.items()}
+        # First, for the ramps may take something of the level.
+        sounds = {c: (faded(wave, rate), rate) for c, (wave, rate) in sounds.items()}
+        if not sounds[HIDDEN_REFERENCE][0].any():
+            raise ValueError(f"{clip.input} is silent: nobody can hear what explains it.")
+        level, gains = to_one_loudness(sounds, None if self.matched else HIDDEN_REFERENCE)
+        self.coarse += [
+            path
+            for condition, path in files.items()
+            if gains[condition] > 10 ** (ROUNDING_HEARD_DB / 20)
+            and soundfile.info(path).subtype == "PCM_16"
+        ]
         where = (str(clip.results), clip.scenario, clip.domain, clip.ID)
         trial = self._name("trial", *where)
         self.clips[trial] = dict(
             zip(("results", "scenario", "domain", "ID"), where, strict=True),
             label=clip.label,
             decision=clip.decision,
+            loudness_lufs=round(level, 2),
         )
 
         def write(role, condition):
             name = self._name(role, *where, condition)
-            self._write(files[condition], name, gains.get(condition, 1.0))
+            self._write(*sounds[condition], gains[condition], name)
             self.key[name] = {"trial": trial, "condition": condition, "role": role}
             return name
 
@@ -240,15 +287,14 @@ class _Maker:
         return {
             "trial": trial,
             "class": clip.decision.replace("_", " "),
-            "seconds": round(max(s for s, _ in measured.values()), 3),
-            "reference": write("reference", INPUT),
+            "seconds": round(max(len(wave) / rate for wave, rate in sounds.values()), 3),
+            "reference": write("reference", HIDDEN_REFERENCE),
             # Sorted by name: the order must not tell, either.
             "stimuli": sorted(write(role, condition) for condition in files),
         }
 
-    def _write(self, source, name, gain):
+    def _write(self, wave, rate, gain, name):
         """Written anew, so that no header or comment of a file tells what it is."""
-        wave, rate = soundfile.read(source, dtype="float64")
         self.folder.mkdir(parents=True, exist_ok=True)
         soundfile.write(self.folder / f"{name}.wav", gain * wave, rate, subtype="PCM_16")
 

@@ -5,11 +5,16 @@ import matplotlib
 matplotlib.use("Agg")  # figures are files; no screen is needed
 from matplotlib import pyplot as plt  # noqa: E402
 
-from lmac.study.listening_test import INPUT, RANDOM  # noqa: E402
+from lmac.study.listening_test import HIDDEN_REFERENCE, RANDOM  # noqa: E402
 from lmac.study.responses import QUESTIONS, SCALES  # noqa: E402
 from lmac.study.scores import LEVEL  # noqa: E402
+from metrics.latex import table  # noqa: E402
+from metrics.tables import Cell  # noqa: E402
 
-NAMES = {INPUT: "untouched input (hidden anchor)", RANDOM: "random mask (hidden anchor)"}
+NAMES = {
+    HIDDEN_REFERENCE: "hidden reference (untouched input)",
+    RANDOM: "random mask (hidden anchor)",
+}
 # Fewer listeners cannot reach p < 0.05 in an exact two-sided signed-rank test: 2 / 2^5 = 0.06.
 FEWEST = 6
 
@@ -25,8 +30,10 @@ def study_report(manifest, ratings, listeners, scores, tests, threshold, share):
         "",
         f"Test {manifest['test']}, scale {scale.upper()} ({low} to {high}), "
         f"{ratings['trial'].nunique()} clips, loudness "
-        + ("matched by lowering" if manifest["loudness"] == "matched" else "as written")
-        + f". {len(listeners)} listeners took part.",
+        + ("matched (ITU-R BS.1770)" if manifest["loudness"] == "matched" else "as written")
+        + f". {len(listeners)} listeners took part"
+        + _devices(listeners)
+        + ".",
         "",
         "## Mean opinion scores",
         "",
@@ -61,7 +68,7 @@ def study_report(manifest, ratings, listeners, scores, tests, threshold, share):
             "",
             "Wilcoxon signed-rank test of the listeners' means, two-sided, corrected by Holm over "
             f"the {len(tests) // len(QUESTIONS)} pairs of a question; significant: p < {LEVEL}. "
-            "The untouched input is not compared.",
+            "The hidden reference is not compared.",
         ]
         if kept < FEWEST:
             lines.append(f"With {kept} listeners (fewer than {FEWEST}) no p can be below 0.05.")
@@ -73,11 +80,68 @@ def study_report(manifest, ratings, listeners, scores, tests, threshold, share):
         lines.append(f"- {line.participant}, {fate}: {line.reason}.")
     lines += [
         "",
-        f"Screened out is who rates the quality of the hidden input below {threshold:g} in more "
-        f"than {100 * share:g} % of the clips (after ITU-R BS.1534-3), or on average no better "
-        "than that of the random mask, or gives one answer to everything.",
+        f"Screened out is who rates the quality of the hidden reference below {threshold:g} in "
+        f"more than {100 * share:g} % of the clips (after ITU-R BS.1534-3), or on average no "
+        "better than that of the random mask, or gives one answer to everything.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _devices(listeners):
+    """What they listened with, where it was asked."""
+    counts = listeners[listeners["device"] != ""]["device"].value_counts(sort=False)
+    return "".join(f", {n} with {device}" for device, n in sorted(counts.items()))
+
+
+def latex_tables(manifest, scores, tests):
+    """The tables "scores" and "significance" in LaTeX, as a dict; with the numbers of the report.
+
+    Arguments
+    ---------
+    manifest : dict
+    scores, tests : DataFrame
+        Of ``score_table`` and ``significance_table``.
+    """
+    low, high = SCALES[manifest["scale"]]
+    listeners = scores["listeners"].max()
+    means = []
+    for condition, part in scores.groupby("condition", sort=False):
+        cells = part.set_index("question").loc[list(QUESTIONS)]
+        numbers = [_number(c["mean"], c["lo"], c["hi"]) for _, c in cells.iterrows()]
+        means.append([Cell(NAMES.get(condition, condition)), *numbers])
+    about = [f"{name}: {text}" for name, text in QUESTIONS.items()]
+    made = {
+        "scores": table(
+            ["method", *QUESTIONS],
+            means,
+            f"{manifest['title']}: mean opinion scores from {low} to {high} of {listeners} "
+            "listeners, with 95 % bootstrap intervals over listeners.",
+            "study-scores",
+            about,
+        )
+    }
+    made["significance"] = table(
+        ["question", "", "", "difference", "p (Holm)"],
+        [
+            [
+                Cell(t.question),
+                *(Cell(NAMES.get(c, c)) for c in (t.a, t.b)),
+                _number(t.difference, t.lo, t.hi),
+                Cell(_p(t.p_holm), bold=bool(t.significant)),
+            ]
+            for t in tests.itertuples()
+        ],
+        f"{manifest['title']}: differences of mean opinion scores, Wilcoxon signed-rank tests of "
+        f"{listeners} listeners' means, two-sided, corrected by Holm; bold: p < {LEVEL}.",
+        "study-significance",
+        left=3,
+    )
+    return made
+
+
+def _number(mean, low, high):
+    """A cell with its interval, in which one listener has none."""
+    return Cell(f"{mean:.2f}", "" if low != low else f"[{low:.2f}, {high:.2f}]")
 
 
 def _interval(mean, low, high):

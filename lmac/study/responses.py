@@ -8,8 +8,8 @@ import json
 import re
 from pathlib import Path
 
-TEST_FORMAT = "lmac-listening-test-1"
-RESPONSE_FORMAT = "lmac-listening-response-1"
+TEST_FORMAT = "lmac-listening-test-2"
+RESPONSE_FORMAT = "lmac-listening-response-2"
 # The two questions of the talk's user study, about each stimulus.
 QUESTIONS = {
     "correspondence": "How well does this explanation correspond to the part of the input audio "
@@ -19,10 +19,16 @@ QUESTIONS = {
 WORDS = ("bad", "poor", "fair", "good", "excellent")
 # Smallest and largest rating, both whole numbers.
 SCALES = {"mushra": (0, 100), "mos": (1, 5)}
+# What a participant may listen with, where that is asked.
+DEVICES = ("headphones", "earphones", "loudspeakers")
 PARTICIPANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+TOKEN = re.compile(r"[A-Za-z0-9]{8,64}")
 LONGEST_COMMENT = 2000
 LARGEST_BYTES = 256 * 1024
-FIELDS = {"format", "test", "participant", "started", "finished", "ratings", "comment"}
+FIELDS = {
+    *("format", "test", "participant", "started", "finished", "ratings", "comment"),
+    *("consent", "device"),
+}
 RATING_FIELDS = {"stimulus", *QUESTIONS, "plays", "position"}
 
 
@@ -60,6 +66,44 @@ def stimuli(manifest):
     return [name for trial in manifest["trials"] for name in trial["stimuli"]]
 
 
+def parse_name(data, manifest):
+    """``(participant, token)`` of a page that asks whether it may begin under a name.
+
+    ``data`` is JSON with exactly ``test``, ``participant`` and ``token``, which tells one page
+    from another. Raises ResponseError for anything else.
+    """
+    request = _object(data, {"test", "participant", "token"})
+    _check_names(request, manifest)
+    token = request["token"]
+    if not isinstance(token, str) or not TOKEN.fullmatch(token):
+        raise ResponseError(f"token must be 8 to 64 letters or digits, got {_short(token)}")
+    return request["participant"], token
+
+
+def _object(data, fields):
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ResponseError("it is not valid JSON") from error
+    if not isinstance(found, dict) or set(found) != fields:
+        raise ResponseError(f"it must be an object with exactly {', '.join(sorted(fields))}")
+    return found
+
+
+def _check_names(found, manifest):
+    """ResponseError when ``test`` or ``participant`` are not as expected."""
+    if found["test"] != manifest["test"]:
+        raise ResponseError(
+            f"it answers the test {_short(found['test'])}, this one is {manifest['test']!r}"
+        )
+    participant = found["participant"]
+    if not isinstance(participant, str) or not PARTICIPANT.fullmatch(participant):
+        raise ResponseError(
+            "participant must be 1 to 40 letters, digits, '-' or '_' (A-Z without accents), got "
+            + _short(participant)
+        )
+
+
 def parse_response(data, manifest):
     """The answers of one participant, checked against the test.
 
@@ -74,27 +118,20 @@ def parse_response(data, manifest):
     """
     if len(data) > LARGEST_BYTES:
         raise ResponseError(f"it has {len(data)} bytes, more than the {LARGEST_BYTES} allowed")
-    try:
-        response = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ResponseError("it is not valid JSON") from error
-    if not isinstance(response, dict) or set(response) != FIELDS:
-        raise ResponseError(f"it must be an object with exactly {', '.join(sorted(FIELDS))}")
+    response = _object(data, FIELDS)
     if response["format"] != RESPONSE_FORMAT:
         raise ResponseError(f"format must be {RESPONSE_FORMAT!r}")
-    if response["test"] != manifest["test"]:
-        raise ResponseError(
-            f"it answers the test {_short(response['test'])}, this one is {manifest['test']!r}"
-        )
-    participant = response["participant"]
-    if not isinstance(participant, str) or not PARTICIPANT.fullmatch(participant):
-        raise ResponseError(
-            "participant must be 1 to 40 letters, digits, '-' or '_' (A-Z without accents), got "
-            + _short(participant)
-        )
+    _check_names(response, manifest)
     for key, longest in (("started", 40), ("finished", 40), ("comment", LONGEST_COMMENT)):
         if not isinstance(response[key], str) or len(response[key]) > longest:
             raise ResponseError(f"{key} must be a text of at most {longest} characters")
+    if response["consent"] is not (manifest["consent"] is not None):
+        raise ResponseError("consent must be true where the test asks for it, and false elsewhere")
+    devices = DEVICES if manifest["headphones"] else ("",)
+    if response["device"] not in devices:
+        raise ResponseError(
+            f"device must be {' or '.join(map(repr, devices))}, got {_short(response['device'])}"
+        )
     _check_ratings(response["ratings"], manifest)
     return response
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import PermutationMethod, wilcoxon
 
-from lmac.study.listening_test import INPUT, RANDOM
+from lmac.study.listening_test import HIDDEN_REFERENCE, RANDOM
 from lmac.study.responses import QUESTIONS
 from metrics.summary import bootstrap_interval
 
@@ -27,7 +27,7 @@ def screen(ratings, threshold, share):
     ratings : DataFrame
         Of ``lmac.study.analysis.read_ratings``.
     threshold, share : float
-        Out is who rates the quality of the hidden input below ``threshold`` in more than
+        Out is who rates the quality of the hidden reference below ``threshold`` in more than
         ``share`` of the clips.
 
     Out is also who gives every sound the same answer to a question, and who on average hears no
@@ -39,19 +39,19 @@ def screen(ratings, threshold, share):
     lines = []
     for participant, own in ratings.groupby("participant", sort=True):
         quality = own[own["question"] == "quality"]
-        anchor = quality[quality["condition"] == INPUT]["rating"]
+        hidden = quality[quality["condition"] == HIDDEN_REFERENCE]["rating"]
         random = quality[quality["condition"] == RANDOM]["rating"]
         reasons = []
-        below = (anchor < threshold).mean()
+        below = (hidden < threshold).mean()
         if below > share:
             reasons.append(
-                f"rated the quality of the hidden input below {threshold:g} in "
+                f"rated the quality of the hidden reference below {threshold:g} in "
                 f"{100 * below:.0f} % of the clips"
             )
-        if anchor.mean() <= random.mean():
+        if hidden.mean() <= random.mean():
             reasons.append(
-                f"rated the quality of the input ({anchor.mean():.1f}) no better than that of the "
-                f"random mask ({random.mean():.1f})"
+                f"rated the quality of the hidden reference ({hidden.mean():.1f}) no better than "
+                f"that of the random mask ({random.mean():.1f})"
             )
         for question, part in own.groupby("question", sort=False):
             if part["rating"].nunique() == 1 and len(part) > 1:

@@ -3,19 +3,29 @@
     python -m lmac serve test
 
 Answers only on this computer unless --host says otherwise. It serves the page and its stimuli,
-never the key, and writes one checked file a participant, which it never overwrites. For a study
-over the internet put it behind a web server with TLS, whose name it must know (--names), or let
+never the key, and writes one checked file a participant, which it never overwrites. A name that
+somebody has begun or answered with is refused to others at the start. For a study over the internet
+put it behind a web server with TLS, whose name it must know (--names), or let
 participants save their files.
 """
 
 import os
+import threading
 from http import HTTPStatus
 from pathlib import Path
 
 from lmac.command_line import Argument, CommandLine, Option
 from lmac.media.server import PageHandler, PageServer, Refused, serve
-from lmac.study.responses import LARGEST_BYTES, ResponseError, parse_response, read_test, stimuli
+from lmac.study.responses import (
+    LARGEST_BYTES,
+    ResponseError,
+    parse_name,
+    parse_response,
+    read_test,
+    stimuli,
+)
 
+MOST_NAMES = 100_000  # that are remembered of those who have begun
 COMMAND_LINE = CommandLine(
     Argument("test_folder", "folder made by python -m lmac study"),
     Option("responses", str, None, "folder of the answers; by default test_folder/responses"),
@@ -42,6 +52,7 @@ class TestServer(PageServer):
     """
 
     __test__ = False  # no test of pytest
+    request_queue_size = 128  # pages load many sounds at once
 
     def __init__(self, address, test_folder, responses=None, names=()):
         folder = Path(test_folder)
@@ -55,16 +66,20 @@ class TestServer(PageServer):
         # Only these are ever served: no path of a request reaches the file system.
         self.files = {f"/stimuli/{n}.wav": (page / "stimuli" / f"{n}.wav") for n in sounds}
         self.files["/"] = self.files["/index.html"] = page / "index.html"
+        self.begun = {}  # participant to the token of their page, until the server ends
+        self.lock = threading.Lock()
         super().__init__(address, PageHandler, names)
 
     def file(self, path):
         return self.files.get(path)
 
     def take(self, path, request):
-        if path != "/responses":
+        if path not in ("/responses", "/participants"):
             raise Refused(HTTPStatus.NOT_FOUND, "Answers go to /responses.")
         data = request.body(LARGEST_BYTES, "application/json")
         try:
+            if path == "/participants":
+                return HTTPStatus.OK, {"free": self.claim(data)}
             self.store(data)
         except ResponseError as error:
             raise Refused(HTTPStatus.BAD_REQUEST, f"Not as expected: {error}.") from error
@@ -78,6 +93,22 @@ class TestServer(PageServer):
             ) from error
         return HTTPStatus.CREATED, "Stored."
 
+    def claim(self, data):
+        """Whether this page may begin under its participant's name: nobody else has.
+
+        Raises ResponseError for a request that is not in order.
+        """
+        name, token = parse_name(data, self.manifest)
+        with self.lock:
+            if self._path(name).exists() or self.begun.get(name, token) != token:
+                return False
+            if len(self.begun) < MOST_NAMES:
+                self.begun[name] = token
+        return True
+
+    def _path(self, participant):
+        return self.responses / f"{self.manifest['test']}_{participant}.json"
+
     def store(self, data):
         """Check and write a participant's answers; returns the path.
 
@@ -85,9 +116,8 @@ class TestServer(PageServer):
         of this participant are there. The very same again is fine: a page may send twice.
         """
         response = parse_response(data, self.manifest)
-        name = f"{response['test']}_{response['participant']}.json"
-        path = self.responses / name
-        part = self.responses / f".{name}.{os.urandom(6).hex()}"
+        path = self._path(response["participant"])
+        part = self.responses / f".{path.name}.{os.urandom(6).hex()}"
         try:
             part.write_bytes(data)
             os.link(part, path)  # fails where a file is, and never shows half of one

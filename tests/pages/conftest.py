@@ -76,7 +76,7 @@ def browser(_driver):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    return make_results(tmp_path_factory.mktemp("Prüfung 1") / "re sults", RECORDINGS, seconds=0.7)
+    return make_results(tmp_path_factory.mktemp("Prüfung 1") / "re sults", RECORDINGS, seconds=0.4)
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +98,10 @@ def server(mos, tmp_path):
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def served(browser, server):
+    """Address of the test that is served; the page is left before the server ends."""
+    yield f"http://127.0.0.1:{server.server_port}/"
+    browser.get("about:blank")

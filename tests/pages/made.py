@@ -88,6 +88,8 @@ def answers(manifest, key, participant, rate):
         "format": RESPONSE_FORMAT,
         "test": manifest["test"],
         "participant": participant,
+        "consent": manifest["consent"] is not None,
+        "device": "headphones" if manifest["headphones"] else "",
         "started": "2026-01-01T10:00:00Z",
         "finished": "2026-01-01T10:30:00Z",
         "comment": "",

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from latex import plain, tabulars
 
 from lmac.study.analysis import analyse, main
 from lmac.study.listening_test import make_test
@@ -14,11 +15,12 @@ from lmac.study.scores import holm, score_table, signed_rank, significance_table
 
 from .made import answers, make_results, write_json
 
+REFERENCE = "hidden reference"
 METHODS = ("L-MAC", "Grad<CAM>|$x", "Saliency", "Twin", "Random")
 # "Twin" is no other than Saliency.
 TRUTH = {
-    "correspondence": dict(zip(METHODS, (80, 62, 40, 40, 15), strict=True), input=50),
-    "quality": dict(zip(METHODS, (72, 60, 35, 35, 20), strict=True), input=97),
+    "correspondence": dict(zip(METHODS, (80, 62, 40, 40, 15), strict=True)) | {REFERENCE: 50},
+    "quality": dict(zip(METHODS, (72, 60, 35, 35, 20), strict=True)) | {REFERENCE: 97},
 }
 
 
@@ -43,7 +45,7 @@ def careful(seed):
     def rate(condition, question):
         own = [seed, list(TRUTH[question]).index(condition), list(QUESTIONS).index(question)]
         rng = streams.setdefault((condition, question), np.random.default_rng(own))
-        if condition == "input" and question == "quality":
+        if condition == REFERENCE and question == "quality":
             return int(rng.integers(94, 101))
         value = TRUTH[question][condition] + bias + rng.normal(0, 8)
         return int(np.clip(round(value), 0, 100))
@@ -59,7 +61,7 @@ def careless(kind):
         return lambda condition, question: 50
     if kind == "near the top":
         return lambda condition, question: int(100 if condition == "Random" else 97)
-    return lambda condition, question: 60 if condition == "input" else 20  # misses the input
+    return lambda condition, question: 60 if condition == REFERENCE else 20  # misses the input
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +87,11 @@ def test_the_known_ranking_and_means_come_back(study):
         for condition, truth in TRUTH[question].items():
             assert part.loc[condition, "mean"] == pytest.approx(truth, abs=5)
             # The bias of a listener (5) over 20 listeners: an interval of some +- 2.2.
-            if condition not in ("input", "Random"):
+            if condition not in (REFERENCE, "Random"):
                 low, high = part.loc[condition, ["lo", "hi"]]
                 assert low < part.loc[condition, "mean"] < high and 2 < high - low < 8
     ranking = scores[scores["question"] == "correspondence"]["condition"].tolist()
-    assert ranking[:3] == ["L-MAC", METHODS[1], "input"] and ranking[-1] == "Random"
+    assert ranking[:3] == ["L-MAC", METHODS[1], REFERENCE] and ranking[-1] == "Random"
     assert set(ranking[3:5]) == {"Saliency", "Twin"}
 
 
@@ -108,7 +110,7 @@ def test_means_equal_those_by_hand(study, test_folder):
 
 def test_differences_are_found_where_there_are_any(study):
     tests = pd.read_csv(study / "analysis" / "significance.csv")
-    assert len(tests) == 2 * 10 and "input" not in set(tests["a"]) | set(tests["b"])
+    assert len(tests) == 2 * 10 and REFERENCE not in set(tests["a"]) | set(tests["b"])
     for t in tests.itertuples():
         truth = TRUTH[t.question][t.a] - TRUTH[t.question][t.b]
         assert t.significant == (truth != 0), (t.a, t.b)
@@ -120,11 +122,12 @@ def test_differences_are_found_where_there_are_any(study):
 def test_careless_listeners_are_screened_out_with_the_reason(study):
     listeners = pd.read_csv(study / "analysis" / "listeners.csv").set_index("participant")
     assert listeners[listeners["kept"]].index.tolist() == [f"P{i:02}" for i in range(20)]
-    below = "rated the quality of the hidden input below 90"
+    below = "rated the quality of the hidden reference below 90"
     assert listeners.loc["X0", "reason"].startswith(below)
     assert "answered 50 to everything about correspondence" in listeners.loc["X1", "reason"]
     assert listeners.loc["X2", "reason"] == (
-        "rated the quality of the input (97.0) no better than that of the random mask (100.0)"
+        "rated the quality of the hidden reference (97.0) no better than that of the random mask "
+        "(100.0)"
     )
     assert listeners.loc["X3", "reason"] == f"{below} in 100 % of the clips"
     report = (study / "analysis" / "report.md").read_text()
@@ -139,6 +142,28 @@ def test_the_report_says_all_and_names_stay_text(study):
     table = [line for line in report.splitlines() if line.startswith("| ")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 2  # two tables, no more
     assert (study / "analysis" / "scores.png").stat().st_size > 10000
+
+
+def test_the_latex_tables_have_the_numbers_of_the_report(study):
+    report = (study / "analysis" / "report.md").read_text()
+    ((columns, lines),) = tabulars((study / "analysis" / "scores.tex").read_text())
+    assert columns == 3 and len(lines) == 1 + len(METHODS) + 1
+    cells = [[plain(raw) for raw, _ in line] for line in lines]
+    assert cells[0] == ["method", "correspondence", "quality"]
+    names = [row[0] for row in cells[1:]]
+    assert "hidden reference (untouched input)" in names and "random mask (hidden anchor)" in names
+    for _, *numbers in cells[1:]:
+        assert f"| {numbers[0]} | {numbers[1]} |" in report
+    ((columns, lines),) = tabulars((study / "analysis" / "significance.tex").read_text())
+    tests = pd.read_csv(study / "analysis" / "significance.csv")
+    assert columns == 5 and len(lines) == 1 + len(tests)
+    for line, row in zip(lines[1:], tests.itertuples(), strict=True):
+        raw = [cell for cell, _ in line]
+        assert (r"\textbf" in raw[4]) == row.significant
+        assert plain(raw[3]) == f"{row.difference:.2f} [{row.lo:.2f}, {row.hi:.2f}]"
+    for name in ("scores", "significance"):
+        text = (study / "analysis" / f"{name}.tex").read_text()
+        assert r"Grad$<$CAM$>$$|$\$x" in text
 
 
 def test_screened_listeners_are_kept_on_demand_only(study, test_folder, tmp_path):
@@ -194,11 +219,11 @@ def test_mos_has_its_own_threshold(tmp_path):
     make_test([results], tmp_path / "t", scale="mos", clips=2)
     manifest, key = read_test(tmp_path / "t")
     for name, quality in (("good", 4), ("bad", 3)):
-        scores = {"input": quality, "L-MAC": 2, "Random": 1}
+        scores = {REFERENCE: quality, "L-MAC": 2, "Random": 1}
         content = answers(manifest, key, name, lambda c, q, s=scores: s[c])
         write_json(tmp_path / "answers" / f"{name}.json", content)
     text = analyse(tmp_path / "t", tmp_path / "answers", n_boot=50)
-    assert "- bad, screened out: rated the quality of the hidden input below 4" in text
+    assert "- bad, screened out: rated the quality of the hidden reference below 4" in text
     assert "- good" not in text and "With 1 listeners (fewer than 6) no p can be" in text
     assert "MOS (1 to 5)" in text
 
@@ -216,8 +241,10 @@ def test_mos_has_its_own_threshold(tmp_path):
         (lambda r: r.update(test="other"), "answers the test 'other', this one is"),
         (lambda r: r.update(participant="../P"), "participant must be 1 to 40 letters.*'../P'"),
         (lambda r: r.update(comment="x" * 2001), "comment must be a text of at most 2000"),
-        (lambda r: r.update(format=1), "format must be 'lmac-listening-response-1'"),
-        (lambda r: r.pop("started"), "must be an object with exactly comment, finished"),
+        (lambda r: r.update(consent=True), "consent must be true where the test asks for it"),
+        (lambda r: r.update(device="headphones"), "device must be '', got 'headphones'"),
+        (lambda r: r.update(format=1), "format must be 'lmac-listening-response-2'"),
+        (lambda r: r.pop("started"), "must be an object with exactly comment, consent"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_not_in_order_is_named(test_folder, tmp_path, spoil, message):

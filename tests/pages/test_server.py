@@ -182,3 +182,40 @@ def test_server_lets_go_who_says_a_byte_now_and_then(server, monkeypatch):
                     if client.recv(1000) == b"":
                         raise ConnectionError
     assert ask(server, "GET", "/")[0] == 200
+
+
+def ask_name(server, manifest, name, token="0123456789abcdef"):
+    body = json.dumps({"test": manifest["test"], "participant": name, "token": token})
+    return ask(
+        server, "POST", "/participants", body.encode(), {"Content-Type": "application/json"}
+    )[:2]
+
+
+def test_a_name_is_of_one_page_and_taken_once_answered(server, mos):
+    manifest, key = read_test(mos)
+    assert ask_name(server, manifest, "P1") == (200, b'{"free": true}')
+    assert ask_name(server, manifest, "P1") == (200, b'{"free": true}')  # the same page again
+    assert ask_name(server, manifest, "P1", "another0") == (200, b'{"free": false}')
+    assert post(server, answers(manifest, key, "P2", lambda *_: 3))[0] == 201
+    assert ask_name(server, manifest, "P2") == (200, b'{"free": false}')
+    assert ask_name(server, manifest, "P3") == (200, b'{"free": true}')
+    for name, token in (("../P", "0123456789"), ("P4", "short"), ("P4", 7)):
+        assert ask_name(server, manifest, name, token)[0] == 400
+    assert ask_name(server, {"test": "other"}, "P4")[0] == 400
+    assert len(list(server.responses.iterdir())) == 1  # asking writes nothing
+
+
+def test_of_many_that_begin_at_once_one_gets_the_name(server, mos):
+    manifest, _ = read_test(mos)
+    replies = []
+    threads = [
+        threading.Thread(
+            target=lambda t=t: replies.append(ask_name(server, manifest, "P1", f"token{t:03}"))
+        )
+        for t in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(reply for _, reply in replies) == [b'{"free": false}'] * 7 + [b'{"free": true}']
