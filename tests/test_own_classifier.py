@@ -92,9 +92,9 @@ def test_the_written_explanation_is_the_one_that_was_scored(folder):
              (folder / "results/classifier/1234/best/label_encoder.txt").read_text().splitlines()
              if line.startswith("'") and "=>" in line and "starting" not in line]  # fmt: skip
     seen = 0
-    for wavs in sorted((results / "samples").glob("*/*")):
+    for wavs in sorted((results / "samples").glob("*/*/")):
         row = rows.loc[(wavs.parent.name, wavs.name)]
-        gain = abs(soundfile.read(wavs / "input.wav")[0]).max()  # its peak was 1
+        gain = abs(soundfile.read(wavs.parent / "input.wav")[0]).max()  # its peak was 1
         wav = torch.from_numpy(soundfile.read(wavs / "explanation.wav", dtype="float32")[0]) / gain
         with torch.no_grad():
             logits = explained.classifier(explained.domain.features(wav[None]))[0]

@@ -21,7 +21,7 @@ from lmac.classifiers import AudioClassifier, Cnn14, LinearHead
 from lmac.config import load, merge
 from lmac.domain import FrontEnd
 from lmac.explained import ExplainedClassifier
-from lmac.media.audio import write_wavs
+from lmac.media.audio import add_wavs, write_wavs
 from lmac.results import resynthesis
 from lmac.results.folder import COLUMNS
 from metrics import METRICS
@@ -193,14 +193,23 @@ def test_evaluation_files(folder):
 def test_samples_can_be_listened_to(folder):
     clips = sorted((folder / "all" / "samples").iterdir())
     assert len(clips) == 2
-    for sample in (clip / method for clip in clips for method in ("L-MAC", "Saliency")):
-        parts = {}
-        for name in ("input", "explanation", "removed"):
-            parts[name], rate = soundfile.read(sample / f"{name}.wav")
-            assert rate == 16000 and len(parts[name]) == 16000
-            assert abs(parts[name]).max() < 0.96
-            assert (parts[name] ** 2).mean() ** 0.5 > 1e-4
-        assert (sample / "explanation.png").stat().st_size > 10000
+    methods = set(pd.read_csv(folder / "all" / "metrics.csv")["method"])
+    for clip in clips:
+        wavs = {str(p.relative_to(clip)): soundfile.read(p) for p in clip.rglob("*.wav")}
+        shared = ["contaminant.wav", "input.wav", "target.wav"]
+        assert sorted(wavs) == sorted(
+            [f"{m}/{part}.wav" for m in methods for part in ("explanation", "removed")] + shared
+        )  # the input once
+        for wave, rate in wavs.values():
+            assert rate == 16000 and len(wave) == 16000 and abs(wave).max() < 1
+        for name in ("L-MAC/explanation", "Saliency/removed", "target"):
+            assert (wavs[f"{name}.wav"][0] ** 2).mean() ** 0.5 > 1e-4
+        # One gain: the parts of the mixture add up, and what a mask of ones leaves is the input.
+        mixture = wavs["input.wav"][0]
+        together = wavs["target.wav"][0] + wavs["contaminant.wav"][0]
+        assert together == pytest.approx(mixture, abs=1e-6)
+        assert wavs["All-ones/explanation.wav"][0] == pytest.approx(mixture, abs=1e-4)
+        assert (clip / "L-MAC" / "explanation.png").stat().st_size > 10000
 
 
 def test_evaluation_ends_by_naming_its_gallery(folder, capsys):
@@ -224,6 +233,25 @@ def test_wavs_share_one_gain_and_never_clip(tmp_path):
         assert written == pytest.approx((gain * wav).tolist(), abs=1e-4)
     assert gain == pytest.approx(0.475)
     assert write_wavs({"a": torch.zeros(4)}, tmp_path, 16000) == 1
+
+
+def test_sounds_of_a_clip_share_one_gain_whoever_comes_later(tmp_path):
+    """The second method is louder than fits, the third is quiet."""
+    shared = {"input": torch.tensor([0.5, -1.0]), "target": torch.tensor([0.25, -0.5])}
+    own = {"A": torch.tensor([0.2, 0.1]), "B": torch.tensor([-3.0, 0.1]), "C": torch.zeros(2)}
+    read = {}
+    for method, wav in own.items():
+        add_wavs(shared, {f"{method}/removed": wav}, tmp_path, 16000)
+        read[method] = {
+            str(p.relative_to(tmp_path)): soundfile.read(p)[0] for p in tmp_path.rglob("*.wav")
+        }
+    assert sorted(read["A"]) == ["A/removed.wav", "input.wav", "target.wav"]
+    for method, gain in {"A": 0.95, "B": 0.95 / 3, "C": 0.95 / 3}.items():
+        waves = read[method]
+        assert waves["input.wav"] == pytest.approx([0.5 * gain, -gain], abs=1e-6)
+        assert waves["target.wav"] == pytest.approx([0.25 * gain, -0.5 * gain], abs=1e-6)
+        assert waves["A/removed.wav"] == pytest.approx([0.2 * gain, 0.1 * gain], abs=1e-6)
+    assert read["C"]["B/removed.wav"] == pytest.approx([-0.95, 0.95 / 30], abs=1e-6)
 
 
 def without_time(rows):
@@ -312,7 +340,7 @@ def test_written_explanations_are_classified_again(decided, signal_path):
     pick = scored.loc[list(zip(rows["method"], rows["ID"], strict=True))]
     assert rows["p_in"].to_list() == pytest.approx(pick["p_in"].to_list(), abs=1e-9)
     assert rows["Fid-In"].to_list() == pick["Fid-In"].to_list()
-    # On the waveform path the file was scored, up to gain and 16 bits; so was a mask of ones.
+    # On the waveform path the file was scored, up to gain and 24 bits; so was a mask of ones.
     exact = rows if signal_path == "waveform" else rows[rows["method"] == "All-ones"]
     assert exact["deviation of p_in"].max() < 0.05
 
@@ -330,6 +358,7 @@ def test_written_explanations_are_classified_again(decided, signal_path):
     for row in rows.to_dict("records"):
         path = folder / name / "samples" / row["ID"] / row["method"] / "explanation.wav"
         wav, _ = soundfile.read(path, dtype="float32")
+        wav /= abs(soundfile.read(path.parents[1] / "input.wav")[0]).max()  # its peak was 1
         features = front_end.log_mel(front_end(torch.tensor(wav)[None]).abs())
         with torch.no_grad():
             probs = network(features)[0].softmax(1)[0]

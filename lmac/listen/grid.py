@@ -40,18 +40,21 @@ def _choose(names, available, option, what):
     return names
 
 
-def magnitudes(folder, domain):
-    """``input`` and ``explanation`` of a sample's folder as magnitudes [T, F], and seconds.
+def magnitudes(clip, method, domain):
+    """Input and explanation of a :class:`Clip` as magnitudes [T, F], and seconds.
 
-    Each folder has its own gain, to keep its WAVs from clipping; relative to their own input's
-    peak, the explanations of all methods can be compared.
+    Each clip has its own gain, to keep its WAVs from clipping; relative to its input's peak,
+    explanations can be compared.
     """
     waves = []
-    for name in ("input", "explanation"):
-        path = folder / f"{name}.wav"
-        if not path.is_file():
+    for name, path in (
+        ("input", clip.input_of(method)),
+        ("explanation", clip.file(method, "explanation.wav")),
+    ):
+        if path is None:
             raise FileNotFoundError(
-                f"There is no {path}: only an evaluation in domain: stft writes audio samples."
+                f"There is no {name}.wav of {clip.ID!r} and {method!r} in {clip.folder}: only an "
+                "evaluation in domain: stft writes audio samples."
             )
         samples, rate = soundfile.read(path, dtype="float32")
         if rate != domain.front_end.sample_rate:
@@ -99,7 +102,7 @@ def grid_figure(folder, clips, methods, output):
     for clip, line in zip(clips, axes, strict=True):
         maps = []
         for method in methods:
-            pair, seconds = magnitudes(folder.sample(clip.ID, method), domain)
+            pair, seconds = magnitudes(clip, method, domain)
             maps += [pair[1]] if maps else [pair[0], pair[1]]
         for axis, values in zip(line, decibels(torch.stack(maps)), strict=True):
             # Rasterised: a PDF of half a million rectangles is slow to open.

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
 import soundfile
-import torch
 
 HEADROOM = 0.95
 
@@ -19,17 +19,55 @@ def read_wav(path):
 
 
 def write_wavs(waves, folder, sample_rate):
-    """Write ``{name: Tensor [L]}`` as ``folder/<name>.wav`` (16 bit), all at the same gain.
+    """Write ``{name: Tensor [L]}`` as ``folder/<name>.wav`` (24 bit), all at the same gain.
 
     The gain only ever lowers the level, so far that no sample of any of them clips; levels
     stay comparable by ear. Returns the gain.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    peak = float(torch.stack(list(waves.values())).abs().amax())
+    peak = _peak(waves.values())
     gain = min(1.0, HEADROOM / peak) if peak > 0 else 1.0
     for name, wav in waves.items():
-        soundfile.write(
-            folder / f"{name}.wav", (gain * wav).cpu().numpy(), sample_rate, subtype="PCM_16"
-        )
+        _write(Path(folder) / f"{name}.wav", (gain * wav).cpu().numpy(), sample_rate)
     return gain
+
+
+def add_wavs(shared, own, folder, sample_rate):
+    """Write sounds of a clip beside those that other methods have there, all at one gain.
+
+    Arguments
+    ---------
+    shared : dict
+        Name to Tensor [L] of what all methods share, written once. The first tells the gain of
+        what is there.
+    own : dict
+        Name, such as "IG/removed", to Tensor [L]; written in any case.
+    folder : path
+        Of the clip. Where a new sound would clip at its gain, all that is there is lowered.
+    sample_rate : int
+    """
+    folder = Path(folder)
+    name, reference = next(iter(shared.items()))
+    there = folder / f"{name}.wav"
+    gain = HEADROOM
+    if there.is_file() and reference.any():
+        gain = float(np.abs(read_wav(there)[0]).max() / reference.abs().max())
+    peak = _peak([*shared.values(), *own.values()])
+    if gain * peak > 0.99:
+        lowered = HEADROOM / peak
+        # The one that tells the gain comes last.
+        for path in sorted(folder.rglob("*.wav"), key=lambda path: path == there):
+            _write(path, lowered / gain * read_wav(path)[0], sample_rate)
+        gain = lowered
+    missing = {k: wav for k, wav in shared.items() if not (folder / f"{k}.wav").is_file()}
+    for key, wav in {**missing, **own}.items():
+        _write(folder / f"{key}.wav", (gain * wav).cpu().numpy(), sample_rate)
+
+
+def _peak(waves):
+    return max((float(wav.abs().max()) for wav in waves), default=0.0)
+
+
+def _write(path, samples, sample_rate):
+    """24 bits: what is quiet may be raised later without hearing its rounding."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, sample_rate, subtype="PCM_24")

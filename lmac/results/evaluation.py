@@ -4,7 +4,7 @@ import speechbrain as sb
 import torch
 
 from data_prep.names import shown
-from lmac.media.audio import write_wavs
+from lmac.media.audio import add_wavs
 from lmac.media.figures import explanation_figure
 from lmac.processes import batch_number, dealt_batches
 from lmac.results.scoring import analyse_clips, explain_and_score
@@ -63,7 +63,8 @@ class EvaluationBrain(sb.Brain):
                 self._write_rows(method, batch, scored)
                 for i, ID in enumerate(batch.id):
                     if ID in self.listen_ids:
-                        self._write_sample(method, batch, i, wav, clips, scored.outcome)
+                        sounds = wav[i], clean[i]
+                        self._write_sample(method, batch, i, sounds, clips, scored.outcome)
         return torch.zeros(())
 
     def _write_rows(self, method, batch, scored):
@@ -91,15 +92,20 @@ class EvaluationBrain(sb.Brain):
             for i, ID in enumerate(batch.id)
         )
 
-    def _write_sample(self, method, batch, i, wav, clips, outcome):
+    def _write_sample(self, method, batch, i, sounds, clips, outcome):
         domain, ID = self.explained.domain, batch.id[i]
         folder = self.folder.sample(ID, method)
         folder.mkdir(parents=True, exist_ok=True)
         X, mask = clips.X[i], outcome.mask[i]
         if domain.listenable:
             removed = domain.synthesise(((1 - mask) * X)[None], clips.phase[i : i + 1])[0]
-            waves = {"input": wav[i], "explanation": outcome.audio[i], "removed": removed}
-            write_wavs(waves, folder, domain.front_end.sample_rate)
+            wav, clean = sounds
+            shared = {"input": wav}
+            if (wav != clean).any():
+                shared |= {"target": clean, "contaminant": wav - clean}
+            own = {"explanation": outcome.audio[i], "removed": removed}
+            own = {f"{folder.name}/{name}": sound for name, sound in own.items()}
+            add_wavs(shared, own, folder.parent, domain.front_end.sample_rate)
         title = (
             f"{shown(ID)}: {method}, decision {self.labels[outcome.target[i]]!r} (truth "
             f"{self.labels[batch['class'][i]]!r})\np = {outcome.p[i]:.3f}, "

@@ -6,8 +6,9 @@
     scenario.csv         the manifest: which clips were mixed
     summary.csv          a row per method
     table.md             the summary as a table
+    samples/<ID>/        input.wav and, of a mixture, target.wav and contaminant.wav
     samples/<ID>/<method>/
-                         input.wav, explanation.wav, removed.wav, explanation.png
+                         explanation.wav, removed.wav, explanation.png
     randomisation.csv, resynthesis.csv
                          further checks, with a report (.md) beside each
 
@@ -329,9 +330,10 @@ class EvaluationFolder:
 
     # Samples
 
-    def sample(self, ID, method):
-        """The folder of a clip's audio and picture."""
-        return self.path / "samples" / safe_name(ID) / safe_name(method)
+    def sample(self, ID, method=None):
+        """The folder of a clip's audio and pictures: a method's, or what all methods share."""
+        folder = self.path / "samples" / safe_name(ID)
+        return folder if method is None else folder / safe_name(method)
 
     def clips(self, rows=None):
         """Every scored clip as a :class:`Clip`, whether it has samples or not."""
@@ -362,6 +364,7 @@ class EvaluationFolder:
             correct=bool(int(first["correct"])),
             p=float(first["p"]),
             results=self.path,
+            folder=self.sample(first["ID"]),
             rows=rows,
             folders={m: path for m, path in samples.items() if path.is_dir()},
         )

@@ -190,6 +190,6 @@ def _path(hparams):
     return (
         "Waveform path: the classifier reads the masked STFT as sound, with the phase of the "
         "input. The explanations that can be listened to are those that were scored, but for the "
-        'common gain and the 16 bits of the WAV files; "Fid-In (audio)" adds one more analysis and '
+        'common gain and the 24 bits of the WAV files; "Fid-In (audio)" adds one more analysis and '
         "synthesis."
     )

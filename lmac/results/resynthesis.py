@@ -3,9 +3,9 @@
     python -m lmac resynthesis recipes/ESC10_aisfx/evaluation.yaml --data_folder=…
 
 Loads every samples/<clip>/<method>/explanation.wav that eval_explanations.py wrote with the same
-settings (--listen says of how many clips), hands it to the classifier as any other sound, and
-compares the answer with the row of metrics.csv. Writes resynthesis.csv, a row per clip and
-method, and resynthesis.md beside it.
+settings (--listen says of how many clips), hands it to the classifier as any other sound, at the
+level that the input had, and compares the answer with the row of metrics.csv. Writes
+resynthesis.csv, a row per clip and method, and resynthesis.md beside it.
 """
 
 import pandas as pd
@@ -73,7 +73,8 @@ def classify_written(explained, labels, folder):
     rate, device = explained.domain.front_end.sample_rate, next(explained.buffers()).device
     rows = []
     for clip, method, path in tqdm(written, desc="WAV files"):
-        wav = torch.from_numpy(read_audio(path, rate))[None].to(device)
+        wav = torch.from_numpy(read_audio(path, rate) / _gain(clip.input_of(method), rate))
+        wav = wav[None].to(device)
         probs = classify(explained, wav)[0]
         row, decision = clip.rows[method], labels[int(probs.argmax())]
         scored, kept = int(row[SCORED]), int(decision == clip.decision)
@@ -94,6 +95,12 @@ def classify_written(explained, labels, folder):
     return pd.DataFrame(rows)
 
 
+def _gain(path, rate):
+    """Gain of a clip's WAVs: the peak of its input, which was 1 when it was explained."""
+    peak = 0.0 if path is None else float(abs(read_audio(path, rate)).max())
+    return peak or 1.0
+
+
 def report(rows, n_boot, statement=()):
     """Markdown of :func:`classify_written`: a row per method, below what else must be known."""
     summary = summarise(rows, ["method"], list(NUMBERS), n_boot=n_boot)
@@ -102,8 +109,9 @@ def report(rows, n_boot, statement=()):
         "",
         *(line for text in statement for line in (text, "")),
         f"{rows['ID'].nunique()} clips have audio. Fid-In: share of them whose explanation keeps "
-        f'the decision by metrics.csv; "{WRITTEN}": share whose explanation.wav (16 bits, one '
-        f'gain for the three files of a clip) keeps it; "{SAME}": share where the two agree. '
+        f'the decision by metrics.csv; "{WRITTEN}": share whose explanation.wav (24 bits, one '
+        f'gain for the sounds of a clip, which is undone) keeps it; "{SAME}": share where the two '
+        "agree. "
         "p_in: of metrics.csv and of the file, and their mean absolute deviation. "
         "Mean [95 % bootstrap interval of the mean].",
         "",

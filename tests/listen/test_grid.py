@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from lmac.domain import FrontEnd, get_domain
 from lmac.listen import grid
 from lmac.media.audio import write_wavs
+from lmac.results.folder import EvaluationFolder
 
 RATE = 16000
 # What matters here of an evaluation's file, and what must not be built: the classifier.
@@ -44,7 +45,8 @@ def folder(tmp_path):
     rows = []
     for i, ID in enumerate(IDS):
         for method, share in zip(METHODS, (0.5, 0.01), strict=True):
-            # Saliency's WAVs have another gain: its removed part would clip.
+            # As folders of earlier versions: each method has an input, and a gain of its own;
+            # Saliency's removed part would clip.
             other = {"removed": 4 * tone} if method == "Saliency" else {}
             write_wavs({"input": tone, "explanation": share * tone, **other},
                        tmp_path / "samples" / ID / method, RATE)  # fmt: skip
@@ -94,11 +96,21 @@ def test_one_db_scale_for_the_row_whatever_the_gains(folder, figures):
     assert peaks == pytest.approx([0, -6.02, -40], abs=0.1)
 
 
+def test_the_input_of_a_clip_is_enough(folder, figures):
+    """As evaluations write it now: once, beside the methods."""
+    for ID in IDS:
+        sample = folder / "samples" / ID
+        (sample / "Saliency" / "input.wav").unlink()
+        (sample / "L-MAC" / "input.wav").rename(sample / "input.wav")
+    grid.main([str(folder), "--ids=4-1-A", "--methods=[L-MAC]"])
+    peaks = [a.images[0].get_array()[:, 20:-20].max() for a in figures()[0].axes if a.images]
+    assert peaks == pytest.approx([0, -6.02], abs=0.1)
+
+
 def test_explanations_are_read_relative_to_their_own_input(folder):
     domain = get_domain("stft", FrontEnd())
-    (first, seconds), (second, _) = (
-        grid.magnitudes(folder / "samples" / "4-1-A" / m, domain) for m in METHODS
-    )
+    clip = EvaluationFolder(folder).clips()[0]
+    (first, seconds), (second, _) = (grid.magnitudes(clip, m, domain) for m in METHODS)
     assert seconds == 1 and first.shape == (2, 87, 513)
     torch.testing.assert_close(first[0], second[0], rtol=0, atol=0.02)
 
@@ -166,7 +178,11 @@ def no_row(folder):
             lambda f: (f / "samples").rename(f / "x"),
             "no audio or pictures .*--listen",
         ),
-        ([], lambda f: (f / "samples/4-1-A/L-MAC/input.wav").unlink(), "There is no .*input.wav"),
+        (
+            [],
+            lambda f: (f / "samples/4-1-A/L-MAC/input.wav").unlink(),
+            "There is no input.wav of '4-1-A' and 'L-MAC' in ",
+        ),
         ([], broken_rate, "input.wav has 8000 Hz, but the evaluation 16000 Hz"),
         ([], other_front_end, "input.wav has 16000 Hz, but the evaluation 44100 Hz"),
         ([], no_front_end, "hyperparams.yaml has no key front_end: is it the file of an exp"),

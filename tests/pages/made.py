@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from lmac.results.folder import EvaluationFolder
 from lmac.study.responses import QUESTIONS, RESPONSE_FORMAT
 
 RATE = 16000
@@ -56,13 +57,15 @@ def make_results(
     rows = []
     for c, (ID, label, decision) in enumerate(clips):
         for m, method in enumerate(methods):
-            sample = folder / "samples" / ID / method
+            sample = EvaluationFolder(folder).sample(ID, method)
             sample.mkdir(parents=True)
             if audio:
-                parts = {"input": 0.5, "explanation": 0.5 / 2 ** (m + 1), "removed": 0.01}
-                for name, amplitude in parts.items():
-                    wave = tone(seconds, 300 + 50 * c + 20 * m, amplitude)
-                    soundfile.write(sample / f"{name}.wav", wave, RATE, subtype="PCM_16")
+                levels = {"explanation": 0.5 / 2 ** (m + 1), "removed": 0.01}
+                own = {f"{sample.name}/{name}": level for name, level in levels.items()}
+                for name, amplitude in {"input": 0.5, **own}.items():
+                    pitch = 300 + 50 * c + (0 if name == "input" else 20 * m)
+                    path = sample.parent / f"{name}.wav"
+                    soundfile.write(path, tone(seconds, pitch, amplitude), RATE, subtype="PCM_16")
             write_png(sample / "explanation.png")
             score = 10.0 * c + m
             rows.append(

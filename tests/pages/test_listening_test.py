@@ -83,7 +83,7 @@ def unequal(tmp_path_factory):
     bursts = rng.normal(size=n) * (np.arange(n) % RATE < RATE // 8)
     for sample in folder.glob("samples/*"):
         for name, wave in {
-            "L-MAC/input": 0.2 * rng.normal(size=n), "L-MAC/explanation": 0.03 * bursts,
+            "input": 0.2 * rng.normal(size=n), "L-MAC/explanation": 0.03 * bursts,
             "Saliency/explanation": 0.0005 * clicks, "All-ones/explanation": 0.8 * tone(3.0),
             "Random/explanation": 0.001 * rng.normal(size=n),
         }.items():  # fmt: skip
@@ -139,7 +139,7 @@ def test_what_is_silent_stays_silent_and_16_bits_that_are_raised_are_told(
     for name, known in key["stimuli"].items():
         wave = soundfile.read(tmp_path / "t/page/stimuli" / f"{name}.wav")[0]
         assert (abs(wave).max() > 0.1) == (known["condition"] != "Saliency")
-    for path in folder.glob("samples/*/*/input.wav"):
+    for path in folder.glob("samples/*/input.wav"):
         soundfile.write(path, np.zeros(RATE // 2), RATE)
     with pytest.raises(ValueError, match="input.wav is silent: nobody can hear"):
         make_test([folder], tmp_path / "t2", clips=1)

@@ -181,11 +181,18 @@ def test_the_manifest_is_kept_beside_the_results(folder, tmp_path):
 
 def test_clips_and_their_files(folder):
     (folder.sample("a1", "IG")).mkdir(parents=True)
-    (folder.sample("a1", "IG") / "input.wav").write_text("sound")
+    (folder.sample("a1") / "input.wav").write_text("sound")
     one, two = folder.clips()
     assert (one.ID, two.ID) == ("a1", "b1") and set(one.rows) == {"Random", "IG"}
-    assert one.input == folder.path / "samples" / "a1" / "IG" / "input.wav"
+    assert one.input == one.input_of("IG") == folder.path / "samples" / "a1" / "input.wav"
     assert one.file("IG", "removed.wav") is None and two.input is None
+    assert one.shared("target.wav") is None
+    # Folders of earlier versions have an input beside the sounds of each method.
+    (folder.sample("a1", "IG") / "input.wav").write_text("sound")
+    assert one.input_of("IG") == folder.path / "samples" / "a1" / "IG" / "input.wav"
+    assert one.input_of("Random") == folder.path / "samples" / "a1" / "input.wav"
+    (folder.sample("a1") / "input.wav").unlink()
+    assert one.input == folder.path / "samples" / "a1" / "IG" / "input.wav"
     assert [c.ID for c in folder.clips_with_samples()] == ["a1"]
     shutil.rmtree(folder.path / "samples")
     with pytest.raises(ValueError, match="has no audio or pictures .* --listen=10"):
