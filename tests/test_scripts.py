@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from conftest import TINY
+from PIL import Image
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.lobes.models.ECAPA_TDNN import Classifier as CosineHead
 
@@ -210,6 +211,8 @@ def test_samples_can_be_listened_to(folder):
         assert together == pytest.approx(mixture, abs=1e-6)
         assert wavs["All-ones/explanation.wav"][0] == pytest.approx(mixture, abs=1e-4)
         assert (clip / "L-MAC" / "explanation.png").stat().st_size > 10000
+        pictures = [Image.open(clip / n) for n in ("spectrogram.png", "L-MAC/mask.png")]
+        assert {p.size for p in pictures} == {(87, 513)}  # a pixel for each frame and bin
 
 
 def test_evaluation_ends_by_naming_its_gallery(folder, capsys):

@@ -5,7 +5,7 @@ import torch
 
 from data_prep.names import shown
 from lmac.media.audio import add_wavs
-from lmac.media.figures import explanation_figure
+from lmac.media.figures import explanation_figure, write_mask, write_spectrogram
 from lmac.processes import batch_number, dealt_batches
 from lmac.results.scoring import analyse_clips, explain_and_score
 from metrics.tables import SECONDS
@@ -112,3 +112,7 @@ class EvaluationBrain(sb.Brain):
             f"p_in = {outcome.p_in[i]:.3f}, p_out = {outcome.p_out[i]:.3f}"
         )
         explanation_figure(X.cpu(), mask.cpu(), domain, title, folder / "explanation.png")
+        # Without axes, for pages: the input once, and each mask to be laid over it.
+        if not (folder.parent / "spectrogram.png").is_file():
+            write_spectrogram(X.cpu(), domain, folder.parent / "spectrogram.png")
+        write_mask(mask.cpu(), folder / "mask.png")

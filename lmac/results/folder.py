@@ -6,9 +6,10 @@
     scenario.csv         the manifest: which clips were mixed
     summary.csv          a row per method
     table.md             the summary as a table
-    samples/<ID>/        input.wav and, of a mixture, target.wav and contaminant.wav
+    samples/<ID>/        spectrogram.png, input.wav and, of a mixture, target.wav and
+                         contaminant.wav
     samples/<ID>/<method>/
-                         explanation.wav, removed.wav, explanation.png
+                         explanation.wav, removed.wav, explanation.png, mask.png
     randomisation.csv, resynthesis.csv
                          further checks, with a report (.md) beside each
 
@@ -22,6 +23,7 @@ import json
 import logging
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -51,6 +53,25 @@ def _whole_lines(path):
     """The text of ``path`` without a last line that a kill cut short."""
     text = path.read_text(encoding="utf-8")
     return text[: text.rfind("\n") + 1]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What pages and listening tests are made of: an evaluation's rows, and clips with samples."""
+
+    folder: "EvaluationFolder"
+    rows: pd.DataFrame
+    clips: list
+
+    @property
+    def methods(self):
+        """In the order of the rows."""
+        return list(self.rows["method"].unique())
+
+    @property
+    def scored(self):
+        """The number of clips, with samples or without."""
+        return len(self.rows.drop_duplicates(["scenario", "domain", "ID"]))
 
 
 class EvaluationFolder:
@@ -256,6 +277,11 @@ class EvaluationFolder:
         """Title and paragraphs that a reader must know (topic to text), {} until it is complete."""
         return self.note.get("statement", {})
 
+    def written(self):
+        """The files of its numbers that are there, for links: table first."""
+        names = ("table.md", "summary.csv", "metrics.csv", "scenario.csv")
+        return [self.path / name for name in names if (self.path / name).is_file()]
+
     def keep_manifest(self, path):
         """Copy the scenario manifest at ``path`` here, with what it was drawn with."""
         target = self.path / "scenario.csv"
@@ -350,6 +376,11 @@ class EvaluationFolder:
                 "evaluate with --listen=10 into a new --output_folder."
             )
         return clips
+
+    def contents(self):
+        """Rows, and clips with samples; ValueError when none has."""
+        rows = self.rows()
+        return Contents(self, rows, self.clips_with_samples(rows))
 
     def _clip(self, part):
         rows = {row["method"]: row for row in part.to_dict("records")}

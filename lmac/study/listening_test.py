@@ -105,7 +105,7 @@ def make_test(
     agreement = None if consent is None else _paragraphs(consent)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"{output} is not empty: give a new --output, tests are not overwritten.")
-    results = [_Results(f) for f in folders]
+    results = [EvaluationFolder(folder).contents() for folder in folders]
     methods = _methods(results, methods)
     if scale == "mushra" and len(methods) + 2 > MOST_STIMULI:
         raise ValueError(
@@ -156,17 +156,6 @@ def make_test(
     )
 
 
-class _Results:
-    """Folder, clips with samples and methods of an evaluation."""
-
-    def __init__(self, path):
-        folder = EvaluationFolder(path)
-        rows = folder.rows()
-        self.folder = folder.path
-        self.clips = folder.clips_with_samples(rows)
-        self.methods = list(rows["method"].unique())
-
-
 def _check_options(scale, clips, loudness):
     for name, value, known in (("scale", scale, SCALES), ("loudness", loudness, LOUDNESS)):
         if value not in known:
@@ -202,8 +191,8 @@ def _methods(results, methods):
         )
     if RANDOM not in known:
         raise ValueError(
-            f"{results[0].folder} has no method {RANDOM!r}, which is a hidden anchor: evaluate it, "
-            "too (--methods of eval_explanations.py)."
+            f"{results[0].folder.path} has no method {RANDOM!r}, which is a hidden anchor: "
+            "evaluate it, too (--methods of eval_explanations.py)."
         )
     return list(dict.fromkeys(methods))
 
@@ -218,7 +207,7 @@ def _choose(results, methods, number, seed):
     ]
     if len(usable) < number:
         raise ValueError(
-            f"{', '.join(str(r.folder) for r in results)}: {len(usable)} clips have a right "
+            f"{', '.join(str(r.folder.path) for r in results)}: {len(usable)} clips have a right "
             f"decision and audio of {', '.join(methods)}, but {number} are needed (one is for "
             "training): give fewer --clips, or evaluate with a larger --listen."
         )

@@ -186,8 +186,7 @@ function choices(label, group, known, rate, shown) {
     input.addEventListener("change", () => rate(value));
     box.append(element("label", {}, input, element("strong", {}, value), text));
   });
-  box.append(shown);
-  return box;
+  return element("div", { className: "scale" }, box, shown);
 }
 
 function show() {
