@@ -25,6 +25,10 @@ TIDY_S = 30  # how often old sounds are looked for when nothing is asked
 MOST_EXPLANATIONS = 60
 
 
+class Closing(Exception):
+    """The app ends."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What is taken: seconds of a sound, bytes of its file, requests that wait, sounds and
@@ -86,7 +90,7 @@ class Desk:
         self.worker.start()
 
     def close(self):
-        """End the worker, after what it is doing."""
+        """End the worker, soon: what it is doing is not finished."""
         with self.change:
             self.closed = True
             self.change.notify_all()
@@ -122,7 +126,7 @@ class Desk:
                 HTTPStatus.BAD_REQUEST,
                 f"{name} cannot be read as audio: send a WAV, FLAC, OGG or MP3 file.",
             ) from error
-        if info.duration > self.limits.seconds:
+        if info.duration >= self.limits.seconds + 1:  # not for a few samples
             raise Refused(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"{name} is {info.duration:.0f} s long: at most {self.limits.seconds:.0f} s are "
@@ -196,7 +200,7 @@ class Desk:
                 "share": sound.done / sound.total if sound.total else 0.0,
                 "doing": sound.doing,
                 "error": sound.error,
-                "data": sound.data if sound.state in ("kept", "failed") else None,
+                "data": sound.data,
             }
 
     def file(self, path):
@@ -236,6 +240,8 @@ class Desk:
         except ValueError as raised:
             # The visitor knows the sound by its name, not by where it lies here.
             error = str(raised).replace(str(sound.folder / "upload"), sound.name)
+        except Closing:
+            return
         except MemoryError:
             error = "This sound is too long for the memory of this computer."
         except Exception:
@@ -253,6 +259,8 @@ class Desk:
         sound.total = n_windows * (len(sound.asked) * explainer.passes + (not known))
 
         def progress(n):
+            if self.closed:
+                raise Closing
             sound.done = min(sound.done + n, sound.total)
 
         sound.doing = "Listening"
@@ -273,13 +281,17 @@ class Desk:
                 folder = sound.folder / result.folder
                 result.write(folder)
                 made.append(explanation_data(result, folder, self.folder))
+            self._publish(sound, {**data, "explanations": list(made)})
+
+    def _publish(self, sound, data):
+        """From now on the page shows ``data``, and gets the files that are there."""
+        files = frozenset(
+            path.relative_to(sound.folder).as_posix()
+            for path in sound.folder.rglob("*.*")
+            if path.suffix in (".wav", ".png", ".json")
+        )
         with self.change:
-            sound.data = {**data, "explanations": made}
-            sound.files = frozenset(
-                path.relative_to(sound.folder).as_posix()
-                for path in sound.folder.rglob("*.*")
-                if path.suffix in (".wav", ".png", ".json")
-            )
+            sound.data, sound.files = data, files
 
     def tidy(self):
         """Delete what was not looked at for long, and the oldest when there are too many."""

@@ -8,6 +8,10 @@ from PIL import Image
 matplotlib.use("Agg")  # figures are files; no screen is needed
 from matplotlib import pyplot as plt  # noqa: E402
 
+# Pictures of maps have no more pixels, panels of figures no more frames: longer recordings are
+# averaged to it.
+WIDEST, HIGHEST = 12000, 1024
+WIDEST_PANEL = 2000
 # Names are text: a "$" in them is no formula. Decorates what draws them.
 names_as_text = matplotlib.rc_context({"text.parse_math": False})
 
@@ -73,7 +77,9 @@ def explanation_figure(X, mask, domain, title, path):
     """
     front_end = domain.front_end
     seconds = (X.shape[0] - 1) * front_end.hop_samples / front_end.sample_rate
-    magnitude, kept = torch.expm1(X), torch.expm1(mask * X)
+    mask, magnitude, kept = (
+        _fitting(values, WIDEST_PANEL) for values in (mask, torch.expm1(X), torch.expm1(mask * X))
+    )
     # One scale for input and explanation, so that what was removed looks removed.
     together = decibels(torch.stack([magnitude, kept]))
     panels = [
@@ -160,10 +166,6 @@ def timeline_figure(classes, probabilities, edges, votes, title, path):
     plt.close(figure)
 
 
-# A picture of a map is no larger; longer recordings are averaged to it.
-WIDEST, HIGHEST = 12000, 1024
-
-
 def write_spectrogram(X, domain, path):
     """``X`` [T, F] in dB as a PNG without axes, a pixel for each frame and band, for pages."""
     magnitude = _fitting(torch.expm1(X))
@@ -182,11 +184,10 @@ def write_mask(mask, path):
     image.save(path, transparency=bytes(range(256)))
 
 
-def _fitting(values):
+def _fitting(values, widest=WIDEST):
     """``values`` [T, F], averaged to the size that pictures have at most."""
-    T, F_ = values.shape
-    size = min(T, WIDEST), min(F_, HIGHEST)
-    if size == (T, F_):
+    size = min(values.shape[0], widest), min(values.shape[1], HIGHEST)
+    if size == values.shape:
         return values
     return F.adaptive_avg_pool2d(values[None], size)[0]
 

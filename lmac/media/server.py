@@ -8,6 +8,7 @@ a request reaches the file system.
 
 import json
 import re
+import signal
 import socket
 import sys
 import threading
@@ -240,7 +241,7 @@ def _range(first, last, size):
 
 
 def serve(make, host, port, announce):
-    """Make a server with ``make((host, port))`` and serve until Ctrl+C.
+    """Make a server with ``make((host, port))`` and serve until Ctrl+C or SIGTERM.
 
     ``announce(address)`` prints what there is to know. Raises ValueError where the address cannot
     be listened on.
@@ -254,6 +255,8 @@ def serve(make, host, port, announce):
             f"--host={host} --port={port} cannot be listened on ({error}): give another --port."
         ) from error
     with server:
+        # So that what is to be deleted at the end is, however a service is stopped.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         announce(f"http://{host}:{server.server_port}/")
         try:
             server.serve_forever()

@@ -163,14 +163,9 @@ async function explained(current) {
     if (!reply.ok) throw new Error((await reply.text()).trim());
     const state = await reply.json();
     if (!current()) return;
-    if (state.state === "failed") {
-      if (state.data) result.show(state.data);
-      throw new Error(state.error);
-    }
-    if (state.state === "kept") {
-      result.show(state.data);
-      return say("");
-    }
+    if (state.data) result.show(state.data); // what there is: others may be on their way
+    if (state.state === "failed") throw new Error(state.error);
+    if (state.state === "kept") return say("");
     if (state.state === "waiting") {
       say(state.ahead ? `Waiting, ${state.ahead} before this one …` : "Starting …", 0);
     } else say(`${state.doing}, ${Math.floor(100 * state.share)} %`, state.share);

@@ -69,7 +69,9 @@ class Spectrogram {
     const marks = [];
     for (let i = 0; i * step <= this.seconds; i++) {
       const mark = element("span", {}, `${Number((i * step).toFixed(1))}${i ? "" : " s"}`);
-      mark.style.left = `${100 * i * step / this.seconds}%`;
+      const share = i * step / this.seconds;
+      mark.style.left = `${100 * share}%`;
+      if (share > 0.97) mark.className = "last";
       marks.push(mark);
     }
     this.ticks.replaceChildren(...marks);
