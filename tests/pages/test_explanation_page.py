@@ -2,9 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 import soundfile
 import torch
+from PIL import Image
 
 from lmac.listen.explanation_page import (
     explanation_data,
@@ -12,6 +14,7 @@ from lmac.listen.explanation_page import (
     write_explanation_page,
     write_recording,
 )
+from lmac.media.figures import WIDEST, write_mask
 
 from .axe import LOOKS, SIZES, look, violations
 from .driving import click, playing, press, until
@@ -111,6 +114,29 @@ def test_pictures_load_and_a_zoomed_one_follows_the_cursor(page):
         "return line.left >= box.left && line.right <= box.right"
     )
     assert seen
+
+
+def test_the_pictures_are_the_maps(written):
+    """A pixel for each frame and band, low frequencies below; the mask is black where it removes."""
+    page, recording, results = written
+    for result in results:
+        image = np.asarray(Image.open(page.parent / result.folder / "mask.png").convert("RGBA"))
+        np.testing.assert_array_equal(image[..., :3], 0)
+        kept = 1 - image[::-1, :, 3].T / 255
+        np.testing.assert_allclose(kept, result.mask.numpy(), atol=0.5 / 255 + 1e-6)
+    pixels = np.asarray(Image.open(page.parent / "spectrogram.png").convert("RGB"), dtype=float)
+    brightness = pixels.sum(2)[::-1].T
+    X = results[0].X.numpy()
+    order = np.corrcoef(brightness.ravel(), np.log(np.expm1(X) + 1e-4 * np.expm1(X).max()).ravel())
+    assert brightness.shape == X.shape and order[0, 1] > 0.97
+
+
+def test_long_maps_are_averaged_to_a_picture(tmp_path):
+    mask = torch.zeros(WIDEST * 2, 4)
+    mask[1::2] = 1
+    write_mask(mask, tmp_path / "mask.png")
+    image = np.asarray(Image.open(tmp_path / "mask.png").convert("RGBA"))
+    assert image.shape == (4, WIDEST, 4) and set(image[..., 3].ravel()) == {128}
 
 
 @pytest.mark.parametrize("size,scheme", LOOKS)
