@@ -117,7 +117,7 @@ def test_pictures_load_and_a_zoomed_one_follows_the_cursor(page):
 
 
 def test_the_pictures_are_the_maps(written):
-    """A pixel for each frame and band, low frequencies below; the mask is black where it removes."""
+    """A pixel a frame and band, low frequencies below; the mask is black where it removes."""
     page, recording, results = written
     for result in results:
         image = np.asarray(Image.open(page.parent / result.folder / "mask.png").convert("RGBA"))
