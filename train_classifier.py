@@ -17,7 +17,8 @@ from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
 from lmac.brains.classifier import ClassifierBrain
 from lmac.brains.embeddings import embedded, load_start
-from lmac.checkpoints import classifier_domain, training_facts
+from lmac.checkpoints import class_names, classifier_domain, training_facts
+from lmac.classifiers import AudioClassifier
 from lmac.config import load_experiment, run
 from lmac.media.figures import confusion_figure
 
@@ -25,6 +26,10 @@ from lmac.media.figures import confusion_figure
 def main(argv):
     hparams, run_opts = load_experiment(argv)
     manifest, labels = prepare(hparams)
+    # Prompts have an order of their own.
+    labels = class_names(
+        None, labels, AudioClassifier(hparams["embedding_model"], hparams["classifier"])
+    )
     datasets = fold_datasets(hparams, manifest, labels)
     warn_of_training_leaks(manifest, hparams)
     loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}

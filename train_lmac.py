@@ -15,6 +15,12 @@ Trains a decoder that can be asked for any class:
     python train_lmac.py hparams/lmac_conditional.yaml --data_folder=/path/to/ESC-50 \
         --classifier_checkpoint=results/classifier/1234/best
 
+Trains LMAC-ZS, for a zero-shot classifier, whose classes are prompts:
+
+    python train_lmac.py hparams/lmac_zero_shot.yaml --data_folder=/path/to/ESC-50 \
+        --classifier_checkpoint=results/classifier/1234/best \
+        --prompts="a dog barking, rain falling"
+
 Resumes where it was killed. The checkpoint with the lowest loss on valid_folds ends up in
 <output_folder>/best.
 """
@@ -26,6 +32,7 @@ import speechbrain as sb
 from lmac.brains.conditional import ConditionalBrain
 from lmac.brains.decoder import DecoderBrain
 from lmac.brains.training import explainer_datasets, train_explainer
+from lmac.brains.zero_shot import ZeroShotBrain, require_prompts
 from lmac.checkpoints import (
     build_decoder,
     decoder_facts,
@@ -53,6 +60,9 @@ def main(argv):
         key = "finetune_from"
         load_decoder(decoder, explained, decoder_file(hparams[key], key), key)
     brain_class = ConditionalBrain if asked else DecoderBrain
+    if hparams["prompts_per_sound"] is not None:
+        require_prompts(explained)
+        brain_class = ZeroShotBrain
     brain = train_explainer(
         brain_class, explained, {"decoder": decoder}, datasets, hparams, run_opts
     )
@@ -61,6 +71,8 @@ def main(argv):
         if asked:
             keys += ["l_absent", "absent_sparsity", "audible", "silence_excuses"]
             keys += ["ask_decision", "ask_source", "ask_probable"]
+        if brain_class is ZeroShotBrain:
+            keys += ["l_similarity", "prompts_per_sound", "prompts"]
         if hparams["l_guidance"] > 0:
             keys += ["finetune_from", "guidance", "cc_th", "bin_th"]
         info = training_facts(hparams, explained.domain, *keys)

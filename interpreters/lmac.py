@@ -36,4 +36,5 @@ class LMAC(Interpreter):
     @torch.no_grad()
     def explain(self, X, target, phase=None):
         _, representations = self.explained(X, phase)
-        return self.decoder(representations, X, target, self.explained.domain).sigmoid()
+        told = self.explained.condition(target)
+        return self.decoder(representations, X, told, self.explained.domain).sigmoid()

@@ -51,7 +51,10 @@ def build_decoder(factory, explained):
 
     ValueError when that is no ``lmac.decoder.Decoder``.
     """
-    decoder = factory(*explained.output_sizes())
+    vectors, more = explained.classifier.prompt_vectors, {}
+    if vectors is not None:  # of any prompts, so that the decoder can be asked for others, too
+        more["condition_size"] = vectors.shape[1]
+    decoder = factory(*explained.output_sizes(), **more)
     if not isinstance(decoder, Decoder):
         raise ValueError(
             f"decoder makes a {type(decoder).__name__}: derive it from lmac.decoder.Decoder, whose "
@@ -211,7 +214,7 @@ def weights_digest(module):
     return digest.hexdigest()[:12]
 
 
-def class_names(classifier_checkpoint, expected, embedding_model=None):
+def class_names(classifier_checkpoint, expected, classifier=None):
     """Class names in the order of the classifier's outputs.
 
     Arguments
@@ -220,10 +223,10 @@ def class_names(classifier_checkpoint, expected, embedding_model=None):
         Its ``label_encoder.txt`` tells the order; without one it is that of ``expected``.
     expected : list of str
         Names of the data set; ValueError when the classifier's are others.
-    embedding_model : EmbeddingModel, optional
-        A whole classifier that knows its classes has them in ``labels``, and they come first.
+    classifier : AudioClassifier, optional
+        One that knows its classes has them in ``labels``, and they come first.
     """
-    names = None if embedding_model is None else embedding_model.labels
+    names = None if classifier is None else classifier.labels
     source = "The classifier"
     if names is None:
         source = Path(classifier_checkpoint or "") / LABELS_FILE

@@ -24,6 +24,10 @@ COMMANDS = {
         "classify the written explanation.wav files again",
     ),
     "asked": ("lmac.results.asked", "ask for classes: are absent ones carved, present ones found?"),
+    "held_out": (
+        "lmac.results.held_out",
+        "zero-shot accuracy on classes that were never trained on",
+    ),
     "publish": ("lmac.results.publish", "copy the results that may be published, without audio"),
     "app": ("lmac.listen.app", "a page in the browser: explain sounds of your own"),
     "gallery": ("lmac.listen.gallery", "make a page to look at and listen to explanations"),

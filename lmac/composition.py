@@ -11,8 +11,8 @@ from pathlib import Path
 import ruamel.yaml
 
 HPARAMS = Path(__file__).resolve().parents[1] / "hparams"
-EXPERIMENTS = ("classifier", "lmac", "lmac_finetune", "lmac_conditional", "l2i", "evaluation",
-               "explain", "check", "tables")  # fmt: skip
+EXPERIMENTS = ("classifier", "lmac", "lmac_finetune", "lmac_conditional", "lmac_zero_shot", "l2i",
+               "evaluation", "explain", "check", "tables", "held_out")  # fmt: skip
 # The slots, and the keys that belong to each by nature: only that slot may set them, also where
 # an experiment has a value of its own. Besides, a slot brings keys that no experiment has.
 SLOTS = {
@@ -141,6 +141,11 @@ def _no_slot(key, value):
 
 def _instead(key, value, path, tree):
     """What to write in place of an override that matches no key."""
+    if key == "prompts":
+        return (
+            "this classifier has fixed classes: for a zero-shot one add "
+            "--classifier_yaml=hparams/classifiers/contrastive.yaml or clap.yaml there."
+        )
     if RENAMED.get(key) in tree:
         return f"it is called --{RENAMED[key]} now."
     if close := difflib.get_close_matches(key, tree, n=3):

@@ -1,9 +1,10 @@
 """Decoders: from the classifier's representations to a mask.
 
 Every decoder is built as ``decoder(channels, n_classes)``, for the channels of the classifier's
-representations, finest first. It is called as ``decoder(representations, X, target, domain)``
-with representations [B, C, T', F'], finest first, and what is explained: classes [B], or vectors
-[B, D] such as embeddings of text. It answers mask logits with the shape of ``X``.
+representations, finest first; for a zero-shot classifier also with ``condition_size``, the D
+below. It is called as ``decoder(representations, X, target, domain)`` with representations
+[B, C, T', F'], finest first, and what is explained: classes [B], or vectors [B, D] such as
+embeddings of text. It answers mask logits with the shape of ``X``.
 """
 
 import torch
@@ -248,13 +249,13 @@ class PSIDecoder(Decoder):
     ---------
     channels : list of int
         Channels of the representations, finest first; the last must be CNN14's embedding.
-    n_classes : int
+    n_classes, condition_size : int
         Not used: this decoder is not given the class.
     domain : str
         ``"stft"`` or ``"mel"``.
     """
 
-    def __init__(self, channels, n_classes=None, domain="stft"):
+    def __init__(self, channels, n_classes=None, domain="stft", condition_size=None):
         super().__init__()
         dim = channels[-1]
         wanted = [dim, dim // 2, dim // 4, dim // 8]

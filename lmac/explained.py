@@ -48,6 +48,11 @@ class ExplainedClassifier(nn.Module):
         """
         return self.logits(X, phase).double().softmax(1)
 
+    def condition(self, target):
+        """What decoders are told of classes [B]: their numbers, or the vectors [B, D] of prompts."""
+        vectors = self.classifier.prompt_vectors
+        return target if vectors is None else vectors[target]
+
     @torch.no_grad()
     def output_sizes(self, seconds=2.0):
         """Channels of every representation, finest first, and the number of classes."""

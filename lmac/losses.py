@@ -5,9 +5,16 @@ import torch.nn.functional as F
 from speechbrain.nnet.losses import AdditiveAngularMargin
 
 
-def cross_entropy(outputs, targets, label_smoothing=0.0):
-    """Cross-entropy of logits [B, K] and class numbers [B]; a scalar."""
-    return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+def cross_entropy(outputs, targets, label_smoothing=0.0, balanced=False):
+    """Cross-entropy of logits [B, K] and class numbers [B]; a scalar.
+
+    ``balanced``: every class of the batch counts the same, however many clips it has.
+    """
+    if not balanced:
+        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+    values = F.cross_entropy(outputs, targets, label_smoothing=label_smoothing, reduction="none")
+    weights = 1 / torch.bincount(targets, minlength=outputs.shape[1])[targets].to(values.dtype)
+    return (weights * values).sum() / weights.sum()
 
 
 def angular_margin(outputs, targets, margin=0.2, scale=30):
@@ -191,3 +198,69 @@ def _distance_to_clean(kept, mask, clean_X, guidance, bin_th):
         likelihood = torch.where(loud, mask, 1 - mask).clamp_min(1e-7)
         return -likelihood.log().flatten(1).mean(1)
     raise ValueError(f"guidance: expected one of {', '.join(GUIDANCE)}, got {guidance!r}.")
+
+
+def zero_shot_loss(
+    logits,
+    logits_in,
+    logits_out,
+    silence,
+    asked,
+    mask,
+    source,
+    scale,
+    l_similarity=10.0,
+    l_in=0.0,
+    l_out=0.0,
+    l_sparse=0.4,
+    l_absent=0.0,
+    absent_sparsity=0.0,
+    audible=0.05,
+    silence_excuses=False,
+):
+    """Objective of LMAC-ZS (Paissan, Della Libera, Ravanelli and Subakan, NeurIPS 2024).
+
+    For pairs of a prompt i and a sound j, with unit embeddings t_i and f(X_j) and a mask M of the
+    pair, it keeps the similarity, be it large or small, in place of raising it::
+
+        similarity = |t_i . f(X_j) - t_i . f(M X_j)|
+        sparse     = (1 + absent_sparsity (1 - w)) mean(M)
+        loss       = l_similarity similarity + l_sparse sparse (+ l_in (in + l_absent absent)
+                     - l_out out)
+
+    The terms in brackets are those of :func:`asked_loss`, with the prompts as classes, and so is
+    w; with the weights as they are by default, the loss is the paper's.
+
+    Arguments
+    ---------
+    logits, logits_in : Tensor [N, K]
+        ``scale t_k . f`` of every prompt k for the sound of each pair, and for its masked-in part.
+    logits_out : Tensor [N, K]
+        For the masked-out part; with ``l_out`` 0 it is not looked at, and may be None.
+    silence : Tensor [1, K]
+        For X = 0.
+    asked : Tensor [N]
+        The prompt of each pair.
+    mask : Tensor [N, T, F]
+        In [0, 1].
+    source : Tensor [N], bool
+        As in :func:`asked_loss`.
+    scale : Tensor, scalar
+        What makes logits of similarities.
+    l_similarity : float
+        Weight of the similarity, whose differences are at most 2.
+    l_in, l_out, l_sparse, l_absent, absent_sparsity, audible, silence_excuses
+        As in :func:`asked_loss`.
+
+    Returns
+    -------
+    dict of scalar Tensors: ``loss`` and its weighted parts.
+    """
+    rows = asked[:, None]
+    before, after = (x.gather(1, rows) / scale for x in (logits.detach(), logits_in))
+    similarity = l_similarity * (after - before).abs().mean()
+    parts = asked_loss(
+        logits, logits_in, logits if logits_out is None else logits_out, silence, asked, mask,
+        source, l_in, l_out, l_sparse, l_absent, absent_sparsity, audible, silence_excuses,
+    )  # fmt: skip
+    return {"loss": parts.pop("loss") + similarity, "similarity": similarity, **parts}

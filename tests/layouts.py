@@ -56,3 +56,10 @@ def write_esc50(folder, folds=range(1, 6), targets=(0, 1, 10), seconds=1.0, rate
     (folder / "meta").mkdir()
     (folder / "meta" / "esc50.csv").write_text("".join(lines))
     return folder
+
+
+def write_both(folder, **options):
+    """Both of them, as ``data_prep.esc10_urbansound8k`` reads them."""
+    write_esc50(folder / "ESC-10", **options)
+    write_urbansound8k(folder / "UrbanSound8K", **options)
+    return folder

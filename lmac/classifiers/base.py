@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from lmac.classifiers.prompts import PromptHead
+
 
 class LinearHead(nn.Linear):
     """Linear classification head: embedding [..., input_size] to logits [..., out_neurons]."""
@@ -32,7 +34,7 @@ class EmbeddingModel(nn.Module):
     pad : bool
         Whether waveforms are zero-padded to ``input_length`` for it; False if it does so itself.
     complete : bool
-        It came with its weights, and its embedding is the logits: nothing is loaded.
+        It came with its weights, and its head has none or brings them: nothing is loaded.
     labels : list of str or None
         Class names in the order of the logits, of a complete model that knows them.
     frequency_axis : str or None
@@ -93,6 +95,17 @@ class AudioClassifier(nn.Module):
     def min_frames(self):
         """The least number of frames T that the embedding model takes."""
         return self.embedding_model.min_frames
+
+    @property
+    def labels(self):
+        """Class names in the order of the logits where the classifier knows them, else None."""
+        head = self.classifier
+        return head.labels if isinstance(head, PromptHead) else self.embedding_model.labels
+
+    @property
+    def prompt_vectors(self):
+        """Embeddings [K, D] of a zero-shot classifier's prompts, None for one of fixed classes."""
+        return self.classifier.vectors if isinstance(self.classifier, PromptHead) else None
 
     def forward(self, features):
         """Features [B, T, F] to (logits [B, K], representations)."""

@@ -22,7 +22,7 @@ class LayerTap:
         ``BCT`` (1-D convolutions) or ``BTC`` (tokens of transformers). By default outputs with
         four axes are BCTF, with three BCT, with two BC.
 
-    grid : tuple of three int, optional
+    grid : tuple of three int, or callable, optional
         For tokens that are patches of a spectrogram (:func:`as_map`).
 
     Raises ValueError for a name that the network does not have, and lists those it has.
@@ -86,9 +86,10 @@ def as_map(tensor, axes=None, name="layer", grid=None):
         Of ``tensor``, as in :class:`LayerTap`.
     name : str
         Of the layer, for the message of ValueError when the axes do not fit.
-    grid : tuple of three int, optional
+    grid : tuple of three int, or callable, optional
         Tokens BTC that are patches of a spectrogram: number of tokens before them, of patches over
-        frequency and over time, time running fastest.
+        frequency and over time, time running fastest. In another order, what makes (map, way back)
+        of them.
 
     Returns
     -------
@@ -103,6 +104,8 @@ def as_map(tensor, axes=None, name="layer", grid=None):
             f"layers: {name!r} gives shape {tuple(tensor.shape)}, expected the axes "
             f"{axes or 'B, C, T, F'}: name them in the YAML, such as {{{name}: BTC}}."
         )
+    if callable(grid) and axes == "BTC":
+        return grid(tensor)
     if grid is not None and axes == "BTC" and tensor.shape[1] == grid[0] + grid[1] * grid[2]:
         patches = tensor[:, grid[0] :].unflatten(1, grid[1:]).permute(0, 3, 2, 1)
         return patches, lambda m: torch.cat(

@@ -102,10 +102,11 @@ class Explainer:
         """
         hparams = source if isinstance(source, dict) else load(source, overrides)[0]
         keys = ("window_s", "overlap_s", "min_length_s", "batch_size", "seed")
+        explained = explained_classifier(hparams).to(device)
         return cls(
-            explained_classifier(hparams).to(device),
+            explained,
             hparams["interpreters"],
-            hparams["embedding_model"].labels or read_labels(hparams["classifier_checkpoint"]),
+            explained.classifier.labels or read_labels(hparams["classifier_checkpoint"]),
             **{k: hparams[k] for k in keys},
         )
 

@@ -4,12 +4,13 @@ Of its own, so that copying results need not wait for what computes them.
 """
 
 RANDOMISATION, RESYNTHESIS = "randomisation", "resynthesis"
-ASKED, ASKED_CLIPS = "asked", "asked_clips"
+ASKED, ASKED_CLIPS, HELD_OUT = "asked", "asked_clips", "held_out"
+CHECKS = (RANDOMISATION, RESYNTHESIS, ASKED, HELD_OUT)
 # What may be published: no audio that we did not make, and no path of a machine.
 PUBLISHED = (
     *("metrics.csv", "summary.csv", "scenario.csv", "evaluation.json", "table.md"),
     f"{ASKED_CLIPS}.csv",
-    *(f"{check}.{kind}" for check in (RANDOMISATION, RESYNTHESIS, ASKED) for kind in ("csv", "md")),
+    *(f"{check}.{kind}" for check in CHECKS for kind in ("csv", "md")),
 )
 
 

@@ -40,10 +40,13 @@ MODULES = {
     "classifier": "train_classifier",
     "lmac": "train_lmac",
     "lmac_finetune": "train_lmac",
+    "lmac_conditional": "train_lmac",
+    "lmac_zero_shot": "train_lmac",
     "l2i": "interpreters.l2i.train",
     "evaluation": "eval_explanations",
     "explain": "explain",
     "tables": "lmac.results.table",
+    "held_out": "lmac.results.held_out",
 }
 OPTIONS = {"folds": None, "stages": None, "valid_shift": -1, "targets": "valid", "cycle": None}
 # These are set for each fold.

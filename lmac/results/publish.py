@@ -20,7 +20,7 @@ COMMAND_LINE = CommandLine(
 )
 TABLE = ("table.csv", "table.md", "table.tex")
 CLASSIFIER = ("info.json", "confusion.png")
-FIGURE_METHODS = ("L-MAC", "L-MAC FT", "GradCAM", "Saliency")
+FIGURE_METHODS = ("L-MAC", "L-MAC FT", "L-MAC-ZS", "GradCAM", "Saliency")
 FIGURE_CLIPS = 3
 
 

@@ -40,8 +40,8 @@ class Setting:
     @cached_property
     def _data(self):
         manifest, labels = prepare(self.hparams)
-        checkpoint, model = (self.hparams[k] for k in ("classifier_checkpoint", "embedding_model"))
-        return manifest, class_names(checkpoint, labels, model)
+        checkpoint = self.hparams["classifier_checkpoint"]
+        return manifest, class_names(checkpoint, labels, self.explained.classifier)
 
     @property
     def labels(self):

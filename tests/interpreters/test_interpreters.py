@@ -64,7 +64,7 @@ def inputs(explained, batch=3, n_samples=16000):
 
 
 def test_the_matrix_covers_the_yaml():
-    assert {*FACTORIES, "Oracle", "L-MAC FT"} == set(
+    assert {*FACTORIES, "Oracle", "L-MAC FT", "L-MAC-ZS"} == set(
         merge("hparams/interpreters.yaml")["interpreters"]
     )
 

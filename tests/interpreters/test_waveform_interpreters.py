@@ -30,7 +30,8 @@ def hparams(tmp_path_factory):
     hparams, _ = load(
         "hparams/evaluation.yaml",
         {"data_folder": "x", "results_folder": str(folder), "lmac_checkpoint": str(folder),
-         "lmac_ft_checkpoint": str(folder), "l2i_checkpoint": str(folder),
+         "lmac_ft_checkpoint": str(folder), "lmac_zs_checkpoint": str(folder),
+         "l2i_checkpoint": str(folder),
          "decoder_hidden": 8, "decoder_detail": 4},
     )  # fmt: skip
     torch.manual_seed(0)

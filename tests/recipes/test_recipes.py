@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import soundfile
-from layouts import sound, write_esc50, write_sound, write_urbansound8k
+from layouts import sound, write_both, write_esc50, write_sound, write_urbansound8k
+from pretrained import text_folder
 
 from lmac import config
 from lmac.config import merge, settings
@@ -48,8 +49,12 @@ TINY = {
 DATASETS = {
     "data_prep.esc50": write_esc50,
     "data_prep.urbansound8k": write_urbansound8k,
+    "data_prep.esc10_urbansound8k": write_both,
     "data_prep.builtin_sounds": None,
 }
+# Of the fixtures of zero-shot recipes, whose classes have prompts.
+ESC10 = ("class0", "class1", "class10")
+BOTH = (*ESC10, "air_conditioner", "car_horn", "children_playing")
 CONTAMINANTS = {"id": "wham_noise/tt", "noise": "wham_noise/tt", "speech": "LJSpeech-1.1/wavs"}
 
 
@@ -100,11 +105,29 @@ class Bench:
                 del own["out_n_neurons"]
             else:
                 own["data_folder"] = str(data)
+        if "prompts" in tree:
+            own |= self.zero_shot(tree)
         if "noise_folder" in tree and (noise or tag_of(tree["noise_folder"]) == "!PLACEHOLDER"):
             own["noise_folder"] = str(self.folder / "wham_noise" / "tr")
         if tree.get("scenario") in CONTAMINANTS:
             own["contaminant_folder"] = str(self.folder / CONTAMINANTS[tree["scenario"]])
         return own
+
+    def zero_shot(self, tree):
+        """Prompts for the classes of the fixture, and a small text model."""
+        text_model = self.folder / "text_model"
+        if not text_model.exists():
+            text_folder(text_model)
+        own = {"text_model": str(text_model), "joint_size": 12}
+        names = BOTH if "esc50_subfolder" in tree else ESC10
+        if "without_classes" in tree and tree["without_classes"]:
+            own["without_classes"] = [ESC10[2], BOTH[5]]
+            names = [name for name in names if name not in own["without_classes"]]
+        if "held_out_classes" in tree:
+            own["held_out_classes"] = [ESC10[2], BOTH[5]]
+        if "out_n_neurons" in tree and "audio" not in tree:
+            own["out_n_neurons"] = len(names)
+        return own | {"prompts": {name: f"the sound of {name}" for name in names}}
 
     def run(self, path, domain=None, noise=False):
         """Run ``path`` after what it needs; its settings and output folder."""
@@ -147,6 +170,9 @@ def test_every_recipe_runs(path, bench):
         assert set(summary["method"]) == set(done.methods) and (summary["n"] > 0).all()
         assert set(summary["scenario"]) == {done.scenario}
         assert summary[["FF", "MM"]].notna().all(axis=None)
+    elif "held_out_classes" in merge(path):
+        table = pd.read_csv(done.out / "held_out.csv")
+        assert table["accuracy"].between(0, 100).all() and set(table["classes"]) == {2, 1, 6}
     else:
         assert_trained(done)
 
@@ -216,9 +242,13 @@ def test_training_takes_wham_noise_and_evaluation_is_refused_it(bench, name, tmp
 def test_every_recipe_states_the_classes_of_its_data(path):
     """The fixtures have three classes; the real numbers are these."""
     classes = {"ESC-10": 10, "ESC-50": 50, "UrbanSound8K": 10, "built-in sounds": 10}
+    classes["ESC-10 and UrbanSound8K"] = 19
     plain = settings(path)
     if "dataset" in plain:
-        assert plain["out_n_neurons"] == classes[plain["dataset"]]
+        left_out = len(plain.get("without_classes", ()))
+        assert plain["out_n_neurons"] == classes[plain["dataset"]] - left_out
+        if "prompts" in plain:
+            assert len(plain["prompts"]) == plain["out_n_neurons"]
 
 
 def test_the_fixture_finds_a_recipe_whose_parts_do_not_meet(bench, tmp_path):

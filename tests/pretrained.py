@@ -86,3 +86,76 @@ def huggingface_folder(folder, kind, labels=("cat", "dog", "rain")):
     model.save_pretrained(folder)
     extractor.save_pretrained(folder)
     return folder
+
+
+WORDS = ("a", "baby", "bark", "barking", "cat", "crying", "dog", "falling", "hear", "i", "of",
+         "rain", "sound", "the")  # fmt: skip
+
+
+def _tokenizer(folder, special):
+    """A tokenizer of whole words, [CLS] and [SEP] at the ends of a text; returns its size."""
+    import transformers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    names = dict(zip(("cls", "pad", "sep", "unk"), special, strict=True))
+    words = {word: i for i, word in enumerate([*special, *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token=names["unk"]))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(
+        (names["sep"], words[names["sep"]]), (names["cls"], words[names["cls"]])
+    )
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=512,
+        **{f"{name}_token": token for name, token in names.items()},
+    ).save_pretrained(folder)
+    return len(words)
+
+
+def text_folder(folder):
+    """A sentence-transformers kind of BERT, of 12 numbers; returns the folder."""
+    import transformers
+
+    torch.manual_seed(0)
+    size = _tokenizer(folder, ("[CLS]", "[PAD]", "[SEP]", "[UNK]"))
+    config = transformers.BertConfig(
+        vocab_size=size, hidden_size=12, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=300, pad_token_id=1,
+    )  # fmt: skip
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def clap_folder(folder, fused=False, padding="repeatpad"):
+    """A CLAP of a few thousand weights, which reads two seconds at 8 kHz; returns the folder."""
+    import transformers
+
+    torch.manual_seed(0)
+    size = _tokenizer(folder, ("<s>", "<pad>", "</s>", "<unk>"))
+    config = transformers.ClapConfig(
+        text_config={
+            "vocab_size": size, "hidden_size": 16, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 20,
+            "pad_token_id": 1, "projection_dim": 12,
+        },
+        audio_config={
+            "spec_size": 64, "num_mel_bins": 16, "window_size": 4, "patch_size": 4,
+            "patch_stride": [4, 4], "patch_embeds_hidden_size": 8, "depths": [1, 1, 2],
+            "num_attention_heads": [1, 2, 2], "hidden_size": 32, "projection_dim": 12,
+            "enable_fusion": fused,
+        },
+        projection_dim=12,
+        hidden_size=32,
+    )  # fmt: skip
+    model = transformers.ClapModel(config)
+    with torch.no_grad():  # fresh weights are so small that all prompts sound alike
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(8)
+    model.save_pretrained(folder)
+    transformers.ClapFeatureExtractor(
+        feature_size=16, sampling_rate=8000, hop_length=80, max_length_s=2, fft_window_size=256,
+        frequency_max=3500, truncation="rand_trunc", padding=padding,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder

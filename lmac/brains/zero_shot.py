@@ -1,0 +1,62 @@
+"""Training a decoder that is told a prompt: LMAC-ZS."""
+
+import speechbrain as sb
+import torch
+
+from lmac.brains.conditional import ConditionalBrain
+
+
+def require_prompts(explained):
+    """ValueError when the classifier of ``explained`` has fixed classes."""
+    if explained.classifier.prompt_vectors is None:
+        raise ValueError(
+            "prompts_per_sound is for a zero-shot classifier, and this one has fixed classes: take "
+            "--classifier_yaml=hparams/classifiers/contrastive.yaml or clap.yaml, or train with "
+            "hparams/lmac_conditional.yaml."
+        )
+
+
+class ZeroShotBrain(ConditionalBrain):
+    """Trains ``modules.decoder`` to explain the similarity of prompts and sounds.
+
+    Masks for all pairs of a batch would be B times K; ``hparams.prompts_per_sound`` of them are
+    drawn for each sound by ``hparams.asked_classes``. ``hparams.lmac_loss`` is
+    ``lmac.losses.zero_shot_loss``, the rest as in ConditionalBrain.
+    """
+
+    def compute_forward(self, batch, stage):
+        """As in ConditionalBrain, for ``prompts_per_sound`` pairs of each sound, sound by sound.
+
+        The logits of masked-out parts are None where neither the loss nor validation asks for
+        them, which saves a third of the time.
+        """
+        wav, clean = self.sounds(batch, stage)
+        domain = self.explained.domain
+        pairs = torch.arange(len(wav), device=wav.device)
+        pairs = pairs.repeat_interleave(self.hparams.prompts_per_sound)
+        with torch.no_grad():
+            X, phase = domain.analyse(wav)
+            logits, representations = self.explained(X, phase)
+            silence = self.explained.logits(torch.zeros_like(X[:1]), phase[:1])
+            sources = self.decisions_on_sources(wav, clean)[pairs]
+            X, phase, logits = X[pairs], phase[pairs], logits[pairs]
+            with self.draws(stage):
+                asked = self.hparams.asked_classes(logits, sources)
+            told = self.explained.condition(asked)
+        representations = [r[pairs] for r in representations]
+        mask = self.modules.decoder(representations, X, told, domain).sigmoid()
+        logits_in = self.explained.logits(mask * X, phase).float()
+        logits_out = None
+        if self.hparams.l_out > 0 or stage != sb.Stage.TRAIN:
+            logits_out = self.explained.logits((1 - mask) * X, phase).float()
+        known = (sources == asked[:, None]).any(1)
+        return logits, logits_in, logits_out, asked, mask.float(), known, silence
+
+    def loss(self, predictions):
+        *others, known, silence = predictions
+        self.known = known
+        logits, logits_in, logits_out, asked, mask = others
+        return self.hparams.lmac_loss(
+            logits, logits_in, logits_out, silence, asked, mask, known,
+            self.explained.classifier.classifier.scale,
+        )  # fmt: skip
