@@ -49,7 +49,7 @@ class ExplainedClassifier(nn.Module):
         return self.logits(X, phase).double().softmax(1)
 
     def condition(self, target):
-        """What decoders are told of classes [B]: their numbers, or the vectors [B, D] of prompts."""
+        """What decoders are told of classes [B]: their numbers, or prompts' vectors [B, D]."""
         vectors = self.classifier.prompt_vectors
         return target if vectors is None else vectors[target]
 

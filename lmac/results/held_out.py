@@ -56,9 +56,7 @@ def rows_of(clips, scores, method, labels, held_out, n_boot):
     rows = []
     groups = [*clips["dataset"].unique(), None] if clips["dataset"].nunique() > 1 else [None]
     for group in groups:
-        mine = (
-            (clips["dataset"] == group).to_numpy() if group else clips["label"].notna().to_numpy()
-        )
+        mine = (clips["dataset"] == group if group else clips["label"].notna()).to_numpy()
         own = clips[mine]
         present = [name for name in held_out if name in set(own["label"])]
         for among, names in (("held-out classes", present), ("all classes", labels)):
