@@ -10,7 +10,8 @@ look, <output_folder>/<file>/index.html, and <method>/ beside it: explanation.wa
 input.wav, explanation.png, mask.png and explanation.json. --explain_class=dog or
 --explain_class=[dog,rain] asks for other classes than the classifier's own decision, in
 "<method>, asked <class>/"; for several, one picture beside these folders shows what each method
-keeps for each of them.
+keeps for each of them. Of a zero-shot classifier, --prompts="a dog barking, rain falling" asks for
+each prompt.
 """
 
 from itertools import product
@@ -40,9 +41,14 @@ def main(argv):
     classes = [None if c is None else str(c) for c in _listed(hparams["explain_class"])]
     device = run_opts.device or sb.utils.distributed.infer_device()
     explainer = Explainer.from_hparams(hparams, device=device)
+    if explainer.zero_shot and classes == [None]:
+        classes = explainer.labels
     for method, asked in product(methods, classes):
         explainer.check(method, asked)
     recording = explainer.read(hparams["audio"])
+    if explainer.zero_shot:
+        for prompt, p in zip(explainer.labels, recording.probabilities.tolist(), strict=True):
+            print(f"{p:.3f}  {prompt}")
     folder = Path(hparams["output_folder"]) / safe_name(Path(hparams["audio"]).name)
     files = write_recording(recording, explainer.explained.domain, folder)
     print(recording)

@@ -250,6 +250,11 @@ class Explainer:
         )
 
     @property
+    def zero_shot(self):
+        """Whether the classes are prompts."""
+        return self.explained.classifier.prompt_vectors is not None
+
+    @property
     def passes(self):
         """How often windows are read for one explanation: the mask, and what is scored of it."""
         return 4 if self.explained.domain.listenable else 3

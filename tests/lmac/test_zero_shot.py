@@ -9,9 +9,11 @@ import pytest
 import speechbrain as sb
 import torch
 from conftest import make_explained
+from layouts import write_sound
 from pretrained import clap_folder, text_folder
 from speechbrain.dataio.batch import PaddedBatch
 
+import explain
 from interpreters.gradcam import GradCAM
 from lmac.asking import AskedClasses
 from lmac.augment import ClipMixer, WaveformAugment
@@ -395,3 +397,35 @@ def test_the_yaml_of_our_model(text):
     head = hparams["classifier"]
     assert head.labels == PROMPTS.split(", ") and head.audio.in_features == 16
     assert json.dumps(head.prompts)  # as info.json has them
+
+
+def test_explain_asks_for_each_prompt(clap, tmp_path, capsys):
+    write_sound(tmp_path / "street.wav", 1.0)
+    explain.main(
+        ["hparams/explain.yaml", "--classifier_yaml=hparams/classifiers/clap.yaml",
+         f"--classifier_source={clap}", "--prompts=a dog barking, rain falling", "--device=cpu",
+         f"--audio={tmp_path / 'street.wav'}", "--methods=[Saliency]", "--window_s=1.5", "--overlap_s=0.5",
+         f"--output_folder={tmp_path / 'out'}"]
+    )  # fmt: skip
+    found = {}
+    for path in (tmp_path / "out").rglob("explanation.json"):
+        content = json.loads(path.read_text())
+        found[content["explained_class"]] = content["p"]
+    assert set(found) == {"a dog barking", "rain falling"}
+    assert sum(found.values()) == pytest.approx(1)
+    printed = capsys.readouterr().out
+    for prompt, p in found.items():
+        assert f"{p:.3f}  {prompt}\n" in printed
+
+
+def test_explain_says_what_is_wrong_with_prompts(clap, tmp_path):
+    write_sound(tmp_path / "street.wav", 1.0)
+    words = ["hparams/explain.yaml", "--classifier_yaml=hparams/classifiers/clap.yaml",
+             f"--classifier_source={clap}", f"--audio={tmp_path / 'street.wav'}"]  # fmt: skip
+    for prompts, message in {
+        "--prompts=": "prompts: there are none",
+        "--prompts=a dog": "is the only one",
+        "--prompts=a dog, a dog": "is there twice",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            explain.main([*words, prompts])
