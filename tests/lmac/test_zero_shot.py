@@ -404,7 +404,8 @@ def test_explain_asks_for_each_prompt(clap, tmp_path, capsys):
     explain.main(
         ["hparams/explain.yaml", "--classifier_yaml=hparams/classifiers/clap.yaml",
          f"--classifier_source={clap}", "--prompts=a dog barking, rain falling", "--device=cpu",
-         f"--audio={tmp_path / 'street.wav'}", "--methods=[Saliency]", "--window_s=1.5", "--overlap_s=0.5",
+         f"--audio={tmp_path / 'street.wav'}", "--methods=[Saliency]", "--window_s=1.5",
+         "--overlap_s=0.5",
          f"--output_folder={tmp_path / 'out'}"]
     )  # fmt: skip
     found = {}
