@@ -10,6 +10,7 @@ import soundfile
 import torch
 from conftest import TINY
 from PIL import Image
+from pretrained import text_folder
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.lobes.models.ECAPA_TDNN import Classifier as CosineHead
 
@@ -83,14 +84,18 @@ def test_every_yaml_loads(path, tmp_path):
         encoder.update_from_iterable(["dog", "rain"], sequence_input=False)
         encoder.save(tmp_path / "label_encoder.txt")
         overrides["classifier_checkpoint"] = str(tmp_path)
+    if "text_model" in tree:
+        overrides["text_model"] = str(text_folder(tmp_path / "text_model"))
     hparams, _ = load(path, overrides)
-    assert hparams["sample_rate"] == (44100 if "aisfx" in str(path) else 16000)
+    aisfx = "aisfx" in str(path) or "zero_shot" in str(path)
+    assert hparams["sample_rate"] == (44100 if aisfx else 16000)
 
 
-# Those that bring their weights from a source are tried in tests/lmac/test_pretrained.py.
+# Those that bring their weights from a source are tried in tests/lmac/test_pretrained.py, those of
+# prompts in tests/lmac/test_zero_shot.py.
 TRAINED_HERE = [
     path for path in sorted(Path("hparams/classifiers").glob("*.yaml"))
-    if path.stem not in ("huggingface", "speechbrain")
+    if path.stem not in ("huggingface", "speechbrain", "clap", "contrastive")
 ]  # fmt: skip
 
 

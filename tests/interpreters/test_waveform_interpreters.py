@@ -236,6 +236,7 @@ def test_a_training_step_pairs_clips_and_phases(brain, paired, monkeypatch):
     self = SimpleNamespace(
         explained=explained, device="cpu", hparams=SimpleNamespace(augment=None),
         modules=SimpleNamespace(decoder=decoder, l2i=l2i),
+        sounds=lambda batch, stage: (batch.sig.data, batch.sig.data),
     )  # fmt: skip
     batch = SimpleNamespace(sig=SimpleNamespace(data=torch.zeros(3, 6000)))
     rows.clear()
