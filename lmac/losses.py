@@ -102,13 +102,15 @@ def asked_loss(
     asked,
     mask,
     source,
+    X=None,
+    source_X=None,
     l_in=4.0,
     l_out=0.2,
     l_sparse=4.0,
     l_absent=0.25,
+    l_leak=0.0,
     absent_sparsity=2.0,
     audible=0.05,
-    silence_excuses=False,
 ):
     """Objective of a decoder that is told which class c to explain, be it there or not.
 
@@ -119,15 +121,17 @@ def asked_loss(
         w = 1 for the classifier's decision, min(1, p / audible) for the decision on one of the
             sounds that were mixed, p for any other class
         in     = w CE(f(M X), c)
-        absent = (1 - w) max(0, log f(M X)_c - log p)
+        absent = (1 - w) max(0, log f(M X)_c - max(log p, log f(0)_c))
+        leak   = w |max(0, M X - S)|^2 / |X|^2
         out    = w CE(f((1 - M) X), c)
         sparse = (1 + absent_sparsity (1 - w)) mean(M)
-        loss   = l_in (in + l_absent absent) - l_out out + l_sparse sparse
+        loss   = l_in (in + l_absent absent) + l_leak leak - l_out out + l_sparse sparse
 
-    The second term says: never more of a class than the sound already had. With
-    ``silence_excuses`` it may have as much as silence has, ``max(log p, log f(0)_c)`` in place of
-    ``log p``. Then an empty mask is always right; but the class that a classifier hears in silence
-    is what it decides on an empty mask, and that counts as carving.
+    The second term says: never more of a class than the sound, or silence, already had; so an
+    empty mask is right for a class that is not there. But one class is what the classifier
+    decides in silence, and an empty mask would convince it of that one: there, log f(0)_c is left
+    out of the maximum. The third says: where c is the decision on one of the sounds, with X of that
+    sound alone S, keep no more than that sound has; elsewhere it is 0.
 
     Arguments
     ---------
@@ -141,30 +145,33 @@ def asked_loss(
         In [0, 1].
     source : Tensor [B], bool
         Whether c is the decision on one of the sounds that make up the clip, heard alone.
+    X, source_X : Tensor [B, T, F]
+        The input, and S where ``source``; needed for ``l_leak``.
     l_in, l_out, l_sparse : float
         As in :func:`lmac_loss`.
-    l_absent : float
-        Weight of the second term, beside the first.
+    l_absent, l_leak : float
+        Weights of the second term, beside the first, and of the third.
     absent_sparsity : float
         How much sparser the mask of an absent class has to be.
     audible : float
         The probability from which on a sound in the mixture counts as there.
-    silence_excuses : bool
-        See above.
 
     Returns
     -------
     dict of scalar Tensors: ``loss`` and its weighted parts ``in``, ``absent``, ``out``,
-    ``sparse``.
+    ``sparse``; with ``l_leak`` also ``leak``.
     """
     w = _presence(logits.detach(), asked, source, audible)
     rows = asked[:, None]
-    before = logits.detach().log_softmax(1)
-    if silence_excuses:
-        before = torch.maximum(before, silence.detach().log_softmax(1))
+    log_p, log_silence = (
+        x.detach().log_softmax(1).expand(len(asked), -1).gather(1, rows).squeeze(1)
+        for x in (logits, silence)
+    )
+    heard_in_silence = asked == silence.argmax(1)
+    before = torch.where(heard_in_silence, log_p, torch.maximum(log_p, log_silence))
     log_in = logits_in.log_softmax(1).gather(1, rows).squeeze(1)
     log_out = logits_out.log_softmax(1).gather(1, rows).squeeze(1)
-    more = (log_in - before.gather(1, rows).squeeze(1)).clamp_min(0)
+    more = (log_in - before).clamp_min(0)
     area = mask.flatten(1).mean(1)
     parts = {
         "in": -l_in * (w * log_in).mean(),
@@ -172,6 +179,10 @@ def asked_loss(
         "out": l_out * (w * log_out).mean(),
         "sparse": l_sparse * ((1 + absent_sparsity * (1 - w)) * area).mean(),
     }
+    if l_leak > 0:
+        leak = (mask * X - source_X).clamp_min(0).square().flatten(1).sum(1)
+        leak = leak / X.square().flatten(1).sum(1).clamp_min(1e-8)
+        parts["leak"] = l_leak * (w * leak.masked_fill(~source, 0)).mean()
     return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
 

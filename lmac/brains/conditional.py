@@ -28,32 +28,41 @@ class ConditionalBrain(DecoderBrain):
 
     def compute_forward(self, batch, stage):
         """Batch to (logits of X, masked-in, masked-out [B, K]; asked class [B]; mask [B, T, F];
-        whether it is the decision on one of the sounds [B]; logits of silence [1, K])."""
+        whether it is the decision on one of the sounds [B]; logits of silence [1, K]; X, and X of
+        that sound alone, [B, T, F])."""
         wav, clean = self.sounds(batch, stage)
         domain = self.explained.domain
         with torch.no_grad():
             X, phase = domain.analyse(wav)
             logits, representations = self.explained(X, phase)
-            sources = self.decisions_on_sources(wav, clean)
+            sources, source_X = self.sources(wav, clean)
             with self.draws(stage):
                 asked = self.hparams.asked_classes(logits, sources)
             silence = self.explained.logits(torch.zeros_like(X[:1]), phase[:1])
+            own = sources == asked[:, None]
+            # Of two sounds that are both decided so, whichever is louder in a cell.
+            source_X = (source_X * own.T[:, :, None, None]).amax(0)
         mask = self.modules.decoder(representations, X, asked, domain).sigmoid()
         both = self.explained.logits(
             torch.cat([mask * X, (1 - mask) * X]), Phase.cat([phase, phase])
         )
-        known = (sources == asked[:, None]).any(1)
-        return logits, *both.float().chunk(2), asked, mask.float(), known, silence
+        return (
+            *(logits, *both.float().chunk(2), asked, mask.float()),
+            *(own.any(1), silence, X, source_X),
+        )
 
-    def decisions_on_sources(self, wav, clean):
-        """Decisions [B, 2] on the clips' own part and on what was mixed in, each heard alone.
+    def sources(self, wav, clean):
+        """Decisions [B, 2] on the clips' own part and on what was mixed in, each heard alone, and
+        their X [2, B, T, F].
 
         Where nothing was mixed in, both are of the clip's own part.
         """
         other = wav - clean
         silent = other.abs().amax(1, keepdim=True) <= SILENT
         parts = torch.cat([clean, torch.where(silent, clean, other)])
-        return self.explained.logits(*self.explained.domain.analyse(parts)).argmax(1).view(2, -1).T
+        X, phase = self.explained.domain.analyse(parts)
+        decisions = self.explained.logits(X, phase).argmax(1)
+        return decisions.view(2, -1).T, X.view(2, len(wav), *X.shape[1:])
 
     @contextlib.contextmanager
     def draws(self, stage):
@@ -68,9 +77,10 @@ class ConditionalBrain(DecoderBrain):
 
     def loss(self, predictions):
         """What ``compute_forward`` gave to the parts of the loss, a dict of scalars."""
-        logits, logits_in, logits_out, asked, mask, known, silence = predictions
-        self.known = known
-        return self.hparams.lmac_loss(logits, logits_in, logits_out, silence, asked, mask, known)
+        logits, logits_in, logits_out, asked, mask, self.known, silence, *both_X = predictions
+        return self.hparams.lmac_loss(
+            logits, logits_in, logits_out, silence, asked, mask, self.known, *both_X
+        )
 
     def score(self, outcome):
         """Values of every validation clip by name, [B]; NaN where one is undefined."""

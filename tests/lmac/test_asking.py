@@ -78,14 +78,14 @@ def test_the_decoder_is_told_what_the_loss_is_of(batch):
     brain = brain_with(AskedClasses(0.25, 0.25, 0.25))
     given = []
 
-    def loss(logits, logits_in, logits_out, silence, asked, mask, source):
-        given.append((logits, silence, asked, source))
-        return asked_loss(logits, logits_in, logits_out, silence, asked, mask, source)
+    def loss(logits, logits_in, logits_out, silence, asked, *rest):
+        given.append((logits, silence, asked))
+        return asked_loss(logits, logits_in, logits_out, silence, asked, *rest)
 
     brain.hparams.lmac_loss = loss
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
     brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
-    logits, silence, asked, _ = given[0]
+    _, silence, asked = given[0]
     assert torch.equal(brain.modules.decoder.told[0], asked)
     zeros = torch.zeros_like(brain.explained.domain.analyse(batch.sig.data)[0][:1])
     assert torch.equal(silence, brain.explained.logits(zeros))
@@ -96,19 +96,23 @@ def test_sources_are_the_decisions_on_the_two_sounds_heard_alone(batch):
     wav, clean = brain.sounds(batch, sb.Stage.VALID)
     assert not torch.equal(wav, clean), "validation clips are mixed"
     explained = brain.explained
-    found = brain.decisions_on_sources(wav, clean)
-    for column, sound in enumerate((clean, wav - clean)):
-        alone = explained.logits(explained.domain.analyse(sound)[0]).argmax(1)
-        assert torch.equal(found[:, column], alone)
-    *_, asked, _, known, _ = brain.compute_forward(batch, sb.Stage.VALID)
-    assert bool(known.all()) and bool((found == asked[:, None]).any(1).all())
+    found, both_X = brain.sources(wav, clean)
+    for i, sound in enumerate((clean, wav - clean)):
+        X = explained.domain.analyse(sound)[0]
+        assert torch.equal(found[:, i], explained.logits(X).argmax(1))
+        assert torch.equal(both_X[i], X)
+    *_, asked, _, known, _, X, source_X = brain.compute_forward(batch, sb.Stage.VALID)
+    assert bool(known.all()) and torch.equal(X, explained.domain.analyse(wav)[0])
+    for i, c in enumerate(asked.tolist()):
+        own = [both_X[k, i] for k in (0, 1) if found[i, k] == c]
+        assert torch.equal(source_X[i], own[0] if len(own) == 1 else torch.maximum(*own))
 
 
 def test_an_unmixed_clip_has_one_source_and_no_silence(batch):
     brain = brain_with(AskedClasses(), probability=0.0)
     wav = batch.sig.data
-    one, two = brain.decisions_on_sources(wav, wav).T
-    assert torch.equal(one, two)
+    decisions, X = brain.sources(wav, wav)
+    assert torch.equal(*decisions.T) and torch.equal(*X)
 
 
 def test_validation_asks_the_same_in_every_epoch_and_training_does_not(batch):
