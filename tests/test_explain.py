@@ -1,6 +1,7 @@
 """explain.py, end to end on a classifier and a decoder with random weights."""
 
 import json
+import re
 import shutil
 
 import matplotlib.image
@@ -14,6 +15,7 @@ import explain
 from lmac.checkpoints import build_decoder, count_labels, read_labels
 from lmac.config import load
 from lmac.decoder import TopDownDecoder
+from lmac.listen.app import make_app
 from lmac.listen.explainer import Explainer
 
 LABELS = ["dog", "rooster", "rain", "sea_waves", "clock_tick"]
@@ -202,3 +204,28 @@ def plain(folder):
     decoder = build_decoder(lambda c, n: TopDownDecoder(c, n, hidden=8), make_explained())
     torch.save(decoder.state_dict(), folder / "plain" / "decoder.ckpt")
     return str(folder / "plain")
+
+
+def test_the_app_takes_the_same_command_line(folder, tmp_path, capsys):
+    given = [f"--{k}={v}" for k, v in settings(folder).items() if k != "audio"]
+    argv = ["hparams/explain.yaml", "--device=cpu", *given, "--port=0", "--max_seconds=7"]
+    examples = f"--examples={folder}"
+    with make_app([*argv, "--methods=GradCAM", examples], ("127.0.0.1", 0), tmp_path) as app:
+        assert app.desk.methods["L-MAC"] and app.desk.methods["GradCAM"]
+        assert "L2I" not in app.desk.methods and "Oracle" not in app.desk.methods
+        assert app.desk.limits.seconds == 7 and app.desk.limits.keep_s == 3600
+        assert list(app.examples.values()) == [folder / "sound.flac"]
+        text = app.page.read_text(encoding="utf-8")
+    (told,) = re.findall(r'<script id="app" type="application/json">(.*?)</script>', text)
+    chosen = [method["name"] for method in json.loads(told)["methods"] if method["chosen"]]
+    assert chosen == ["GradCAM"] and json.loads(told)["labels"] == LABELS
+    assert "Without L2I: l2i_checkpoint is not set" in capsys.readouterr().out
+    for words, message in [
+        (["--methods=[L2I]"], "l2i_checkpoint is not set"),
+        (["--widnow_s=1"], "Unknown override --widnow_s.*window_s"),
+        (["--port=x"], "--port=x: expected a whole number"),
+        ([f"--examples={tmp_path / 'nowhere'}"], "expected a folder with .wav"),
+    ]:
+        with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
+            make_app([*argv, *words], ("127.0.0.1", 0), tmp_path)
+        assert "\n" not in str(error.value)

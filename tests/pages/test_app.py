@@ -210,10 +210,12 @@ def test_an_example_and_another_method_and_class(page):
     # A method that cannot be asked says so, and its own decision is there a click later.
     click(page, "#methods input[value='All-ones']")
     click(page, "#go")
-    sentence = (
-        "All-ones explains the classifier's own decision only: choose no class, or another method."
-    )
-    until(page, lambda: text(page, "#error") == sentence, "the sentence")
+    only = "All-ones explains the classifier's own decision only"
+    until(page, lambda: text(page, "#said") == f"{only}.", "beside one that can")
+    click(page, "#methods input[value='L-MAC']")
+    click(page, "#go")
+    sentence = f"{only}: choose no class, or another method."
+    until(page, lambda: text(page, "#error") == sentence, "alone")
     page.execute_script("$('class').value = ''")
     click(page, "#go")
     shown(page, "an example.wav", 3)

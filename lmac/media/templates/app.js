@@ -151,8 +151,12 @@ function explain() {
 }
 
 async function explained(current) {
-  const methods = [...$("methods").querySelectorAll("input:checked")].map((box) => box.value);
-  if (!methods.length) throw new Error("Choose at least one method.");
+  const boxes = [...$("methods").querySelectorAll("input:checked")];
+  if (!boxes.length) throw new Error("Choose at least one method.");
+  // Of several methods, those that can be asked for the class; a single one says that it cannot.
+  const able = $("class").value ? boxes.filter((box) => box.asked) : boxes;
+  const methods = (able.length ? able : boxes).map((box) => box.value);
+  const left = boxes.map((box) => box.value).filter((name) => !methods.includes(name));
   const mine = sound;
   $("go").disabled = true;
   await send(`explanations/${mine}`, JSON.stringify({ methods, classes: [$("class").value || null] }),
@@ -165,10 +169,15 @@ async function explained(current) {
     if (!current()) return;
     if (state.data) result.show(state.data); // what there is: others may be on their way
     if (state.state === "failed") throw new Error(state.error);
-    if (state.state === "kept") return say("");
+    if (state.state === "kept") {
+      return say(left.map((name) => `${name} explains the classifier's own decision only.`).join(" "));
+    }
     if (state.state === "waiting") {
       say(state.ahead ? `Waiting, ${state.ahead} before this one …` : "Starting …", 0);
-    } else say(`${state.doing}, ${Math.floor(100 * state.share)} %`, state.share);
+    } else {
+      // In tens: a screen reader says each of them.
+      say(`${state.doing}, ${10 * Math.floor(10 * state.share)} %`, state.share);
+    }
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
