@@ -137,8 +137,8 @@ def asked_loss(
     ---------
     logits, logits_in, logits_out : Tensor [B, K]
         Classifier's outputs for X, for the masked-in and for the masked-out part.
-    silence : Tensor [1, K]
-        Its outputs for X = 0, what an empty mask leaves.
+    silence : Tensor [1, K] or None
+        Its outputs for X = 0, what an empty mask leaves; None leaves log f(0)_c out everywhere.
     asked : Tensor [B]
         The class c of each clip.
     mask : Tensor [B, T, F]
@@ -163,12 +163,11 @@ def asked_loss(
     """
     w = _presence(logits.detach(), asked, source, audible)
     rows = asked[:, None]
-    log_p, log_silence = (
-        x.detach().log_softmax(1).expand(len(asked), -1).gather(1, rows).squeeze(1)
-        for x in (logits, silence)
-    )
-    heard_in_silence = asked == silence.argmax(1)
-    before = torch.where(heard_in_silence, log_p, torch.maximum(log_p, log_silence))
+    before = log_p = logits.detach().log_softmax(1).gather(1, rows).squeeze(1)
+    if silence is not None:
+        log_silence = silence.detach().log_softmax(1)[0, asked]
+        heard_in_silence = asked == silence.argmax(1)
+        before = torch.where(heard_in_silence, log_p, torch.maximum(log_p, log_silence))
     log_in = logits_in.log_softmax(1).gather(1, rows).squeeze(1)
     log_out = logits_out.log_softmax(1).gather(1, rows).squeeze(1)
     more = (log_in - before).clamp_min(0)
@@ -215,7 +214,6 @@ def zero_shot_loss(
     logits,
     logits_in,
     logits_out,
-    silence,
     asked,
     mask,
     source,
@@ -227,7 +225,6 @@ def zero_shot_loss(
     l_absent=0.0,
     absent_sparsity=0.0,
     audible=0.05,
-    silence_excuses=False,
 ):
     """Objective of LMAC-ZS (Paissan, Della Libera, Ravanelli and Subakan, NeurIPS 2024).
 
@@ -239,8 +236,8 @@ def zero_shot_loss(
         loss       = l_similarity similarity + l_sparse sparse (+ l_in (in + l_absent absent)
                      - l_out out)
 
-    The terms in brackets are those of :func:`asked_loss`, with the prompts as classes, and so is
-    w; with the weights as they are by default, the loss is the paper's.
+    The terms in brackets are those of :func:`asked_loss`, with the prompts as classes and without
+    silence, and so is w; with the weights as they are by default, the loss is the paper's.
 
     Arguments
     ---------
@@ -248,8 +245,6 @@ def zero_shot_loss(
         ``scale t_k . f`` of every prompt k for the sound of each pair, and for its masked-in part.
     logits_out : Tensor [N, K]
         For the masked-out part; with ``l_out`` 0 it is not looked at, and may be None.
-    silence : Tensor [1, K]
-        For X = 0.
     asked : Tensor [N]
         The prompt of each pair.
     mask : Tensor [N, T, F]
@@ -260,7 +255,7 @@ def zero_shot_loss(
         What makes logits of similarities.
     l_similarity : float
         Weight of the similarity, whose differences are at most 2.
-    l_in, l_out, l_sparse, l_absent, absent_sparsity, audible, silence_excuses
+    l_in, l_out, l_sparse, l_absent, absent_sparsity, audible
         As in :func:`asked_loss`.
 
     Returns
@@ -271,7 +266,8 @@ def zero_shot_loss(
     before, after = (x.gather(1, rows) / scale for x in (logits.detach(), logits_in))
     similarity = l_similarity * (after - before).abs().mean()
     parts = asked_loss(
-        logits, logits_in, logits if logits_out is None else logits_out, silence, asked, mask,
-        source, l_in, l_out, l_sparse, l_absent, absent_sparsity, audible, silence_excuses,
+        logits, logits_in, logits if logits_out is None else logits_out, None, asked, mask, source,
+        l_in=l_in, l_out=l_out, l_sparse=l_sparse, l_absent=l_absent,
+        absent_sparsity=absent_sparsity, audible=audible,
     )  # fmt: skip
     return {"loss": parts.pop("loss") + similarity, "similarity": similarity, **parts}

@@ -37,8 +37,7 @@ class ZeroShotBrain(ConditionalBrain):
         with torch.no_grad():
             X, phase = domain.analyse(wav)
             logits, representations = self.explained(X, phase)
-            silence = self.explained.logits(torch.zeros_like(X[:1]), phase[:1])
-            sources = self.decisions_on_sources(wav, clean)[pairs]
+            sources = self.sources(wav, clean)[0][pairs]
             X, phase, logits = X[pairs], phase[pairs], logits[pairs]
             with self.draws(stage):
                 asked = self.hparams.asked_classes(logits, sources)
@@ -50,13 +49,11 @@ class ZeroShotBrain(ConditionalBrain):
         if self.hparams.l_out > 0 or stage != sb.Stage.TRAIN:
             logits_out = self.explained.logits((1 - mask) * X, phase).float()
         known = (sources == asked[:, None]).any(1)
-        return logits, logits_in, logits_out, asked, mask.float(), known, silence
+        return logits, logits_in, logits_out, asked, mask.float(), known
 
     def loss(self, predictions):
-        *others, known, silence = predictions
-        self.known = known
-        logits, logits_in, logits_out, asked, mask = others
+        """What ``compute_forward`` gave to the parts of the loss, a dict of scalars."""
+        *_, self.known = predictions
         return self.hparams.lmac_loss(
-            logits, logits_in, logits_out, silence, asked, mask, known,
-            self.explained.classifier.classifier.scale,
-        )  # fmt: skip
+            *predictions, scale=self.explained.classifier.classifier.scale
+        )

@@ -294,7 +294,7 @@ def test_the_loss_by_hand():
         similarity += abs(cosines[pair, asked[pair]] - cosines_in[pair, asked[pair]]) / n
         sparse += mask[pair].mean() / n
     given = [torch.tensor(scale * x) for x in (cosines, cosines_in)]
-    given += [None, torch.zeros(1, k, dtype=torch.float64), torch.tensor(asked)]
+    given += [None, torch.tensor(asked)]
     given += [torch.tensor(mask), torch.zeros(n, dtype=torch.bool), torch.tensor(scale)]
     found = zero_shot_loss(*given, l_similarity=3.0, l_sparse=0.5)
     assert float(found["loss"]) == pytest.approx(3 * similarity + 0.5 * sparse, abs=1e-12)
@@ -347,9 +347,7 @@ def zero_shot_brain(text, **hparams):
 def test_every_pair_is_its_own_sound_and_its_own_prompt(batch, text):
     brain = zero_shot_brain(text)
     explained, decoder = brain.explained, brain.modules.decoder
-    logits, logits_in, logits_out, asked, mask, known, silence = brain.compute_forward(
-        batch, sb.Stage.VALID
-    )
+    logits, logits_in, logits_out, asked, mask, known = brain.compute_forward(batch, sb.Stage.VALID)
     assert len(asked) == len(mask) == len(logits_out) == 6 and known.shape == (6,)
     X = decoder.told.X
     for sound in range(3):  # sound by sound
