@@ -42,7 +42,8 @@ def examine(path):
     full = magnitude >= CLIPPED_AT
     runs = np.logical_and.reduce([full[i : len(full) - 2 + i] for i in range(CLIPPED_RUN)])
     peak, power = float(magnitude.max()), float(np.mean(np.square(samples, dtype=float)))
-    dc, clipped = float(np.abs(samples.mean(0, dtype=float)).max()), float(runs.mean())
+    dc = float(np.abs(samples.mean(0, dtype=float)).max())
+    clipped = float(runs.mean()) if runs.size else 0.0  # of one or two samples
     notes = []
     if peak < SILENT_PEAK:
         notes.append("silent")

@@ -57,6 +57,13 @@ def check(folder, *overrides):
     )
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_file_of_a_few_samples_has_numbers(tmp_path, n):
+    soundfile.write(tmp_path / "a.wav", np.ones(n), RATE, subtype="FLOAT")
+    found = examine(tmp_path / "a.wav")
+    assert (found["peak"], found["dc"], found["clipped"]) == (1, 1, float(n == 3))
+
+
 def test_every_planted_fault_is_named_at_once(folder, capsys):
     with pytest.raises(DataError, match=r"4 of 13 clips cannot be used; .*check.md names them"):
         check(folder)
