@@ -126,15 +126,16 @@ def test_sums_that_overflow_are_said(tmp_path, rate):
         read_audio(tmp_path / "a.wav", 16000)
 
 
-def test_a_header_that_announces_too_much_costs_nothing(tmp_path):
+def test_a_header_that_announces_too_much_costs_nothing(tmp_path, monkeypatch):
     path = tmp_path / "a.flac"
     soundfile.write(path, noise(), 44100)
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda *_, **__: pytest.fail("it was read"))
     content = bytearray(path.read_bytes())
     for total in (2**36 - 1, 2**30 + 1, 0):  # STREAMINFO: 36 bits from byte 21 on; 0 is unknown
         content[21] = content[21] & 0xF0 | total >> 32
         content[22:26] = (total & 0xFFFFFFFF).to_bytes(4, "big")
         path.write_bytes(content)
-        with pytest.raises(AudioError, match="a.flac (announces more than|cannot be decoded)"):
+        with pytest.raises(AudioError, match="a.flac announces more than 1073741824 samples"):
             decode(path)
 
 
