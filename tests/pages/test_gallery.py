@@ -11,9 +11,10 @@ import pytest
 import soundfile
 
 from data_prep.names import safe_name
-from lmac.listen.gallery import main, write_gallery
+from lmac.listen.gallery import gallery_data, main, run_names, write_gallery
 from lmac.media.loudness import matching_gains
 from lmac.results.folder import EvaluationFolder
+from metrics.summary import bootstrap_interval
 
 from .axe import LOOKS, look, violations
 from .driving import click, playing, press, until
@@ -64,6 +65,11 @@ def pick(driver, **choices):
         )
 
 
+def columns(clip):
+    """The columns of a clip of one evaluation, by method."""
+    return {column["method"]: column for column in clip["columns"]}
+
+
 def hears(driver, *parts):
     """Wait until exactly one sound plays, moves, and has ``parts`` in its address."""
 
@@ -86,29 +92,29 @@ def test_nothing_is_copied_and_nothing_comes_from_the_network(page, folders):
     inlined = re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S)
     data = json.loads(inlined[1])
     for clip in data["clips"]:
-        for made in clip["methods"].values():
+        addresses = [clip["map"]["input"]]
+        for made in clip["columns"]:
             sounds = [made["explanation"], made["removed"], made["picture"]]
-            for sound in filter(None, sounds):
-                assert (page.parent / unquote(sound["url"])).is_file(), sound["url"]
+            addresses += [made["mask"], *(sound["url"] for sound in filter(None, sounds))]
             assert (made["picture"]["width"], made["picture"]["height"]) == (8, 8)
+        for address in addresses + [file["url"] for run in data["runs"] for file in run["files"]]:
+            assert (page.parent / unquote(address)).is_file(), address
     assert data["clips"][2]["ID"] == NASTY and data["clips"][2]["label"] == NASTY_CLASS
-    assert data["clips"][0]["methods"]["All-ones"]["values"]["SPS"] is None
+    assert columns(data["clips"][0])["All-ones"]["values"]["SPS"] is None
 
 
 def test_levels_and_gains_against_the_known_amplitudes(folders):
-    from lmac.listen.gallery import gallery_data
-
     clip = gallery_data([EvaluationFolder(folders[0])], folders[0] / "gallery")["clips"][0]
     # A sine of amplitude a has an RMS of a / sqrt(2); method m was written with 0.5 / 2^(m+1).
     assert clip["input"]["level"] == pytest.approx(20 * np.log10(0.5 / 2**0.5), abs=0.05)
     assert clip["input"]["seconds"] == 3
     for m, method in enumerate(METHODS):
-        sound = clip["methods"][method]["explanation"]
+        sound = columns(clip)[method]["explanation"]
         expected = 20 * np.log10(0.5 / 2 ** (m + 1) / 2**0.5)
         assert sound["level"] == pytest.approx(expected, abs=0.05)
         # The quietest (removed, 0.01) is 34 dB below the input, lowering ends at 20 dB.
         assert sound["gain"] == pytest.approx(min(1, 0.05 / (0.5 / 2 ** (m + 1))), rel=1e-3)
-        assert clip["methods"][method]["removed"]["gain"] == 1
+        assert columns(clip)[method]["removed"]["gain"] == 1
 
 
 def test_matching_only_lowers():
@@ -180,7 +186,7 @@ def test_names_are_text_and_their_audio_plays(gallery):
     # No markup came to life: as many scripts as the template has, nothing in bold by name.
     assert gallery.execute_script("return document.querySelectorAll('script').length") == 2
     assert gallery.execute_script("return document.querySelectorAll('main b').length") == 0
-    gallery.execute_script("shown[2].card.querySelector('.method button').click()")
+    gallery.execute_script("shown[2].card.querySelector('.method:not(.input) button').click()")
     now = hears(gallery, safe_name(NASTY), "L-MAC/explanation.wav")
     assert now["duration"] == pytest.approx(3.0, abs=0.02)
     first = now["time"]
@@ -190,12 +196,14 @@ def test_names_are_text_and_their_audio_plays(gallery):
 def test_pictures_load_and_say_what_they_show(gallery):
     gallery.execute_script("build(shown[0]); shown[0].card.scrollIntoView()")
     loaded = (
-        "return [...shown[0].card.querySelectorAll('img')].every((i) => i.complete && "
+        "return [...shown[0].card.querySelectorAll('img[src]')].every((i) => i.complete && "
         "i.naturalWidth === 8)"
     )
     until(gallery, lambda: gallery.execute_script(loaded), "pictures load")
     alt = gallery.execute_script("return shown[0].card.querySelector('img').alt")
-    assert alt.startswith("Spectrograms of input, mask and explanation by L-MAC for dog 1")
+    assert alt == "Spectrogram of dog 1"
+    alt = gallery.execute_script("return shown[0].card.querySelectorAll('.method img')[2].alt")
+    assert alt.startswith("Spectrogram and mask by L-MAC for dog 1")
     assert "decision dog, p_in 0.250, p_out 0.125" in alt
 
 
@@ -206,7 +214,7 @@ def test_the_mel_domain_has_pictures_but_no_players(gallery):
     text = gallery.execute_script("return shown[0].card.textContent")
     assert "No audio: explanations in this domain cannot be turned into sound." in text
     assert gallery.execute_script("return shown[0].card.querySelectorAll('button').length") == 0
-    assert gallery.execute_script("return shown[0].card.querySelectorAll('img').length") == 2
+    assert gallery.execute_script("return shown[0].card.querySelectorAll('.mask[src]').length") == 2
     press(gallery, " ", "1", "r", "j")  # nothing to play, and no error
     assert playing(gallery) == []
 
@@ -235,7 +243,12 @@ def test_hidden_methods_leave_the_cards_and_the_number_keys(gallery):
         "return [...shown[0].card.querySelectorAll('.method h3')]"
         ".filter((h) => h.checkVisibility()).map((h) => h.textContent)"
     )
-    assert gallery.execute_script(seen) == ["Saliency", "All-ones", "Random"]
+    assert gallery.execute_script(seen) == [
+        "Input",
+        "Saliency",
+        "All-ones reference",
+        "Random reference",
+    ]
     gallery.execute_script("document.activeElement.blur()")
     press(gallery, "1")
     hears(gallery, "dog 1/Saliency/explanation.wav")
@@ -347,7 +360,8 @@ def test_loudness_is_matched_by_lowering(gallery):
 
 def test_every_control_has_a_name_and_the_phone_page_fits(gallery):
     nameless = (
-        "return [...document.querySelectorAll('button, input, select, img, article')].filter((e) =>"
+        "return [...document.querySelectorAll('button, input, select, img:not(.mask), article')]"
+        ".filter((e) =>"
         "!(e.getAttribute('aria-label') || e.alt || e.textContent.trim() || "
         "(e.labels && e.labels.length) || e.getAttribute('aria-labelledby'))).length"
     )
@@ -404,25 +418,337 @@ def test_a_missing_sound_is_said(tmp_path, _driver):
     assert any(e["level"] == "SEVERE" for e in _driver.get_log("browser"))  # the log does work
 
 
-def test_two_evaluations_of_one_scenario_are_told_apart(tmp_path):
-    from lmac.listen.gallery import gallery_data
-
-    results = [
-        EvaluationFolder(make_results(tmp_path / n, CLIPS[:1], METHODS[:1], seconds=0.05))
-        for n in ("run a", "run b")
-    ]
-    clips = gallery_data(results, tmp_path / "gallery")["clips"]
-    assert [c["scenario"] for c in clips] == [
-        "mixtures, stft (1: run a)",
-        "mixtures, stft (2: run b)",
-    ]
-
-
 def test_audio_of_another_rate_keeps_its_duration(tmp_path):
     make_results(tmp_path, CLIPS[:1], METHODS[:1])
     path = tmp_path / "samples/dog 1/L-MAC/explanation.wav"
     soundfile.write(path, np.zeros(44100), 44100)
-    from lmac.listen.gallery import gallery_data
-
-    sound = gallery_data([EvaluationFolder(tmp_path)], tmp_path)["clips"][0]["methods"]["L-MAC"]
+    clip = gallery_data([EvaluationFolder(tmp_path)], tmp_path)["clips"][0]
+    sound = columns(clip)["L-MAC"]
     assert sound["explanation"]["seconds"] == 1 and sound["explanation"]["level"] is None
+
+
+# --- looking ---
+
+
+def plot(driver, clip, number):
+    """The number-th spectrogram of a clip on the page; 0 is that of the input."""
+    driver.execute_script(
+        "build(shown[arguments[0]]); shown[arguments[0]].card.scrollIntoView();", clip
+    )
+    return driver.execute_script(
+        "return shown[arguments[0]].card.querySelectorAll('.plot')[arguments[1]]", clip, number
+    )
+
+
+def click_at(driver, element, share):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    offset = round((share - 0.5) * element.size["width"])
+    ActionChains(driver).move_to_element_with_offset(element, offset, 0).click().perform()
+
+
+def test_a_click_on_a_spectrogram_goes_there_and_the_cursor_follows(gallery):
+    at = "return player.position(player.sound)"
+    click_at(gallery, plot(gallery, 0, 0), 0.5)
+    assert gallery.execute_script(at) == pytest.approx(1.5, abs=0.05)  # of 3 s
+    assert gallery.execute_script("return player.sound.name") == "input"
+    assert playing(gallery) == []  # it waits there
+    lines = "return [...shown[0].card.querySelectorAll('.cursor')].map((l) => l.style.left)"
+    positions = [float(left.rstrip("%")) for left in gallery.execute_script(lines)]
+    assert len(positions) == 5 and positions == pytest.approx([50] * 5, abs=1)
+    click_at(gallery, plot(gallery, 0, 2), 0.25)  # of Saliency: its explanation
+    assert gallery.execute_script(at) == pytest.approx(0.75, abs=0.05)
+    press(gallery, " ")
+    now = hears(gallery, "dog 1/Saliency/explanation.wav")
+    assert now["time"] >= 0.74
+    moved = "return parseFloat(shown[0].card.querySelector('.cursor').style.left) > 26"
+    until(gallery, lambda: gallery.execute_script(moved), "the cursor moves")
+
+
+def test_the_mask_is_laid_over_the_input_as_much_as_is_wanted(gallery):
+    plot(gallery, 0, 0)
+    masks = (
+        "return [...shown[0].card.querySelectorAll('.plot')].map((p) => [p.children[0].src,"
+        "p.children[1].hidden ? null : p.children[1].src, p.children[1].style.opacity])"
+    )
+    seen = gallery.execute_script(masks)
+    assert len({picture for picture, _, _ in seen}) == 1  # one picture of the input for all
+    assert seen[0][1] is None
+    # Nothing but the mask lies on the picture: no colour of its own, and none on the input.
+    over = (
+        "return [...shown[0].card.querySelectorAll('.mask')].map((m) => [getComputedStyle(m)"
+        ".backgroundColor, getComputedStyle(m).display])"
+    )
+    laid = gallery.execute_script(over)
+    assert {colour for colour, _ in laid} == {"rgba(0, 0, 0, 0)"}
+    assert [display == "none" for _, display in laid] == [True] + 4 * [False]
+    assert [unquote(m).split("/")[-2] for _, m, _ in seen[1:]] == list(METHODS)
+    assert {opacity for _, _, opacity in seen} == {"0.85"}
+    gallery.execute_script("$('mask').value = 30; $('mask').dispatchEvent(new Event('input'))")
+    assert {opacity for _, _, opacity in gallery.execute_script(masks)} == {"0.3"}
+    gallery.execute_script("build(shown[1])")  # a card that is made later, too
+    other = "return shown[1].card.querySelectorAll('.mask')[1].style.opacity"
+    assert gallery.execute_script(other) == "0.3"
+
+
+# --- state in the address ---
+
+
+def test_a_link_shows_the_same_again(gallery, page):
+    pick(gallery, scenario="mixtures, stft", metric="AI", of="Saliency", **{"chart-metric": "AD"})
+    click(gallery, "#references input[value='Random']")
+    click(gallery, "#match")
+    gallery.execute_script("$('mask').value = 40; $('mask').dispatchEvent(new Event('input'))")
+    gallery.execute_script("setCurrent(shown[2]); build(current); document.activeElement.blur()")
+    press(gallery, "2", "r")
+    hears(gallery, "Saliency/removed.wav")
+    press(gallery, " ")
+    state = (
+        "return [shown.map((c) => c.ID), current.ID, current.selected.part,"
+        "current.selected.column.method, $('mask').value, $('match').checked,"
+        "$('chart-metric').value, boxes().filter((b) => !b.checked).map((b) => b.value)]"
+    )
+    before = gallery.execute_script(state)
+    assert before[1:3] == ["cat-1", "removed"] and before[-1] == ["Random"]
+    address = gallery.current_url
+    assert address.startswith(page.as_uri() + "#")
+    gallery.get("about:blank")
+    gallery.get(address)
+    assert gallery.execute_script(state) == before
+    top = "return current.card.getBoundingClientRect().top"
+    assert abs(gallery.execute_script(top)) < 300  # it is on the screen
+    # The same page, another address: as when a link is pasted.
+    gallery.execute_script("location.hash = ''")
+    until(gallery, lambda: len(ids(gallery)) == 6, "everything is shown again")
+    assert gallery.execute_script("return $('match').checked") is False
+    assert playing(gallery) == []
+
+
+def test_every_clip_has_a_link_of_its_own(gallery):
+    gallery.execute_script("shown.forEach(build); shown[2].card.querySelector('.link').click()")
+    until(gallery, lambda: gallery.execute_script("return current.ID") == NASTY, "it is current")
+    address = gallery.current_url
+    gallery.get("about:blank")
+    gallery.get(address)
+    assert gallery.execute_script("return current.ID") == NASTY
+
+
+@pytest.mark.parametrize("hash_", ["#clip=nothing", "#metric=no&mask=x&hide-method=", "#%%%", "#="])
+def test_an_address_that_means_nothing_shows_the_page(browser, page, hash_):
+    browser.get("about:blank")
+    browser.get(page.as_uri() + hash_)
+    assert len(ids(browser)) == 6
+    choices = browser.execute_script("return CHOICES.map((id) => $(id).value === DEFAULTS[id])")
+    assert all(choices)
+
+
+# --- keys ---
+
+
+def test_keys_reach_more_than_nine_methods(browser, tmp_path):
+    methods = [f"M{i}" for i in range(1, 12)]
+    page = write_gallery([make_results(tmp_path, CLIPS[:1], methods, seconds=1.0)])
+    browser.get(page.as_uri())
+    label = "return player.sound.column && player.sound.column.method"
+    press(browser, "9")
+    assert browser.execute_script(label) == "M9"
+    press(browser, "n")
+    assert browser.execute_script(label) == "M10"
+    press(browser, "n", "n")
+    assert browser.execute_script(label) == "M1"  # round the corner
+    press(browser, "p")
+    assert browser.execute_script(label) == "M11"
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    ActionChains(browser).key_down("\ue008").send_keys("1").key_up("\ue008").perform()  # shift
+    assert browser.execute_script(label) == "M10"
+
+
+def test_space_plays_whatever_was_clicked_last(gallery):
+    for what in ("#match", "#help-button"):
+        click(gallery, what)
+        press(gallery, "\ue00c")  # escape closes the dialog
+        checked = gallery.execute_script("return $('match').checked")
+        press(gallery, " ")
+        hears(gallery, "dog 1/input.wav")
+        press(gallery, " ")
+        until(gallery, lambda: playing(gallery) == [], "paused")
+        assert gallery.execute_script("return $('match').checked") == checked
+        assert not gallery.execute_script("return $('help').open")
+    gallery.execute_script("$('volume').focus()")
+    press(gallery, " ")
+    hears(gallery, "dog 1/input.wav")
+    # Who comes with the tabulator can still set a box.
+    gallery.execute_script("$('volume').focus()")
+    press(gallery, "\ue004", " ")
+    assert gallery.execute_script("return document.activeElement.id") == "match"
+    assert gallery.execute_script("return $('match').checked") is False
+
+
+def test_target_and_contaminant_beside_the_input(browser, tmp_path):
+    folder = make_results(tmp_path, CLIPS[:1], METHODS, seconds=1.0)
+    for name in ("target", "contaminant"):
+        shutil.copy(folder / "samples/dog 1/input.wav", folder / f"samples/dog 1/{name}.wav")
+    browser.get(write_gallery([folder]).as_uri())
+    browser.execute_script("build(shown[0])")
+    buttons = (
+        "return [...shown[0].card.querySelectorAll('.input button')].map("
+        "(b) => b.getAttribute('aria-label'))"
+    )
+    assert browser.execute_script(buttons) == ["Play input", "Play target", "Play contaminant"]
+    press(browser, "t")
+    hears(browser, "dog 1/target.wav")
+    press(browser, "c")
+    hears(browser, "dog 1/contaminant.wav")
+    links = (
+        "return [...shown[0].card.querySelectorAll('.files a')].map((a) => [a.download, a.href])"
+    )
+    given = [unquote(href).rsplit("samples/dog 1/", 1)[1] for _, href in
+             browser.execute_script(links)]  # fmt: skip
+    assert given[:3] == ["input.wav", "target.wav", "contaminant.wav"]
+    files = ("explanation.wav", "removed.wav", "explanation.png", "mask.png")
+    assert given[3:7] == [f"L-MAC/{name}" for name in files]
+
+
+def test_results_of_earlier_versions_still_open(browser, tmp_path):
+    """An input beside the sounds of each method, and figures only."""
+    folder = make_results(tmp_path, CLIPS[:1], METHODS, seconds=1.0)
+    clip = folder / "samples" / "dog 1"
+    for method in METHODS:
+        shutil.copy(clip / "input.wav", clip / method / "input.wav")
+        (clip / method / "mask.png").unlink()
+    for name in ("input.wav", "spectrogram.png"):
+        (clip / name).unlink()
+    (folder / "evaluation.json").unlink()
+    browser.get(write_gallery([folder]).as_uri())
+    browser.execute_script("build(shown[0])")
+    assert browser.execute_script("return shown[0].card.querySelectorAll('.plot').length") == 0
+    loaded = "return [...shown[0].card.querySelectorAll('img')].filter((i) => i.complete).length"
+    until(browser, lambda: browser.execute_script(loaded) == len(METHODS), "figures load")
+    press(browser, "0")
+    hears(browser, "dog 1/L-MAC/input.wav")
+    text = browser.execute_script("return $('runs').textContent")
+    assert "This evaluation is not complete yet." in text
+
+
+# --- all scored clips ---
+
+
+def scored(folder, p_in, clips=6):
+    """An evaluation of ``clips`` clips in two classes, of which two have samples; what is scored
+    is ``p_in(clip number, method)``, as FF and SI-SDR."""
+    IDs = [(f"clip {i}", "dog" if i < clips // 2 else "cat", "dog") for i in range(clips)]
+    make_results(folder, IDs[:2], METHODS, seconds=3.0)
+    rows = pd.DataFrame(
+        {"scenario": "mixtures", "domain": "stft", "method": m, "ID": ID, "target_id": ID,
+         "label": label, "decision": decision, "correct": int(label == decision), "p": 0.5,
+         "p_in": 0.25, "p_out": 0.1, "FF": p_in(i, m), "SI-SDR (dB)": -10.0 * p_in(i, m)}
+        for m in METHODS for i, (ID, label, decision) in enumerate(IDs)
+    )  # fmt: skip
+    rows.to_csv(folder / "metrics.csv", index=False)
+    return folder, rows
+
+
+def test_bars_and_classes_are_of_all_scored_clips(browser, tmp_path):
+    folder, rows = scored(tmp_path, lambda i, m: i / 10 + METHODS.index(m) / 100)
+    browser.get(write_gallery([folder]).as_uri())
+    heard = browser.execute_script("return $('heard').textContent")
+    assert heard.startswith("2 of 6 scored clips have sound or pictures")
+    options = "return [...$('chart-metric').options].map((o) => o.value)"
+    assert browser.execute_script(options) == ["FF", "SI-SDR (dB)"]
+    lines = (
+        "return [...document.querySelectorAll('.bars tr')].map((r) => [r.className,"
+        "[...r.cells].map((c) => c.textContent)])"
+    )
+    shown = browser.execute_script(lines)
+    assert [cells[0] for _, cells in shown] == [
+        "L-MAC", "Saliency", "References: bounds and controls", "All-ones", "Random",
+    ]  # fmt: skip
+    assert [name for name, cells in shown if len(cells) > 1] == ["", "", "reference", "reference"]
+    for _, (method, *cells) in shown:
+        if cells:
+            values = rows[rows["method"] == method]["FF"]
+            low, high = bootstrap_interval(values, 1000, groups=list(rows["ID"].unique()))
+            assert cells[1] == f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
+            assert cells[2] == "6 clips"
+    # How long a bar is: 0 to the highest end of an interval.
+    width = "return document.querySelector('.bar .mean').getBoundingClientRect().width"
+    whole = "return document.querySelector('.bar').clientWidth"
+    ends = [float(c[2].split(", ")[1].rstrip("]")) for _, c in shown if len(c) > 1]
+    share = rows[rows["method"] == "L-MAC"]["FF"].mean() / max(ends)
+    assert browser.execute_script(width) / browser.execute_script(whole) == pytest.approx(
+        share, abs=0.02
+    )
+    pick(browser, **{"chart-class": "cat", "chart-metric": "SI-SDR (dB)"})
+    values = rows[(rows["method"] == "L-MAC") & (rows["label"] == "cat")]["SI-SDR (dB)"]
+    first = browser.execute_script(lines)[0][1]
+    assert first[2].startswith(f"{values.mean():.2f} [".replace("-", "−"))
+    assert first[3] == "3 clips"
+    browser.execute_script("document.querySelector('.by-class').open = true")
+    cells = browser.execute_script(
+        "return [...document.querySelectorAll('.by-class tbody tr')].map((r) =>"
+        "[...r.cells].map((c) => c.textContent))"
+    )
+    assert [row[:3] for row in cells] == [
+        ["cat", "3", f"{values.mean():.2f}".replace("-", "−")], ["dog", "3", "−1.00"],
+    ]  # fmt: skip
+
+
+def test_the_header_states_data_classifier_accuracy_and_commit(browser, tmp_path):
+    folder = make_results(tmp_path, CLIPS[:1], METHODS[:1], seconds=0.1)
+    (folder / "table.md").write_text("# A table\n")
+    browser.get(write_gallery([folder]).as_uri())
+    text = browser.execute_script("return $('runs').textContent")
+    for stated in (f"Data {NASTY}", "4 clips of 3 s", "accuracy 91.2 %", "commit abc1234"):
+        assert stated in text
+    links = browser.execute_script("return [...$('runs').querySelectorAll('a')].map((a) => a.href)")
+    assert [unquote(link).rsplit("/", 1)[1] for link in links] == ["table.md", "metrics.csv"]
+
+
+# --- two evaluations ---
+
+
+@pytest.fixture
+def two(tmp_path):
+    first, _ = scored(tmp_path / "run a" / "mix", lambda i, m: i / 10)
+    # Better by 0.2 for everything but the first method, in another order of clips.
+    second, rows = scored(tmp_path / "run b" / "mix", lambda i, m: i / 10 + 0.2 * (m != METHODS[0]))
+    rows.iloc[::-1].to_csv(second / "metrics.csv", index=False)
+    return first, second
+
+
+def test_two_evaluations_of_the_same_clips_are_paired(browser, two):
+    browser.get(write_gallery(list(two)).as_uri())
+    assert sorted(ids(browser)) == ["clip 0", "clip 1"]  # each clip once
+    assert gallery_data(map(EvaluationFolder, two), two[0])["differences"][1]["n"] == 6
+    browser.execute_script("shown.forEach(build)")
+    heads = (
+        "return [...shown.find((c) => c.ID === 'clip 1').card.querySelectorAll('h3')]"
+        ".map((h) => h.textContent)"
+    )
+    expected = [f"{m} {run}" for m in METHODS[:2] for run in ("run a", "run b")]
+    expected += [f"{m} reference {run}" for m in METHODS[2:] for run in ("run a", "run b")]
+    assert browser.execute_script(heads) == ["Input", *expected]
+    press(browser, "1")
+    hears(browser, "run a/mix/samples", "L-MAC/explanation.wav")
+    press(browser, "2")
+    hears(browser, "run b/mix/samples", "L-MAC/explanation.wav")
+    cells = browser.execute_script(
+        "return [...document.querySelectorAll('#bars .plain')][0].querySelectorAll('tbody tr')"
+        ".values().map((r) => [...r.cells].map((c) => c.textContent)).toArray()"
+    )
+    assert cells[0] == ["L-MAC", "0.00 [0.00, 0.00]", "6", "run b minus run a"]
+    assert cells[1] == ["Saliency", "+0.20 [+0.20, +0.20]", "6", "run b minus run a"]
+    click(browser, "#evaluations input[value='run a']")
+    visible_ = "return current.columns.filter(isVisible).map((c) => c.run)"
+    assert set(browser.execute_script(visible_)) == {"run b"}
+    assert violations(browser) == []
+
+
+def test_names_of_evaluations_tell_them_apart():
+    assert run_names(["/r/x/mix"]) == ["mix"]
+    assert run_names(["/r/x/evaluation/mix", "/r/y/evaluation/mix"]) == ["x", "y"]
+    assert run_names(["/r/x/mix", "/r/x/plain"]) == ["mix", "plain"]
+    assert run_names(["/r/x/a/m", "/r/y/a/m", "/r/y/b/m"]) == ["x/a", "y/a", "y/b"]
+    with pytest.raises(ValueError, match="A folder is given twice"):
+        run_names(["/r/x", "/r/../r/x"])

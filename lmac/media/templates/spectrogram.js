@@ -1,10 +1,12 @@
 // A spectrogram with its axes, a mask laid over it, and a cursor; a click on it seeks.
 // map: {input, mask, seconds, top, unit, alt}: addresses of two pictures without axes, of which
 // the mask is black and opaque where it removes (lmac.media.figures.write_maps), the length, the
-// upper end of the frequency axis and its unit ("Hz" or "mel band"), and what the picture shows.
+// upper end of the frequency axis and its unit ("Hz" or "mel band"), and what the picture shows;
+// marks: how many there are on the time axis at most (8).
 class Spectrogram {
   constructor(map, onSeek) {
     this.seconds = map.seconds;
+    this.marks = map.marks || 8;
     this.input = element("img", { alt: map.alt, draggable: false, decoding: "async" });
     this.input.src = map.input;
     this.over = element("img", { alt: "", className: "mask", draggable: false, decoding: "async" });
@@ -65,7 +67,7 @@ class Spectrogram {
       for (const name of ["tabindex", "role", "aria-label"]) this.scroll.removeAttribute(name);
     }
     const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600];
-    const step = steps.find((s) => this.seconds / s <= 8 * factor) || 1800;
+    const step = steps.find((s) => this.seconds / s <= this.marks * factor) || 1800;
     const marks = [];
     for (let i = 0; i * step <= this.seconds; i++) {
       const mark = element("span", {}, `${Number((i * step).toFixed(1))}${i ? "" : " s"}`);
