@@ -108,6 +108,7 @@ def test_a_sound_is_sent_and_its_explanation_heard(page, app, explainer, tmp_pat
     path = write_noise(tmp_path / f"{NASTY.replace('/', '')}.wav", 1.0)
     upload(page, path)
     shown(page, path.name)
+    page.execute_script("result.loop.click()")  # a slow machine does not miss it
     click(page, ".explained .explanation")
     until(page, lambda: [a for a in playing(page) if a["time"] > 0.1], "time goes on")
     assert "L-MAC/explanation.wav" in playing(page)[0]["src"]
@@ -129,11 +130,11 @@ def test_a_sound_is_sent_and_its_explanation_heard(page, app, explainer, tmp_pat
 
 
 def test_a_click_on_the_spectrogram_goes_there(page, tmp_path):
-    upload(page, write_noise(tmp_path / "click.wav", 3.0))
+    upload(page, write_noise(tmp_path / "click.wav", 4.0))
     shown(page, "click.wav")
     click(page, ".explained .plot")  # its middle
     at = "return result.player.position(result.player.sound)"
-    until(page, lambda: abs(page.execute_script(at) - 1.5) < 0.05, "half of it")
+    until(page, lambda: abs(page.execute_script(at) - 2.0) < 0.05, "half of it")
     where = (
         "const plot = document.querySelector('.plot').getBoundingClientRect(),"
         "line = document.querySelector('.plot .cursor').getBoundingClientRect();"
@@ -141,9 +142,9 @@ def test_a_click_on_the_spectrogram_goes_there(page, tmp_path):
     )
     assert page.execute_script(where) == pytest.approx(0.5, abs=0.02)
     assert playing(page) == []
+    page.execute_script("result.loop.click()")
     press(page, " ")
     until(page, lambda: playing(page) and page.execute_script(where) > 0.52, "the cursor follows")
-    assert playing(page)[0]["time"] > 1.5
 
 
 def test_the_mask_is_laid_over_as_far_as_the_slider_says(page, app, tmp_path):
@@ -319,7 +320,8 @@ def test_axe_finds_nothing(page, size, scheme, tmp_path):
     shown(page, "axe.wav")
     page.execute_script(
         "result.cards.forEach(({ map }) => map.zoom(3));"
-        "document.querySelector('.timeline details').open = true; $('error').textContent = 'No.'"
+        "document.querySelector('.timeline details').open = true; $('error').textContent = 'No.';"
+        "result.loop.click()"
     )
     press(page, "1")
     until(page, lambda: playing(page), "it plays")
@@ -376,7 +378,9 @@ def test_what_is_not_in_order_is_refused_in_one_sentence(app, tmp_path):
 
 
 @pytest.fixture
-def desk(explainer, tmp_path):
+def desk(explainer, tmp_path, monkeypatch):
+    """Makes a desk; without the pictures for print, which take longest."""
+    monkeypatch.setattr("lmac.listen.explanation.explanation_figure", lambda *_: None)
     made = []
 
     def make(**limits):

@@ -26,7 +26,7 @@ def written(tmp_path_factory):
     """The page of a long recording and three explanations, and the latter."""
     folder = tmp_path_factory.mktemp("Übung & <1>")
     explainer = make_explainer(folder)
-    wave, _ = soundfile.read(write_noise(folder / "x.wav", 5.0, quiet_from=3.5), dtype="float32")
+    wave, _ = soundfile.read(write_noise(folder / "x.wav", 12.0, quiet_from=10.0), dtype="float32")
     domain = explainer.explained.domain
     recording = explainer.analyse(torch.from_numpy(wave), f"somewhere/{NASTY.replace('/', '')}.wav")
     assert write_recording(recording, domain, folder) == ["spectrogram.png", "timeline.png"]
@@ -86,9 +86,9 @@ def test_keys_and_clicks(page):
     hears(page, "L-MAC/explanation.wav")
     click(page, "article:nth-of-type(3) .plot")
     at = "return result.player.position(result.player.sound)"
-    until(page, lambda: page.execute_script(at) >= 2.5, "the middle of five seconds")
+    until(page, lambda: page.execute_script(at) >= 6, "the middle of twelve seconds")
     press(page, "2")
-    assert hears(page, "L-MAC, asked rain/explanation.wav")["time"] >= 2.4
+    assert hears(page, "L-MAC, asked rain/explanation.wav")["time"] >= 5.9
     press(page, "r")
     hears(page, "asked rain/removed.wav")
     press(page, "0")
@@ -109,7 +109,7 @@ def test_pictures_load_and_a_zoomed_one_follows_the_cursor(page):
     )
     until(page, lambda: page.execute_script(loaded), "pictures load")
     seen = page.execute_script(
-        "const map = result.cards[0].map; map.zoom(4); map.moveTo(4.5);"
+        "const map = result.cards[0].map; map.zoom(4); map.moveTo(11);"
         "const line = map.line.getBoundingClientRect(), box = map.scroll.getBoundingClientRect();"
         "return line.left >= box.left && line.right <= box.right"
     )
@@ -143,7 +143,9 @@ def test_long_maps_are_averaged_to_a_picture(tmp_path):
 def test_axe_finds_nothing(page, size, scheme):
     look(page, size, scheme)
     page.refresh()
-    page.execute_script("document.querySelector('.timeline details').open = true")
+    page.execute_script(
+        "document.querySelector('.timeline details').open = true; result.loop.click()"
+    )
     press(page, "3")
     hears(page, "GradCAM/explanation.wav")
     assert violations(page) == []
