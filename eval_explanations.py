@@ -9,6 +9,11 @@ and gallery/index.html, a page to look at and listen to them.
 Goes on from the rows that are there; a method added later is the only one computed.
 """
 
+if __name__ == "__main__":
+    from lmac.usage import answer
+
+    answer(__doc__)  # before torch is imported, which takes seconds
+
 import speechbrain as sb
 
 from data_prep.once import once

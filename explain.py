@@ -14,6 +14,11 @@ keeps for each of them. Of a zero-shot classifier, --prompts="a dog barking, rai
 each prompt.
 """
 
+if __name__ == "__main__":
+    from lmac.usage import answer
+
+    answer(__doc__)  # before torch is imported, which takes seconds
+
 from itertools import product
 from pathlib import Path
 

@@ -7,6 +7,11 @@ Resumes where it was killed. The best checkpoint (accuracy on valid_folds) ends 
 <output_folder>/best, with its accuracy, confidence and confusion matrix beside it.
 """
 
+if __name__ == "__main__":
+    from lmac.usage import answer
+
+    answer(__doc__)  # before torch is imported, which takes seconds
+
 import math
 from pathlib import Path
 

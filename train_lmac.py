@@ -25,6 +25,11 @@ Resumes where it was killed. The checkpoint with the lowest loss on valid_folds 
 <output_folder>/best.
 """
 
+if __name__ == "__main__":
+    from lmac.usage import answer
+
+    answer(__doc__)  # before torch is imported, which takes seconds
+
 from pathlib import Path
 
 import speechbrain as sb

@@ -5,7 +5,6 @@ Rows are drawn once and kept beside the results with what they were drawn with (
 ``data_prep.scenario_record``), so that every method and every run is scored on the same audio.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,35 +18,8 @@ from data_prep.manifest import DataError, audio_duration, listed, read_table, se
 from data_prep.mixing import GAUSSIAN, scenario_dataset
 from data_prep.once import once
 from data_prep.recordings import audio_files, refuse_training_noise
+from data_prep.scenario_kinds import EXTERNAL, SCENARIOS
 from data_prep.scenario_record import COLUMNS, digest, refuse_other_settings, write_rows
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """``g1 s1 / |s1| + g2 s2 / |s2|`` of a target and what ``contaminants`` says.
-
-    ``contaminants`` are clips of other "folds", recordings of a "folder", "gaussian" noise or
-    None; each target has ``per_target`` different ones. ``short`` says whether one that is
-    shorter than the clip is zero-padded ("pad") or looped ("loop").
-    """
-
-    contaminants: str | None = None
-    per_target: int = 1
-    gains: tuple = (1.0, 0.0)
-    short: str = "pad"
-
-
-AMBIENT = Scenario("folder", gains=(1.0, 1.0), short="loop")  # 0 dB
-SCENARIOS = {
-    "plain": Scenario(),
-    "id": AMBIENT,  # for what was trained in this noise
-    "noise": AMBIENT,  # for what was not
-    "mixtures": Scenario("folds", 2, (0.8, 0.2)),  # the contaminant is 12 dB below
-    "white_noise": Scenario("gaussian", gains=(1.0, 0.5)),
-    "speech": Scenario("folder", 2, (0.8, 0.2)),
-}
-# These draw from a folder of recordings rather than from folds of the data set.
-EXTERNAL = tuple(name for name, kind in SCENARIOS.items() if kind.contaminants == "folder")
 
 
 def draw(scenario, targets, contaminants=None, seed=0, duration_s=5.0, sample_rate=16000):

@@ -60,13 +60,16 @@ class Option:
         try:
             if self.kind is bool:
                 return {"true": True, "false": False}[word.lower()]
-            return _listed(word) if self.kind is list else self.kind(word)
+            return read_names(word) if self.kind is list else self.kind(word)
         except (KeyError, ValueError, ruamel.yaml.YAMLError) as error:
             raise ValueError(f"--{self.name}={word}: expected {_EXPECTED[self.kind]}.") from error
 
 
-def _listed(word):
-    """``[a,b]`` as a list of str, whatever its items look like; one name alone is a list, too."""
+def read_names(word):
+    """``[a,b]`` as a list of str, whatever its items look like; one name alone is a list, too.
+
+    ValueError or YAMLError for other lists.
+    """
     if not word.startswith("["):
         if "," in word:
             raise ValueError("a list without brackets")

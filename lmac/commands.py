@@ -4,10 +4,13 @@ Modules are named, and imported when they are run, so that the listing is there 
 ``lmac`` can list what lies above it.
 """
 
+import ast
 import difflib
 import importlib
+import importlib.util
 import os
 import sys
+from pathlib import Path
 
 # Name: module, and what it does.
 COMMANDS = {
@@ -28,6 +31,7 @@ COMMANDS = {
         "lmac.results.held_out",
         "zero-shot accuracy on classes that were never trained on",
     ),
+    "settings": ("lmac.settings_page", "list every setting, as docs/settings.md does"),
     "publish": ("lmac.results.publish", "copy the results that may be published, without audio"),
     "app": ("lmac.listen.app", "a page in the browser: explain sounds of your own"),
     "gallery": ("lmac.listen.gallery", "make a page to look at and listen to explanations"),
@@ -45,6 +49,8 @@ SCRIPTS = {
 RUN = "python -m lmac"
 # What ``torchrun`` may start several times, beside three of the scripts.
 TOGETHER = ("l2i",)
+# These read a YAML file whose settings are for the processes that they start.
+STARTS_OTHERS = ("table", "folds")
 
 
 def listing():
@@ -91,7 +97,11 @@ def dispatch(argv):
         one_process(f"{RUN} {name}")
     # Here, so that the listing need not wait for it.
     from lmac.config import run
+    from lmac.usage import answer
 
+    text, reads_yaml = glance(COMMANDS[name][0])
+    if reads_yaml:
+        answer(text, words, runs=name not in STARTS_OTHERS)
     module = importlib.import_module(COMMANDS[name][0])
     run(module.main, usage(name, module), words)
 
@@ -103,6 +113,13 @@ def one_process(what):
         main = int(os.environ.get("RANK", 0)) == 0
         sys.exit(f"error: {what} is one process, torchrun started {n}: leave out torchrun, which "
                  "is for trainings and eval_explanations.py." if main else 1)  # fmt: skip
+
+
+def glance(module):
+    """Docstring of a module, and whether it reads a YAML file; it is not imported."""
+    tree = ast.parse(Path(importlib.util.find_spec(module).origin).read_text(encoding="utf-8"))
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    return ast.get_docstring(tree), "COMMAND_LINE" not in names
 
 
 def _unknown(name):

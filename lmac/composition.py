@@ -56,24 +56,41 @@ def merge(path, overrides=None):
     that matches no key.
     """
     overrides = dict(overrides or {})
-    line = _line(Path(path))
-    naming = [i for i, (_, own) in enumerate(line) if own.keys() & SLOTS]
-    first = naming[0] if naming else len(line)
-    files = _slot_files(line, overrides)
-    slots = {slot: _line(*file) for slot, file in files.items() if file[0] is not None}
-    _refuse_old_names(sum(slots.values(), line))
-    _refuse_foreign_keys(slots, line[:first])
+    files, slots = _in_order(path, overrides)
     tree = ruamel.yaml.comments.CommentedMap()
-    for _, own in [*line[:first], *sum(slots.values(), []), *line[first:]]:
+    for _, own in files:
         tree.update(own)
     tree.pop("extends", None)
-    tree.update({slot: None if file is None else str(file) for slot, (file, _) in files.items()})
+    tree.update({slot: None if file is None else str(file) for slot, (file, _) in slots.items()})
     for key, value in overrides.items():
         if key not in tree:
             raise ConfigError(f"Unknown override --{key}: {_instead(key, value, path, tree)}")
         if key not in SLOTS:
-            tree[key] = value
+            # Quoted, or HyperPyYAML takes "(x)" for a tuple.
+            quoted = ruamel.yaml.scalarstring.DoubleQuotedScalarString
+            tree[key] = quoted(value) if isinstance(value, str) and value[:1] == "(" else value
     return tree
+
+
+def origin(path, key, overrides=None):
+    """The file that ``key`` has its value from when ``path`` is merged; ``path`` if none has it."""
+    files, _ = _in_order(path, dict(overrides or {}))
+    return next((file for file, own in reversed(files) if key in own), Path(path))
+
+
+def _in_order(path, overrides):
+    """[(file, its keys)] of all that ``path`` builds on, the later winning; and the slots.
+
+    These as slot to (file or None, what named it).
+    """
+    line = _line(Path(path))
+    naming = [i for i, (_, own) in enumerate(line) if own.keys() & SLOTS]
+    first = naming[0] if naming else len(line)
+    named = _slot_files(line, overrides)
+    slots = {slot: _line(*file) for slot, file in named.items() if file[0] is not None}
+    _refuse_old_names(sum(slots.values(), line))
+    _refuse_foreign_keys(slots, line[:first])
+    return [*line[:first], *sum(slots.values(), []), *line[first:]], named
 
 
 def experiment_of(path):
@@ -83,6 +100,13 @@ def experiment_of(path):
     """
     names = [file.stem for file, _ in _line(Path(path)) if file.resolve().parent == HPARAMS]
     return next((name for name in reversed(names) if name in EXPERIMENTS), None)
+
+
+def keys_of_experiment(path):
+    """Keys that ``path`` has from the experiments in hparams/, and not from a slot."""
+    owned = set().union(*SLOTS.values(), SLOTS, ["extends"])
+    own = {key: None for _, keys in _line(Path(path)) for key in keys}
+    return [key for key in own if key in _keys_of_experiments() and key not in owned]
 
 
 def _line(path, named_by=None):

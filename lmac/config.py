@@ -22,6 +22,7 @@ All keys are flat, so each of them is an override away, and so is another file::
 import io
 import logging
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -30,7 +31,16 @@ import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 
 from data_prep.names import shown
-from lmac.composition import SLOTS, ConfigError, experiment_of, merge
+from lmac.command_line import read_names
+from lmac.composition import SLOTS, ConfigError, experiment_of, merge, origin
+from lmac.settings.check import (
+    is_built,
+    problem,
+    run_options,
+    switches,
+    typed_kinds,
+)
+from lmac.settings.kinds import brief, tag_of
 
 __all__ = [
     "ConfigError",
@@ -46,21 +56,70 @@ __all__ = [
 
 
 LOG_CONFIG = Path(__file__).with_name("log.yaml")
+ROOT = Path(__file__).resolve().parents[1]
+# Users put files of their own beside these; what those raise need not say what to do.
+OURS = {ROOT / folder for folder in ("lmac", "data_prep", "interpreters", "metrics")}
+OURS |= {
+    ROOT / f"{script}.py"
+    for script in ("train_classifier", "train_lmac", "eval_explanations", "explain")
+}
+SHOW_TRACEBACK = "LMAC_TRACEBACK"
 
 
 def parse(argv):
-    """Command line to (hyperparameter file, SpeechBrain run options, overrides as a dict)."""
+    """Command line to (YAML file, SpeechBrain's run options as a dict, overrides as a dict).
+
+    What is text by its declaration, such as a path, is taken as it stands; other values are YAML.
+    Of a key given twice the last counts. Raises ConfigError for words that are no ``--key=value``
+    and for values that are not YAML.
+    """
     if not argv or argv[0].startswith("-"):
         raise ConfigError("The first argument must be a YAML file, such as hparams/lmac.yaml.")
-    # Here, since commands that neither train nor evaluate should not wait for it.
-    from speechbrain import parse_arguments
+    path, *words = argv
+    given = {}
+    while words:
+        word = words.pop(0)
+        key, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or not key:
+            raise ConfigError(f"{word!r} is one word too many: settings are written --key=value.")
+        if not equals and key in switches():
+            value = "True"  # SpeechBrain's switches, such as --debug
+        elif not equals:
+            if not words or words[0].startswith("--"):
+                raise ConfigError(f"{word} has no value: write {word}=….")
+            value = words.pop(0)  # as SpeechBrain also takes it
+        given[key] = _value(key, value)
+    options = {key: given.pop(key) for key in run_options() & given.keys()}
+    _refuse(problem(options), path, options, options)
+    return path, options, given
 
-    path, run_opts, overrides = parse_arguments(argv)
-    pairs = {}
-    for line in (overrides or "").splitlines():
-        # Line by line, so that a key given twice is no error: the last one counts.
-        pairs.update(ruamel.yaml.YAML(typ="safe").load(line) or {})
-    return path, run_opts, pairs
+
+def _value(key, typed):
+    """What is typed for ``key``: text and names as they stand, anything else is YAML."""
+    kinds, first = {"text"} if key in SLOTS else typed_kinds(key), typed[:1]
+    if typed in ("", "null", "~"):
+        return None
+    try:
+        if "names" in kinds and (first == "[" or "text" not in kinds):
+            return read_names(typed)
+        if "text" in kinds and not (first == "{" and "mapping" in kinds):
+            return typed
+        return ruamel.yaml.YAML(typ="safe").load(typed)
+    except ruamel.yaml.constructor.ConstructorError:
+        pass  # a tag, such as !name:lmac.losses.angular_margin
+    except ruamel.yaml.YAMLError as error:
+        raise ConfigError(f"--{key}={typed}: it is not valid YAML, quotes may help.") from error
+    except ValueError as error:
+        raise ConfigError(f"--{key}={typed}: expected names as a list, such as [a,b].") from error
+    return ruamel.yaml.YAML().load(typed)
+
+
+def run_opts_of(options):
+    """SpeechBrain's RunOptions of the dict that ``parse`` gives."""
+    # Here, since commands that neither train nor evaluate should not wait for it.
+    from speechbrain.utils.run_opts import RunOptions
+
+    return RunOptions.from_dictionary(options)
 
 
 def _standalone(path, overrides):
@@ -75,7 +134,7 @@ def settings(path, overrides=None):
 
     Settings that still need a value are None; objects are left out.
     """
-    return {k: v for k, v in _resolved(path, overrides).items() if not _tag(v)}
+    return {k: v for k, v in resolved(path, overrides).items() if not tag_of(v)}
 
 
 def construct(path, key, overrides=None):
@@ -83,40 +142,133 @@ def construct(path, key, overrides=None):
 
     Raises ConfigError for a file without such a key.
     """
-    tree = _resolved(path, overrides)
+    tree = resolved(path, overrides)
     if key not in tree:
         raise ConfigError(f"{path} has no key {key}: is it the file of an experiment?")
     return load_hyperpyyaml(_dump({key: tree[key]}))[key]
 
 
-def _resolved(path, overrides):
-    """The tree with references resolved; settings that still need a value are None."""
+def resolved(path, overrides, complete=False, to_run=False):
+    """The tree with references resolved; settings that still need a value are None.
+
+    Raises ConfigError for the first setting that is not what it is declared to be; ``complete``:
+    also for one that still needs a value; ``to_run``: for what only a run needs.
+    """
+    overrides = dict(overrides or {})
+    _refuse(problem(overrides), path, overrides, overrides)
     tree, _ = _standalone(path, overrides)
-    for key, value in tree.items():
-        if _tag(value) == "!PLACEHOLDER":
-            tree[key] = None
-    return ruamel.yaml.YAML().load(resolve_references(_dump(tree)).read())
+    missing = [key for key, value in tree.items() if tag_of(value) == "!PLACEHOLDER"]
+    tree.update(dict.fromkeys(missing))
+    tree = _without_references(path, tree, overrides)
+    known = {key: value for key, value in tree.items() if key not in missing}
+    _refuse(problem(known, overrides, to_run), path, overrides, known)
+    if missing and complete:
+        raise ConfigError(f"{path} needs a value for {missing[0]}: add --{missing[0]}=…")
+    return tree
 
 
-def _tag(node):
-    return getattr(getattr(node, "tag", None), "value", None)
+def check(path, overrides):
+    """ConfigError for the first setting that a run of ``path`` would stumble over."""
+    resolved(path, overrides, complete=True, to_run=True)
 
 
-def load(path, overrides=None):
+def check_typed(overrides):
+    """ConfigError for the first override that is not what it is declared to be."""
+    _refuse(problem(overrides), None, overrides, overrides)
+
+
+def _refuse(wrong, path, overrides, values):
+    """ConfigError for a problem (or None), which names the word or the file that it comes from."""
+    if wrong is None:
+        return
+    typed = next((key for key in wrong.about if key in overrides), None)
+    if typed is not None:
+        where = f"--{typed}={brief(overrides[typed])}"
+    else:
+        key = wrong.about[0]
+        where = str(origin(path, key, overrides))
+        if len(wrong.about) == 1:
+            where += f": {key} is {brief(values[key])}"
+    raise ConfigError(f"{where}: {wrong.sentence}" + "." * (not wrong.sentence.endswith("?")))
+
+
+def _without_references(path, tree, overrides):
+    """The tree with its references resolved; ConfigError for those that lead nowhere."""
+    named = set()
+    for key, reference in _references(tree):
+        # As HyperPyYAML reads it: <key[of_a_mapping].attribute>.
+        named.add(name := re.split(r"[\[.]", reference)[0])
+        if name not in tree:
+            where = f"--{key}" if key in overrides else f"{origin(path, key, overrides)}: {key}"
+            raise ConfigError(f"{where}: there is no {name}, which !ref <{reference}> names.")
+    for key, value in overrides.items():
+        # It would be taken for a reference wherever this setting is referred to.
+        if key in named and isinstance(value, str) and re.search("<[^>]*>", value):
+            raise ConfigError(f"--{key}={shown(value)}: expected text without <…>.")
+    try:
+        return ruamel.yaml.YAML().load(resolve_references(_dump(tree)).read())
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        tagged = [f"--{key}" for key, value in overrides.items() if tag_of(value)]
+        reason = " ".join(str(part) for part in error.args if isinstance(part, str))
+        raise ConfigError(
+            f"{', '.join(tagged) or path}: a !ref cannot be resolved "
+            f"({reason.strip(': ') or type(error).__name__})."
+        ) from error
+
+
+def _references(tree):
+    """(key, name in <…>) of every reference in a tree."""
+    for key, node in tree.items():
+        nodes = [node]
+        while nodes:
+            node = nodes.pop()
+            if tag_of(node) in ("!ref", "!copy") and isinstance(node.value, str):
+                yield from ((key, name) for name in re.findall("<([^>]*)>", node.value))
+            elif isinstance(node, dict):
+                nodes += node.values()
+            elif isinstance(node, list):
+                nodes += node
+
+
+def load(path, overrides=None, to_run=False):
     """Merged, resolved and constructed hyperparameters, and their resolved text.
 
     The text stands alone: the files of the slots are merged into it, and named in its comments.
+
+    Raises ConfigError for settings that are not as declared (``to_run``: also where a run would
+    need more), and for code named in a YAML that fails.
     """
-    tree, slots = _standalone(path, overrides)
+    tree = resolved(path, overrides, complete=True, to_run=to_run)
+    _, slots = _standalone(path, overrides)
     text = _dump(tree)
     try:
-        resolved = resolve_references(text).read()
-        return load_hyperpyyaml(text), slots + resolved
-    except ValueError as error:
-        if "PLACEHOLDER" in str(error):
-            key = str(error).split("'")[1]
-            raise ConfigError(f"{path} needs a value for {key}: add --{key}=…") from error
-        raise
+        hparams = load_hyperpyyaml(text)
+    except Exception as error:
+        if _says_what_to_do(error):
+            raise
+        raise _failed(error, text, path, overrides) from error
+    computed = {k: hparams[k] for k in hparams if tag_of(tree[k]) and not is_built(k)}
+    _refuse(problem(computed), path, {}, computed)
+    return hparams, slots + text
+
+
+def _failed(error, text, path, overrides):
+    """ConfigError that names the key whose code raised ``error`` while ``text`` was built."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    frames = [f for f in frames if f.f_globals.get("__name__") == "hyperpyyaml.core"]
+    nodes = [f.f_locals["node"] for f in frames if "node" in f.f_locals]
+    key, what = None, "it"
+    if nodes:
+        what = nodes[-1].tag
+        above = resolve_references(text).read().splitlines()[: nodes[-1].start_mark.line + 1]
+        heads = [m.group(1) for m in (re.match(r"([^\s#:-][^:]*):", line) for line in above) if m]
+        key = heads[-1] if heads else None
+    where = f"{origin(path, key, overrides)}: {key}" if key else str(path)
+    reason = " ".join(" ".join(map(str, error.args)).split()) or "no reason given"
+    return ConfigError(
+        f"{where}: {what} cannot be built ({type(error).__name__}: {reason[:300]}); "
+        f"{SHOW_TRACEBACK}=1 in the environment shows where."
+    )
 
 
 # What may differ when a run goes on: how long it trains, where things are, how it is computed.
@@ -183,9 +335,9 @@ def load_experiment(argv, goes_on=True):
     logging.getLogger("speechbrain.utils.train_logger").addFilter(
         lambda record: "torchvision" not in str(record.msg)
     )
-    path, run_opts, overrides = parse(argv)
-    run_opts = start(run_opts)
-    hparams, resolved = load(path, overrides)
+    path, options, overrides = parse(argv)
+    run_opts = start(run_opts_of(options))
+    hparams, resolved = load(path, overrides, to_run=True)
     once(_open_folder, hparams, path, argv, resolved, goes_on)
     return hparams, run_opts
 
@@ -231,12 +383,17 @@ def run(main, usage, argv=None):
     try:
         main(argv)
     except (ValueError, FileNotFoundError) as error:
-        origin = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-        root = Path(__file__).resolve().parents[1]
-        if root not in origin.parents or "site-packages" in origin.parts:
+        if os.environ.get(SHOW_TRACEBACK) or not _says_what_to_do(error):
             raise
         sys.exit(f"error: {error}")
     if "RANK" in os.environ:
         from lmac.processes import leave
 
         leave()
+
+
+def _says_what_to_do(error):
+    """Whether this project raised ``error``, and no library below it."""
+    file = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    ours = not OURS.isdisjoint((file, *file.parents))
+    return ours and isinstance(error, ValueError | FileNotFoundError)

@@ -15,13 +15,13 @@ from lmac.config import merge, parse
 from lmac.listen import app
 from lmac.results import folds
 from lmac.results.folder import EvaluationFolder
+from lmac.settings.check import run_options
 from metrics import METRICS
 from metrics.tables import NOT_APPLICABLE, head
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += sorted((ROOT / "recipes").glob("*/README.md"))
-RUN_OPTIONS = {"device", "precision"}  # SpeechBrain's own
 # Where files lie that a page names without their folder.
 PLACES = [ROOT / "recipes/ESC10"]
 PLACES += [ROOT / "hparams" / slot for slot in ("classifiers", "datasets", "decoders")]
@@ -158,7 +158,7 @@ def test_what_the_text_names_exists(path):
     for target in re.findall(r"`make (?:VENV=\S+ )?(\w+)", text):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), target
     for key in re.findall(r"(?<![\w-])--(\w+)=?", text):
-        assert key in known_keys() | {"key", "no"}, key  # --key=value; pip's --no-deps
+        assert key in known_keys() | {"key", "help", "no"}, key  # pip's --no-deps
     for methods in re.findall(r"--methods=\[(.+?)\]", text):
         assert methods == "..." or set(methods.split(",")) <= known_methods(), methods
     for word in re.findall(r"[\w.]+(?:/[\w.]+)*\.(?:yaml|sh|py)\b", text):
@@ -183,7 +183,7 @@ def is_there(place):
 @cache
 def known_keys():
     """Keys of any YAML file and options of any command."""
-    keys = RUN_OPTIONS | set(folds.OPTIONS)
+    keys = run_options() | set(folds.OPTIONS)
     for module, _ in COMMANDS.values():
         keys |= set(getattr(getattr(importlib.import_module(module), "COMMAND_LINE", None),
                             "options", ()))  # fmt: skip

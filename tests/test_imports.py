@@ -27,9 +27,10 @@ INSIDE = [
         "windows",
         "decoder",
     }
-    | {"explained", "composition", "provenance", "command_line", "media", "processes"},
+    | {"explained", "composition", "provenance", "command_line", "media", "processes", "settings"},
     {"domain", "config"},
-    {"classifiers", "commands"},
+    {"classifiers", "usage", "settings_page"},
+    {"commands"},
     {"checkpoints", "check_dataset", "__main__"},
     {"brains"},
     {"results"},

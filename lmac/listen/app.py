@@ -19,7 +19,7 @@ import speechbrain as sb
 from data_prep.builtin_sounds import make_clip
 from lmac.command_line import Argument, CommandLine, Option
 from lmac.commands import one_process
-from lmac.config import load, parse
+from lmac.config import load, parse, run_opts_of
 from lmac.listen.desk import Desk, Limits
 from lmac.listen.explainer import Explainer
 from lmac.media.loudness import MOST_DB
@@ -173,9 +173,9 @@ def make_app(argv, address, folder):
     one_process("the app")
     own, others = COMMAND_LINE.split(argv)
     options = COMMAND_LINE.parse(own)
-    path, run_opts, overrides = parse([options["yaml"], *others])
+    path, given, overrides = parse([options["yaml"], *others])
     hparams, _ = load(path, overrides)
-    device = run_opts.device or sb.utils.distributed.infer_device()
+    device = run_opts_of(given).device or sb.utils.distributed.infer_device()
     explainer = Explainer.from_hparams(hparams, device=device)
     chosen = hparams["methods"]
     chosen = [chosen] if isinstance(chosen, str) else list(chosen)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from data_prep.mixing import scenario_dataset
 from lmac.checkpoints import weights_digest
-from lmac.config import load, parse
+from lmac.config import load, parse, run_opts_of
 from lmac.results.files import ASKED, ASKED_CLIPS
 from lmac.results.folder import EvaluationFolder, in_order
 from lmac.results.report import write_report
@@ -269,9 +269,9 @@ def report(summary, least_p, about):
 
 
 def main(argv):
-    path, run_opts, overrides = parse(argv)
+    path, options, overrides = parse(argv)
     hparams, _ = load(path, overrides)
-    setting = Setting(hparams, run_opts)
+    setting = Setting(hparams, run_opts_of(options))
     scenario, labels, interpreters = setting.scenario, setting.labels, setting.interpreters
     if not scenario["contaminant_label"].isin(labels).all():
         raise ValueError(

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
 from lmac.checkpoints import weights_digest
-from lmac.config import load, parse
+from lmac.config import load, parse, run_opts_of
 from lmac.results.files import RANDOMISATION
 from lmac.results.folder import EvaluationFolder, in_order
 from lmac.results.scoring import analyse_clips, explain, get_interpreters
@@ -172,9 +172,9 @@ def report(rows, n_boot, sanity):
 
 
 def main(argv):
-    path, run_opts, overrides = parse(argv)
+    path, options, overrides = parse(argv)
     hparams, _ = load(path, overrides)
-    setting = Setting(hparams, run_opts)
+    setting = Setting(hparams, run_opts_of(options))
     explained, scenario = setting.explained, setting.scenario
     n = hparams["randomisation_clips"]
     if not 1 <= n <= len(scenario):

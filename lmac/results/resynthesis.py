@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from data_prep.audio import read_audio
 from lmac.checkpoints import weights_digest
-from lmac.config import load, parse
+from lmac.config import load, parse, run_opts_of
 from lmac.results.files import RESYNTHESIS
 from lmac.results.folder import EvaluationFolder, in_order
 from lmac.results.scoring import classify
@@ -127,9 +127,9 @@ def report(rows, n_boot, statement=()):
 
 
 def main(argv):
-    path, run_opts, overrides = parse(argv)
+    path, options, overrides = parse(argv)
     hparams, _ = load(path, overrides)
-    setting = Setting(hparams, run_opts)
+    setting = Setting(hparams, run_opts_of(options))
     folder = EvaluationFolder(hparams["output_folder"])
     rows = classify_written(setting.explained, setting.labels, folder)
     rows = in_order(rows, list(hparams["interpreters"]))

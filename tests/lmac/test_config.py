@@ -132,6 +132,7 @@ def test_settings_are_resolved_and_nothing_is_constructed(files):
 
 # ---- base < slots < experiment < recipe < command line -----------------------------------------
 LEVELS = {"base": "base", "slots": "slot", "experiment": "main", "recipe": "recipe"}
+ORDER = [*LEVELS, "command line"]
 
 
 @pytest.fixture
@@ -142,15 +143,15 @@ def plant(tmp_path):
         heads = {"base": "seed: 1\n", "slot": "name: slot\n", "recipe": "extends: main.yaml\n",
                  "main": "extends: base.yaml\nclassifier_yaml: slot.yaml\n"}  # fmt: skip
         for level, name in LEVELS.items():
-            own = f"n_mels: {level}\n" if level in levels else ""
+            own = f"n_mels: {ORDER.index(level) + 1}\n" if level in levels else ""
             (tmp_path / f"{name}.yaml").write_text(heads[name] + own)
-        given = {"n_mels": "command line"} if "command line" in levels else {}
-        return settings(tmp_path / "recipe.yaml", given)["n_mels"]
+        given = {"n_mels": len(ORDER)} if "command line" in levels else {}
+        return ORDER[settings(tmp_path / "recipe.yaml", given)["n_mels"] - 1]
 
     return planted
 
 
-@pytest.mark.parametrize("lower,higher", list(itertools.combinations([*LEVELS, "command line"], 2)))
+@pytest.mark.parametrize("lower,higher", list(itertools.combinations(ORDER, 2)))
 def test_precedence(plant, lower, higher):
     assert plant(lower, higher) == higher
 

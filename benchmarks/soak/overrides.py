@@ -1,0 +1,289 @@
+"""Wrong and odd overrides of every script and YAML: refused in one sentence, or taken and sensible.
+
+Most trials end before any work: the command line is looked at as a script looks at it, before it
+imports torch. What is taken is judged by rules of this file, which know nothing of the declared
+settings, and some of it is really run, on a few short built-in sounds.
+"""
+
+import contextlib
+import importlib
+import io
+import math
+import os
+import random
+import re
+import resource
+import sys
+import traceback
+from collections import namedtuple
+from pathlib import Path
+
+from lmac.commands import glance
+from lmac.composition import HPARAMS, SLOTS, ConfigError, experiment_of, merge
+from lmac.config import parse, resolved, run
+from lmac.results.folds import MODULES
+from lmac.settings.check import run_options
+from lmac.settings.kinds import tag_of
+from lmac.usage import answer
+
+WHAT = "wrong and odd overrides, every key of every script and YAML"
+COUNT = 2000
+SHORT = 60
+# One trial of so many is really run, where the count is that of a soak.
+REALLY = 40
+
+Trial = namedtuple("Trial", "module path key typed")
+ODD = {
+    "wrong type": ["abc", "[1,2]", "{a: 1}", "True", "1.5"],
+    "negative": ["-1", "-0.5", "-1000000"],
+    "zero": ["0", "0.0", "[0,0]"],
+    "huge": ["1e30", "1000000000000000000000", "[-1e30,1e30]"],
+    "NaN": [".nan", "[.nan,1]"],
+    "infinite": [".inf", "-.inf", "[0,.inf]"],
+    "empty": ["", "[]", "{}", "''"],
+    "list": ["[abc]", "[[1]]", "[1,1]", "[30,0]"],
+    "unknown name": ["stft2", "[L-MACC]", "cuda:x", "null"],
+    "unicode": ["☃", "１２", "a\u202eb", "é" * 300],
+    "no YAML": ["[1", "a: b: c", "@x", "*x", "!new:no.Such", "!x", "!ref <nothing>"],
+    "odd path": ["a b.wav", "x/../y", "#1", "'q", "a\nb"],
+}
+# The nonsense that was once taken, and must not be again.
+KNOWN = [
+    ("lmac", "l_sparse", "-1"), ("lmac", "cc_th", "abc"), ("lmac", "noise_probability", "abc"),
+    ("lmac", "mix_snr_db", "[30,0]"), ("lmac", "seed", ".nan"), ("lmac", "n_mels", "5000"),
+    ("lmac", "valid_folds", "[1]"), ("lmac", "test_folds", "[3]"),
+    ("evaluation", "methods", "[]"), ("evaluation", "listen", "-5"),
+    ("evaluation", "relevance_threshold", "5"), ("classifier", "batch_size", "0"),
+]  # fmt: skip
+# What may be below zero, and what may be zero; anything else has to be above.
+MAY_BE_NEGATIVE = {"gain_db", "mix_snr_db", "noise_snr_db", "cam_layer", "max_grad_norm"}
+MAY_BE_NEGATIVE |= {"asked_snr_db"}
+MAY_BE_ZERO = MAY_BE_NEGATIVE | {
+    *("seed", "num_workers", "listen", "l_in", "l_out", "l_sparse", "l_guidance", "l_absent"),
+    *("cc_th", "bin_th", "mix_probability", "noise_probability", "mixup", "weight_decay"),
+    *("alpha", "beta", "gamma", "relevance_threshold", "smoothgrad_noise", "overlap_s"),
+    *("min_length_s", "train_folds", "valid_folds", "test_folds", "target_folds"),
+    *("contaminant_folds", "absent_sparsity", "ask_decision", "ask_source", "ask_probable"),
+    *("asked_p", "nonfinite_patience", "ckpt_interval_minutes", "ckpt_interval_steps"),
+    "profile_warmup",
+}
+MAY_BE_HUGE = set()
+TINY = {
+    "dataset_yaml": "hparams/datasets/builtin.yaml", "clips_per_class": 5, "device": "cpu",
+    "signal_length_s": 1.0, "classifier_width": 4, "decoder_hidden": 4, "decoder_detail": 4,
+    "number_of_epochs": 1, "batch_size": 10, "listen": 1, "n_boot": 20, "n_components": 4,
+    "nmf_max_frames": 200, "nmf_max_epochs": 2, "l2i_hidden": 8, "window_s": 1.0,
+    "overlap_s": 0.25, "methods": "[L-MAC,Saliency]",
+}  # fmt: skip
+
+
+def trials(count, seed, folder):
+    generator = random.Random(seed)
+    chosen = [Trial(MODULES[name], f"hparams/{name}.yaml", key, typed)
+              for name, key, typed in KNOWN]  # fmt: skip
+    chosen += _drawn(max(0, count - len(chosen)), generator)
+    really = count // REALLY if count >= 10 * REALLY else 0
+    taken = []
+    for trial in chosen[: count - really]:
+        said, kept = attempt(trial)
+        if kept and _cheap(trial):
+            taken.append(trial)
+        if trial in chosen[: len(KNOWN)] and kept:
+            said = "taken, though it is nonsense"
+        yield _label(trial), said
+    if really:
+        workshop = Workshop(folder)
+        for trial in generator.sample(taken, min(really, len(taken))):
+            yield f"run: {_label(trial)}", workshop.run(trial)
+
+
+def _drawn(n, generator):
+    """Trials over all YAMLs and keys, each kind of oddity as often as any other."""
+    pairs = [(path, key) for path in _yamls() for key in _keys(path)]
+    generator.shuffle(pairs)
+    found = []
+    while len(found) < n:
+        for path, key in pairs[: n - len(found)]:
+            typed = generator.choice(ODD[generator.choice(list(ODD))])
+            found.append(Trial(MODULES[experiment_of(path)], path, key, typed))
+    return found
+
+
+def _yamls():
+    paths = sorted([*HPARAMS.glob("*.yaml"), *HPARAMS.parent.glob("recipes/*/*.yaml")])
+    paths = [os.path.relpath(path) for path in paths]
+    return [path for path in paths if experiment_of(path) in MODULES and "common" not in path]
+
+
+def _keys(path):
+    keys = [key for key in merge(path) if not key.startswith("__")]
+    return [*keys, *sorted(run_options() - {*keys}), "no_such_key", keys[0] + "s"]
+
+
+def _label(trial):
+    return f"{trial.module} {trial.path} --{trial.key}={trial.typed[:40]}"
+
+
+def _words(trial):
+    """The command line: what the YAML needs, and the odd word, now and then twice."""
+    needed = [f"--{key}=x" for key, value in merge(trial.path).items()
+              if tag_of(value) == "!PLACEHOLDER" and key != trial.key]  # fmt: skip
+    twice = [f"--{trial.key}=1"] * (len(trial.typed) % 3 == 0)
+    return [trial.path, *needed, *twice, f"--{trial.key}={trial.typed}"]
+
+
+def attempt(trial):
+    """(what is wrong with how the script answers or None, whether it takes the command line)."""
+    argv = _words(trial)
+    usage, _ = glance(trial.module)
+    runs = trial.module != "lmac.results.table"
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            answer(usage, argv, runs=runs)
+            _, options, overrides = parse(argv)
+            tree = resolved(trial.path, overrides)
+    except SystemExit as end:
+        return not_a_sentence(str(end.code), trial), False
+    except ConfigError as error:  # where the script itself looks at it
+        return not_a_sentence(f"error: {error}", trial), False
+    except Exception:
+        return traceback.format_exc(limit=-2), False
+    tree.update(options)
+    return nonsense(trial, tree), True
+
+
+def not_a_sentence(text, trial):
+    """What is wrong with an error message, or None."""
+    if not text.startswith("error: ") or "\n" in text.replace(trial.typed, ""):
+        return f"no sentence: {text}"
+    if len(text) > 700:
+        return f"{len(text)} characters: {text}"
+    if trial.key not in text:
+        return f"does not name the key: {text}"
+
+
+def nonsense(trial, tree):
+    """What is not sensible about what was taken, or None."""
+    before = merge(trial.path).get(trial.key)
+    value = tree.get(trial.key)
+    if trial.key in SLOTS:
+        return None if merge(trial.path, {trial.key: None}) else "no settings are left"
+    if trial.key not in tree:
+        return "taken, and nothing has it"
+    if tag_of(before) not in (None, "!PLACEHOLDER", "!ref") and not tag_of(value):
+        return None if value is None else f"{value!r} in the place of what YAML builds"
+    for number in _numbers(value):
+        if not math.isfinite(number):
+            return f"{value!r} was taken"
+        if number < 0 and trial.key not in MAY_BE_NEGATIVE:
+            return f"{value!r} was taken, below zero"
+        if number == 0 and trial.key not in MAY_BE_ZERO:
+            return f"{value!r} was taken, and is zero"
+        if abs(number) > 1e12:
+            return f"{value!r} was taken"
+    if isinstance(value, list) and _numbers(value) and value != sorted(set(value)):
+        if trial.key not in ("asked_snr_db", "train_folds") and value[0] != value[-1]:
+            return f"{value!r} was taken, out of order"
+    plain = (bool, int, float, str, list, dict)
+    kinds = [next((k for k in plain if isinstance(v, k)), None) for v in (before, value)]
+    if None not in kinds and tag_of(before) is None and kinds[0] != kinds[1]:
+        if set(kinds) not in ({int, float}, {int, list}, {str, list}, {list, dict}):
+            return f"{value!r} was taken in the place of {before!r}"
+
+
+def _numbers(value):
+    if isinstance(value, list):
+        return [n for v in value for n in _numbers(v)]
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def _cheap(trial):
+    """Whether a trial can be run on the tiny data: of the experiments themselves."""
+    ours = Path(trial.path).parent == Path("hparams") and trial.module != "lmac.results.table"
+    elsewhere = {"dataset_yaml", "classifier_yaml", "decoder_yaml", "data_folder", "download"}
+    elsewhere |= {"results_folder", "download_url", "device", "precision", "eval_precision"}
+    parallel = ("distributed", "data_parallel", "compile", "jit", "profile", "num_workers")
+    return ours and trial.key not in elsewhere and not trial.key.startswith(parallel)
+
+
+class Workshop:
+    """Tiny results to run the scripts on, and the runs themselves, each in a process of its own.
+
+    Arguments
+    ---------
+    folder : path
+        Where a classifier, a decoder and a recording are made at once.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        made = [self.call(MODULES[name], self._words(f"hparams/{name}.yaml", name))
+                for name in ("classifier", "lmac")]  # fmt: skip
+        if any(made):
+            raise RuntimeError(f"the tiny results could not be made: {made}")
+        self.recording = next(self.folder.rglob("builtin_sounds/audio/*.wav"))
+        self.number = 0
+
+    def run(self, trial):
+        """Run a trial; what is wrong with it, or None."""
+        self.number += 1
+        words = self._words(trial.path, f"trial{self.number}", trial)
+        return self.call(trial.module, words, f"trial{self.number}")
+
+    def _words(self, path, name, trial=None):
+        given = TINY | {
+            "results_folder": self.folder, "output_folder": self.folder / name,
+            "classifier_checkpoint": self.folder / "classifier/best",
+            "lmac_checkpoint": self.folder / "lmac/best",
+            "finetune_from": self.folder / "lmac/best", "noise_folder": "null",
+        }  # fmt: skip
+        if hasattr(self, "recording"):
+            given["audio"] = self.recording
+        if name == "classifier" or experiment_of(path) == "classifier":
+            given["classifier_checkpoint"] = "null"
+        known = {*merge(path, {"dataset_yaml": TINY["dataset_yaml"]}
+                       if "dataset_yaml" in merge(path) else {}), *run_options()}  # fmt: skip
+        words = [f"--{key}={value}" for key, value in given.items() if key in known]
+        return [path, *words, *([f"--{trial.key}={trial.typed}"] if trial else [])]
+
+    def call(self, module, argv, name=None):
+        """Run ``module`` on a command line in a process of its own; what is wrong, or None."""
+        log = self.folder / "said.txt"
+        child = os.fork()
+        if child == 0:
+            self._become(module, argv, log)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said = log.read_text(encoding="utf-8", errors="replace")
+        if "Traceback" in said or code < 0:
+            return f"code {code}: {said[-600:]}"
+        if code and not re.search(r"^error: [^\n]*\Z", said.strip(), re.M):
+            return f"code {code} without a sentence: {said[-300:]}"
+        logs = [] if name is None else (self.folder / name).glob("train_log.txt")
+        for file in logs:
+            if re.search(r"loss: (nan|inf)", file.read_text(encoding="utf-8")):
+                return "it trained on NaN"
+
+    @staticmethod
+    def _become(module, argv, log):
+        """The rest of a child process: the script, as if it was started with ``argv``."""
+        code = 1
+        try:
+            with open(log, "wb") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            # What asks for more than this is refused by the system, and not by a crash of all.
+            resource.setrlimit(resource.RLIMIT_AS, (32 * 2**30,) * 2)
+            script = importlib.import_module(module)
+            run(script.main, script.__doc__, argv)
+            code = 0
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+            code = end.code if isinstance(end.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)

@@ -1,0 +1,1 @@
+"""What every setting takes: declarations, checks, and the words for them."""
