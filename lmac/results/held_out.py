@@ -22,7 +22,7 @@ from data_prep.dataset import clip_dataset, prepare
 from data_prep.manifest import listed
 from lmac.brains.embeddings import embedded
 from lmac.checkpoints import class_names, explained_classifier
-from lmac.config import load, parse
+from lmac.config import load, parse, run_opts_of
 from lmac.results.files import HELD_OUT
 from metrics.summary import bootstrap_interval, with_interval
 from metrics.tables import markdown_table, write_csv, write_text
@@ -95,9 +95,9 @@ def report(table, about):
 
 
 def main(argv):
-    path, run_opts, overrides = parse(argv)
+    path, options, overrides = parse(argv)
     hparams, _ = load(path, overrides)
-    device = run_opts.device or sb.utils.distributed.infer_device()
+    device = run_opts_of(options).device or sb.utils.distributed.infer_device()
     held_out = list(hparams["held_out_classes"])
     explained = explained_classifier(hparams).to(device)
     Path(hparams["output_folder"]).mkdir(parents=True, exist_ok=True)

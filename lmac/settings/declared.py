@@ -45,6 +45,12 @@ Checksum = Annotated[
     StringConstraints(pattern=r"^\s*((?i:md5):[0-9a-fA-F]{32}|(?i:sha256):[0-9a-fA-F]{64})\s*$"),
     Words("md5: and 32 or sha256: and 64 hexadecimal digits"),
 ]
+Classes = Annotated[list[Text], Distinct, Words("a list of class names, which may be empty")]
+Prompts = Annotated[
+    Text | Annotated[list[Text], MinLen(1), Distinct] | dict[str, Text],
+    Words("prompts separated by commas, a list of them, or a mapping of class names to them"),
+]
+Phrases = Annotated[dict[str, list[Text]], Words("a mapping of prompts to lists of other words")]
 Layers = Annotated[
     list[Text] | dict[str, Text | None],
     Words("a list of layers, or a mapping of each to its axes, such as {layers.0: BTC}"),
@@ -87,6 +93,9 @@ class Data(Group):
     signal_length_s: Seconds = says("length that every clip is cut or padded to", "s")
     out_n_neurons: Annotated[int, Ge(2), Le(100000)] = says("number of classes")
     esc10_only: bool = says("only the ten classes of ESC-10")
+    esc50_subfolder: Place = says("folder of ESC-10 or ESC-50 in data_folder")
+    urbansound8k_subfolder: Place = says("folder of UrbanSound8K in data_folder")
+    without_classes: Classes = says("classes whose clips are left out")
     clips_per_class: Annotated[int, Ge(1), Le(10000)] = says("built-in sounds of each class")
     download: bool = says("fetch the data set where data_folder does not exist")
     download_url: Text = says("its archive")
@@ -107,6 +116,12 @@ class Classifier(Group):
     classifier_layers: Layers | None = says("layers that decoders and GradCAM read, finest first")
     classifier_frequency_axis: Literal["mel", "linear"] = says("of those layers that have one")
     freeze_embedding: bool = says("train only the head, on embeddings that are computed once")
+    prompts: Prompts = says("of a zero-shot classifier, its classes")
+    prompt_phrases: Phrases = says("other words for each, in training")
+    prompt_templates: Names = says("sentences that a prompt is put into, at {}")
+    text_model: Place | None = says("sentence-transformers model; null: MiniLM's package")
+    joint_size: Annotated[int, Ge(1), Le(65536)] = says("of the space of sounds and texts")
+    train_text: bool = says("train the projection of texts, too")
     embedding_model: Built = says("network from features to embedding and representations")
     classifier: Built = says("head from embedding to logits")
 
@@ -183,7 +198,7 @@ class Loss(Group):
 
 
 class Asking(Group):
-    """Asking for a class (hparams/lmac_conditional.yaml)"""
+    """Asking for a class or a prompt"""
 
     ask_decision: Share = says("share of training clips asked for the classifier's decision")
     ask_source: Share = says("share asked for its decision on one of the two sounds")
@@ -195,6 +210,10 @@ class Asking(Group):
     audible: Annotated[Finite, Gt(0), Le(1)] = says(
         "probability from which on a sound in the mixture counts as there"
     )
+    prompts_per_sound: Annotated[int, Ge(1), Le(1000)] | None = says(
+        "masks of each sound of a batch, each for a prompt; null: one, for a class"
+    )
+    l_similarity: NotNegative = says("weight of the similarity of prompt and sound, to be kept")
     asked_snr_db: Annotated[list[Decibel], MinLen(1), Distinct] = says(
         "levels of the target above the contaminant (python -m lmac asked)", "dB"
     )
@@ -222,6 +241,7 @@ class Methods(Group):
     interpreters: AllBuilt = says("every method by name")
     lmac_checkpoint: Place | None = says("folder of the decoder, for L-MAC")
     lmac_ft_checkpoint: Place | None = says("folder of the fine-tuned decoder, for L-MAC FT")
+    lmac_zs_checkpoint: Place | None = says("folder of a decoder told prompts, for L-MAC-ZS")
     l2i_checkpoint: Place | None = says("folder of l2i.ckpt, for L2I")
     relevance_threshold: Share = says("of L2I's components, over that of the largest")
     smoothgrad_samples: Annotated[int, Ge(1), Le(100000)] = says("noisy inputs of SmoothGrad")
@@ -242,6 +262,7 @@ class Evaluation(Group):
     target_folds: Folds = says("clips that are explained")
     contaminant_folds: Folds = says("clips that are mixed in (mixtures)")
     contaminant_folder: Place | None = says("recordings that are mixed in (id, noise, speech)")
+    held_out_classes: Names = says("never trained on (python -m lmac held_out)")
     last_contaminants: Count | None = says("only so many of them, from the end; null: all")
     scenario_manifest: Place = says("CSV of the clips, drawn once")
     listen: Whole = says("clips whose sounds and figures are written")

@@ -170,7 +170,7 @@ def _expected_one(annotation):
         return f"a list of {_plural(get_args(plain)[0])}"
     if plain in (int, float):
         return {int: "a whole number", float: "a number"}[plain] + _bounds(constraints)
-    return {str: "text", dict: "a mapping", list: "a list"}[plain]
+    return {str: "text", dict: "a mapping"}[get_origin(plain) or plain]
 
 
 def _plural(annotation):

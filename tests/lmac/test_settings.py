@@ -113,6 +113,8 @@ VALUES = {
     "results_folder": (["results", "r é"], [None, "", 3, True]),
     "explain_class": ([None, "dog", "007", ["dog", "rain"]], [7, "", [], [7]]),
     "asked_snr_db": ([[12, 0]], [[], 3, [0, 0], [NAN]]),
+    "prompts": (["a dog, rain", ["a dog"], {"dog": "a dog"}], ["", [], ["a", "a"], {"dog": 1}, 3]),
+    "without_classes": ([[], ["dog"]], ["dog", [1], None]),
     "audible": ([0.05, 1], [0, 1.5]),
     "window_s": ([5.0, 2], [0, -1, NAN]),
     "overlap_s": ([0, 1.0], [-1, NAN]),
@@ -300,6 +302,7 @@ def test_words():
     words = ["x.yaml", "--device=cuda:1", "--debug", "--seed", "3", "--folds=[1,2]", "--seed=4",
              "--audio=a: b #2.wav", "--explain_class=007", "--noise_folder=null", "--title=[x]",
              "--own=007", "--methods=IG", "--methods_mel=[IG, 7]",
+             "--prompts=a: b, c", "--prompt_phrases={a: [b, c]}",
              "--classification_loss=!name:a.b"]  # fmt: skip
     path, options, given = parse(words)
     assert path == "x.yaml" and options == {"device": "cuda:1", "debug": True}
@@ -307,7 +310,8 @@ def test_words():
     assert loss.tag.value == "!name:a.b"
     assert given == {"seed": 4, "folds": [1, 2], "audio": "a: b #2.wav", "explain_class": "007",
                      "noise_folder": None, "title": "[x]", "own": 7, "methods": ["IG"],
-                     "methods_mel": ["IG", "7"]}  # fmt: skip
+                     "methods_mel": ["IG", "7"], "prompts": "a: b, c",
+                     "prompt_phrases": {"a": ["b", "c"]}}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -340,6 +344,7 @@ COMMANDS = {
     "lmac folds": "recipes/UrbanSound8K/classifier.yaml",
     "lmac randomisation": "recipes/ESC10/evaluation.yaml",
     "lmac resynthesis": "recipes/ESC10/evaluation.yaml",
+    "lmac held_out": "recipes/zero_shot/held_out.yaml",
     "lmac asked": "recipes/ESC10_conditional/evaluation.yaml",
 }
 CALL = """
