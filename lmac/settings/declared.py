@@ -206,7 +206,7 @@ class Asking(Group):
     asked_classes: Built | None = says("draws what a clip is asked for; null: the decision")
     l_absent: NotNegative = says("weight of what an absent class must not become")
     absent_sparsity: NotNegative = says("how much sparser the mask of an absent class has to be")
-    silence_excuses: bool = says("an absent class is excused where silence has it, too")
+    l_leak: NotNegative = says("weight of keeping more of a sound than what was asked for has")
     audible: Annotated[Finite, Gt(0), Le(1)] = says(
         "probability from which on a sound in the mixture counts as there"
     )
