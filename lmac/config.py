@@ -345,6 +345,9 @@ def load_experiment(argv, goes_on=True):
 def _open_folder(hparams, path, argv, resolved, goes_on):
     import speechbrain as sb
 
+    from metrics.files import remove_remains
+    from metrics.tables import write_text
+
     # A run that was refused before its first checkpoint leaves nothing that could be mistaken.
     if goes_on and any(Path(hparams["save_folder"]).glob("CKPT*")):
         check_same_run(hparams["output_folder"], resolved)
@@ -353,10 +356,9 @@ def _open_folder(hparams, path, argv, resolved, goes_on):
         sb.create_experiment_directory(str(folder), log_config=LOG_CONFIG, save_env_desc=False)
         # SpeechBrain copies the calling file, which would be this one and of no use.
         (folder / Path(__file__).name).unlink(missing_ok=True)
-        (folder / "hyperparams.yaml").write_text(
-            f"# Resolved from {path}; the command line was:\n# {shown(' '.join(argv))}\n{resolved}",
-            encoding="utf-8",
-        )
+        remove_remains(folder)
+        head = f"# Resolved from {path}; the command line was:\n# {shown(' '.join(argv))}\n"
+        write_text(head + resolved, folder / "hyperparams.yaml")
     except (OSError, ValueError) as error:
         # Python's logging raises a ValueError for a log that cannot be opened.
         reason = error if isinstance(error, OSError) else error.__cause__

@@ -1,13 +1,13 @@
 """Summaries (see ``metrics.summary.summarise``) as CSV files and Markdown tables."""
 
-import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from metrics import METRICS, Metric, checks, get_metrics, paper_metrics
+from metrics.files import whole
 
 ARROWS = {"up": " ↑", "down": " ↓", None: ""}
 # Sparsity says nothing about a mask that is constant by construction.
@@ -26,12 +26,14 @@ _PARTS = ("", " lo", " hi", " undefined")
 def write_csv(summary: pd.DataFrame, path: str | Path) -> None:
     """Write a summary as CSV: undefined means are empty cells; a reader never sees half a file."""
     # 10 digits hide the rounding that differs with the order of the rows.
-    _replace(path, lambda file: summary.to_csv(file, index=False, float_format="%.10g"))
+    with whole(path, "w") as file:
+        summary.to_csv(file, index=False, float_format="%.10g")
 
 
 def write_text(text: str, path: str | Path) -> None:
     """Write a text, such as that of ``to_markdown``; a reader never sees half a file."""
-    _replace(path, lambda file: file.write(text))
+    with whole(path, "w") as file:
+        file.write(text)
 
 
 @dataclass(frozen=True)
@@ -255,15 +257,3 @@ def _undefined(table: pd.DataFrame, metrics: Sequence[Metric], not_applicable) -
         ]
         notes += [f"{metric.name}: {', '.join(counts)}"] if counts else []
     return f"Undefined, and left out of the mean: {'; '.join(notes)}." if notes else ""
-
-
-def _replace(path: str | Path, write: Callable) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            write(file)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

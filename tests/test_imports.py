@@ -27,7 +27,8 @@ INSIDE = [
         "windows",
         "decoder",
     }
-    | {"explained", "composition", "provenance", "command_line", "media", "processes", "settings"},
+    | {"explained", "composition", "provenance", "command_line", "media", "processes", "settings"}
+    | {"random_state"},
     {"domain", "config"},
     {"classifiers", "usage", "settings_page"},
     {"commands"},

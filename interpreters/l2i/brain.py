@@ -57,6 +57,8 @@ class L2IBrain(TrainingBrain):
         ``l2i_loss`` and what ``TrainingBrain`` needs.
     """
 
+    stage_sums = ("sums", "n_clips")
+
     def __init__(self, explained, **kwargs):
         super().__init__(**kwargs)
         self.explained = explained.to(self.device)

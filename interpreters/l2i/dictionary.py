@@ -1,7 +1,6 @@
 """The NMF dictionary of L2I: spectral shapes W of the training clips."""
 
 import hashlib
-import os
 import time
 import zipfile
 from pathlib import Path
@@ -13,6 +12,8 @@ from sklearn.decomposition import MiniBatchNMF
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
 
+from lmac.random_state import random_numbers_kept
+from metrics.files import write_checked
 from metrics.tables import write_csv
 
 # Largest log1p|S| of a frame that counts as silent; a full-scale sine is at about 4.6.
@@ -143,15 +144,10 @@ def made_of(hparams, ids):
 
 def save_dictionary(path, W, error, made):
     """Write W [n_bins, K], its relative error and ``made_of``; never half a file."""
+    parts = {"W": W, "relative_error": error}
+    parts |= {"made_of": list(made), "made_with": list(made.values())}
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
-        names, values = list(made), list(made.values())
-        np.savez(temporary, W=W, relative_error=error, made_of=names, made_with=values)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_checked({path.name: lambda file: np.savez(file, **parts)}, path.parent)
 
 
 def load_dictionary(path, made):
@@ -196,7 +192,8 @@ def prepare_dictionary(path, dataset, domain, hparams):
     path = Path(path)
     made = made_of(hparams, dataset.data_ids)
     if not path.exists():
-        run_on_main(_learn_and_save, args=(path, dataset, domain, hparams, made))
+        with random_numbers_kept():  # as where it is there
+            run_on_main(_learn_and_save, args=(path, dataset, domain, hparams, made))
     W, error = load_dictionary(path, made)
     print(f"Dictionary: relative reconstruction error {error:.4f} on held-out frames; {path}")
     return torch.from_numpy(W), error

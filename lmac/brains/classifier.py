@@ -1,7 +1,5 @@
 """Training an audio classifier."""
 
-from pathlib import Path
-
 import speechbrain as sb
 import torch
 
@@ -21,6 +19,7 @@ class ClassifierBrain(TrainingBrain):
     """
 
     best_key, best_is = "accuracy", "max"
+    stage_sums = ("outputs",)
 
     def on_fit_start(self):
         super().on_fit_start()
@@ -83,5 +82,5 @@ class ClassifierBrain(TrainingBrain):
 
     def export(self, folder, info, label_encoder):
         """Write the current weights in SpeechBrain's file layout, with what is known of them."""
-        self.export_weights(folder, CHECKPOINT_FILES, info)
-        label_encoder.save(Path(folder) / LABELS_FILE)
+        labels = {LABELS_FILE: lambda file: label_encoder.save(file.name)}
+        self.export_weights(folder, CHECKPOINT_FILES, info, labels)

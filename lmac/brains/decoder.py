@@ -25,6 +25,8 @@ class DecoderBrain(TrainingBrain):
     with the clean source, they are mixed as in training, or a mask of ones would be the best one.
     """
 
+    stage_sums = ("parts", "scores", "clips")
+
     def __init__(self, explained, **kwargs):
         super().__init__(**kwargs)
         self.explained = explained.to(self.device)

@@ -1,7 +1,6 @@
 """Embeddings of a frozen model, computed once, so that only the head has to be trained."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import torch
@@ -10,7 +9,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from lmac.checkpoints import CHECKPOINT_FILES, weights_digest
+from lmac.random_state import random_numbers_kept
 from lmac.weights import load_weights
+from metrics.files import whole
 
 
 def load_start(model, checkpoint, frozen):
@@ -73,15 +74,14 @@ def _embedded(split, dataset, model, domain, cache_folder, batch_size, weights):
         embeddings, classes = torch.load(path, weights_only=True)
     else:
         found = []
-        for batch in tqdm(DataLoader(dataset, batch_size), desc=f"embeddings of {split}"):
-            embedding = model(domain.features(batch["sig"].to(device)))[0]
-            found.append((embedding[:, 0].float().cpu(), batch["class"]))
+        with random_numbers_kept():  # as where they are in the cache
+            for batch in tqdm(DataLoader(dataset, batch_size), desc=f"embeddings of {split}"):
+                embedding = model(domain.features(batch["sig"].to(device)))[0]
+                found.append((embedding[:, 0].float().cpu(), batch["class"]))
         embeddings, classes = (torch.cat(part) for part in zip(*found, strict=True))
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{os.getpid()}.tmp")
-            torch.save((embeddings, classes), temporary)
-            os.replace(temporary, path)
+            with whole(path) as file:
+                torch.save((embeddings, classes), file)
     return DynamicItemDataset(
         {
             ID: {"sig": e, "class": int(c)}

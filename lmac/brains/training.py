@@ -1,7 +1,10 @@
 """What all trainings share: the learning rate of every step, log, checkpoints and export."""
 
 import json
+import logging
 import math
+import re
+from functools import partial
 from pathlib import Path
 
 import speechbrain as sb
@@ -10,7 +13,13 @@ from speechbrain.nnet.schedulers import ReduceLROnPlateau, update_learning_rate
 
 from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
+from lmac.brains.checkpointer import load_progress, save_progress
 from lmac.checkpoints import INFO_FILE
+from lmac.random_state import set_random_state
+from metrics.files import write_checked
+from metrics.tables import write_text
+
+logger = logging.getLogger(__name__)
 
 
 def explainer_datasets(hparams):
@@ -67,10 +76,16 @@ class TrainingBrain(sb.Brain):
     progress (``lmac.schedules``), called at every step, or SpeechBrain's ``ReduceLROnPlateau``,
     called after every validation and kept in the checkpoints. ``best_key`` names the
     validation statistic that selects the checkpoint, ``best_is`` whether it is the least
-    (``"min"``) or the largest (``"max"``).
+    (``"min"``) or the largest (``"max"``). ``stage_sums`` names the attributes that add up what
+    the batches of an epoch give.
+
+    A run that goes on ends where it would have ended: checkpoints have the state of all random
+    numbers, and those within an epoch (``--ckpt_interval_minutes``) the ``stage_sums``.
     """
 
     best_key, best_is = "loss", "min"
+    stage_sums = ()
+    loaded = None  # of a checkpoint, until it is taken up: see ``load_progress``
 
     def fit_and_test(self, datasets, loader):
         """Train on ``datasets["train"]``, select a checkpoint on ``datasets["valid"]``, load it.
@@ -100,12 +115,59 @@ class TrainingBrain(sb.Brain):
         return schedule if isinstance(schedule, ReduceLROnPlateau) else None
 
     def on_fit_start(self):
-        if self.plateau is not None and self.checkpointer is not None:
+        if self.plateau is not None:
             self.checkpointer.add_recoverable("lr_schedule", self.plateau)
+        hooks = load_progress, save_progress
+        self.checkpointer.add_recoverable("progress", self, *hooks, optional_load=True)
+        self.checkpointer.settle(self.best_key, self.best_is)
         super().on_fit_start()
+        done = self.hparams.epoch_counter.current
+        if sb.utils.distributed.if_main_process():
+            self._shorten_log(done)
+        if self.loaded is None and (done or self.step):
+            logger.warning(
+                "The checkpoint is of an earlier version and has no random state: the run goes on, "
+                "but ends elsewhere than one that was never interrupted."
+            )
+        if self.loaded is not None and not self.step:
+            self._go_on()
+
+    def _shorten_log(self, done):
+        """Leave out what is trained again: what follows the epoch ``done``."""
+        path = Path(getattr(self.hparams.train_logger, "save_file", ""))
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            lines = text.splitlines(keepends=True)
+            epochs = [re.match(r"epoch: (\d+),", line) for line in lines]
+            kept = [x for x, e in zip(lines, epochs, strict=True) if e and int(e[1]) <= done]
+            if "".join(kept) != text:
+                write_text("".join(kept), path)
+
+    def _go_on(self):
+        """Take up the random numbers, and in an epoch what its batches gave, where they were."""
+        for name, value in self.loaded["stage"].items():
+            setattr(self, name, value)
+        set_random_state(self.loaded["random"])
+        self.loaded = None
+
+    def on_evaluate_start(self, max_key=None, min_key=None):
+        super().on_evaluate_start(max_key, min_key)
+        self.loaded = None  # of the selected checkpoint
+
+    def of_this_epoch(self):
+        """What an unfinished epoch has given so far, {} between two."""
+        return {name: getattr(self, name) for name in self.stage_sums} if self.step else {}
+
+    def _should_save_intra_epoch_ckpt(self, *args):
+        # Not while gradients are added up, for they are in no checkpoint, nor at the end.
+        due = super()._should_save_intra_epoch_ckpt(*args)
+        at_step = self.step % self.grad_accumulation_factor == 0
+        return due and at_step and self.step < self.hparams.steps_per_epoch
 
     def on_fit_batch_start(self, batch, should_step):
         """Set the rate from the epoch and the step that now begins."""
+        if self.loaded is not None:
+            self._go_on()  # only here, for making the loader's iterator has drawn a number
         if self.plateau is not None:
             return  # the rate is in the optimizer, which is in the checkpoints
         steps = self.hparams.steps_per_epoch
@@ -134,8 +196,8 @@ class TrainingBrain(sb.Brain):
         else:
             self.test_stats = stats
 
-    def export_weights(self, folder, files, info):
-        """Write the weights of modules and what is known of them.
+    def export_weights(self, folder, files, info, more=None):
+        """Write the weights of modules and what is known of them, with checksums.
 
         Arguments
         ---------
@@ -144,9 +206,11 @@ class TrainingBrain(sb.Brain):
             Name in ``modules`` to name of the file.
         info : dict
             Written as ``info.json``, which ``lmac.checkpoints.training_info`` reads.
+        more : dict, optional
+            Further files, as ``metrics.files.write_checked`` takes them.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for part, name in files.items():
-            torch.save(self.modules[part].state_dict(), folder / name)
-        (folder / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n")
+        states = {name: self.modules[part].state_dict() for part, name in files.items()}
+        writers = {name: partial(torch.save, state) for name, state in states.items()}
+        text = json.dumps(info, indent=2) + "\n"
+        writers[INFO_FILE] = lambda file: file.write(text.encode())
+        write_checked({**writers, **(more or {})}, folder)

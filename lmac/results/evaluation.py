@@ -60,11 +60,12 @@ class EvaluationBrain(sb.Brain):
                     self.explained, self.interpreters[method], clips, clips.decision,
                     self.seed + batch_number(self.step),
                 )  # fmt: skip
-                self._write_rows(method, batch, scored)
+                # Samples first: what has its row is not computed again.
                 for i, ID in enumerate(batch.id):
                     if ID in self.listen_ids:
                         sounds = wav[i], clean[i]
                         self._write_sample(method, batch, i, sounds, clips, scored.outcome)
+                self._write_rows(method, batch, scored)
         return torch.zeros(())
 
     def _write_rows(self, method, batch, scored):

@@ -9,11 +9,11 @@ from conftest import make_explained
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.nnet.schedulers import ReduceLROnPlateau
-from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import nn
 
 from lmac.augment import ClipMixer, WaveformAugment
+from lmac.brains.checkpointer import Checkpointer
 from lmac.brains.decoder import DecoderBrain
 from lmac.brains.training import TrainingBrain
 from lmac.losses import lmac_loss
