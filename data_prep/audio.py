@@ -1,6 +1,7 @@
 """Decoded audio: any file soundfile reads, mono, at one rate, decoded once and cached."""
 
 import hashlib
+import logging
 import math
 import os
 import struct
@@ -15,6 +16,9 @@ import torchaudio
 from tqdm import tqdm
 
 from data_prep.names import safe_name
+from metrics.files import is_sealed, seal, whole
+
+logger = logging.getLogger(__name__)
 
 # A chunk of this size or more was written to a pipe, by a writer that did not know better.
 _UNKNOWN_SIZE = 0x7FFFFF00
@@ -24,7 +28,7 @@ MOST_RATIO = 100
 # Largest product of two rates without their common divisor that torchaudio resamples: its filters
 # take so many numbers (44.1 to 16 kHz: 441 x 160), for 44 099 Hz 6 GB.
 _SMALL_RATIO = 2**20
-_VERSION = 2  # of what the cache holds; 1 was resampled by torchaudio at all rates
+_VERSION = 3  # of what the cache holds; 1 was resampled by torchaudio, 2 had no checksums
 
 
 class AudioError(ValueError):
@@ -154,29 +158,31 @@ class AudioCache:
     def __init__(self, folder, sample_rate=16000):
         self.folder = Path(folder) if folder else None
         self.sample_rate = sample_rate
+        self._found_whole = set()
 
     def __call__(self, path):
         """Samples of ``path``: float32 [n], read-only when they come from the cache."""
         if self.folder is None:
             return read_audio(path, self.sample_rate)
         cached = self._entry(path)
-        if not cached.exists():
+        if not self._is_whole(cached):
             self._decode(path, cached)
         return np.load(cached, mmap_mode="r", allow_pickle=False)
 
     def fill(self, paths):
         """Decode now what is not in the cache yet, with a progress bar.
 
+        What is in it is compared with its checksum, once; what is damaged is decoded again.
+
         Returns
         -------
         dict
             Path to the AudioError of every file that cannot be used.
         """
-        damaged, missing = {}, []
+        damaged, entries = {}, []
         for path in dict.fromkeys(map(Path, paths)):
             try:
-                if not (cached := self._entry(path)).exists():
-                    missing.append((path, cached))
+                entries.append((path, self._entry(path)))
             except AudioError as error:
                 damaged[path] = error
 
@@ -186,12 +192,23 @@ class AudioCache:
             except AudioError as error:
                 damaged[task[0]] = error
 
-        if missing:
-            # Threads do: libsndfile and torch leave Python's lock while they work.
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Threads do: libsndfile, torch and hashlib leave Python's lock while they work.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            there = pool.map(self._is_whole, [cached for _, cached in entries])
+            missing = [entry for entry, found in zip(entries, there, strict=True) if not found]
+            if missing:
                 done = pool.map(attempt, missing)
                 list(tqdm(done, total=len(missing), desc="decoding audio", unit="file"))
         return damaged
+
+    def _is_whole(self, cached):
+        """Whether an entry is there and as it was written; it is read once to tell."""
+        if cached in self._found_whole and cached.exists() or is_sealed(cached):
+            self._found_whole.add(cached)
+            return True
+        if cached.exists():
+            logger.warning("%s is damaged: it is decoded again.", cached)
+        return False
 
     def _entry(self, path):
         """Where the samples of ``path`` are kept."""
@@ -207,10 +224,9 @@ class AudioCache:
 
     def _decode(self, path, cached):
         samples = read_audio(path, self.sample_rate)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = cached.with_name(f"{cached.stem}.{os.getpid()}.tmp.npy")
-        np.save(temporary, samples, allow_pickle=False)
-        os.replace(temporary, cached)
+        with whole(cached, "w+b", sync=False) as file:
+            np.save(file, samples, allow_pickle=False)
+            seal(file)
 
 
 def fit_length(samples, n_samples, start=0):

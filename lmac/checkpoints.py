@@ -15,7 +15,8 @@ from lmac.classifiers.base import AudioClassifier, require_embedding_model
 from lmac.decoder import Decoder
 from lmac.domain import get_domain
 from lmac.explained import ExplainedClassifier
-from lmac.weights import load_weights
+from lmac.weights import EXPORTED, load_weights
+from metrics.files import require_undamaged
 
 # Names of the files in a SpeechBrain classifier folder, published ones included.
 CHECKPOINT_FILES = {"embedding_model": "embedding_model.ckpt", "classifier": "classifier.ckpt"}
@@ -166,7 +167,7 @@ def training_info(checkpoint):
     """What training left in ``info.json`` beside the weights ``checkpoint`` (file or folder).
 
     Empty where there is none, and for None: the classifier came with its weights. ValueError for
-    a file that is not a JSON object.
+    a file that is not a JSON object, or not the one that was written.
     """
     if not checkpoint:
         return {}
@@ -174,6 +175,7 @@ def training_info(checkpoint):
     path = (path.parent if path.is_file() else path) / INFO_FILE
     if not path.is_file():
         return {}
+    require_undamaged(path, EXPORTED)
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
@@ -278,6 +280,7 @@ def read_labels(folder):
             f"classifier_checkpoint: there is no {path}, the file with the class names; give the "
             "folder <output_folder>/best of train_classifier.py, or a published one with it."
         )
+    require_undamaged(path, EXPORTED)
     try:
         names = CategoricalEncoder.from_saved(path).ind2lab
     except (ValueError, SyntaxError, KeyError) as error:

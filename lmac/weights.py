@@ -4,16 +4,25 @@ from pathlib import Path
 
 import torch
 
+from metrics.files import require_undamaged
+
+# What helps where a file of <output_folder>/best is damaged.
+EXPORTED = (
+    "give the training's command again, which writes it anew from its checkpoints, or restore it "
+    "(delete its line there to use it as it is)."
+)
+
 
 def read_weights(path, what):
     """A state dict, safely (no pickled code is run).
 
     Raises FileNotFoundError when ``path`` is missing and ValueError when the file is not a
-    state dict; each names the file.
+    state dict, or not the one that was written; each names the file.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No {what} weights at {path}: train it first, or give its path.")
+    require_undamaged(path, EXPORTED)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -3,7 +3,8 @@
 ``whole`` writes a file so that a kill or a full disk leaves the earlier one. ``write_checked``
 besides notes its SHA-256 in the ``SHA256SUMS`` of its folder (``sha256sum -c`` reads it), and
 ``require_undamaged`` compares. A file that no ``SHA256SUMS`` names is taken as it is: results of
-earlier versions, published folders, files made by hand.
+earlier versions, published folders, files made by hand. A cache, which many processes fill at
+once, has no such list: its files are ``sealed``, with the digest at their end.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 SUMS = "SHA256SUMS"
 # Of a file that is being written, until it has its name.
 _PART = ".part-"
+_SEAL = b"\nSHA-256 "
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 
@@ -27,11 +29,12 @@ class Damaged(ValueError):
 
 
 @contextmanager
-def whole(path: str | Path, mode: str = "wb"):
-    """Write a file that replaces the one at ``path`` only when it is complete and on the disk.
+def whole(path: str | Path, mode: str = "wb", sync: bool = True):
+    """Write a file that replaces the one at ``path`` only when it is complete.
 
-    Gives a file, opened with ``mode``, beside ``path``; its folder is made. Raises OSError, which
-    names ``path``, where it cannot be written.
+    Gives a file, opened with ``mode``, beside ``path``; its folder is made. With ``sync`` it is
+    on the disk then, and outlives a crash of the machine. Raises OSError, which names ``path``,
+    where it cannot be written.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}{_PART}{os.getpid()}")
@@ -41,9 +44,11 @@ def whole(path: str | Path, mode: str = "wb"):
         with part.open(mode, **text) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(part, path)
-        sync_folder(path.parent)
+        if sync:
+            sync_folder(path.parent)
     except OSError as error:
         if error.errno is not None and error.filename in (None, str(part)):
             raise OSError(error.errno, error.strerror, str(path)) from error
@@ -168,3 +173,25 @@ def write_checked(writers: Mapping[str, Callable], folder: str | Path) -> None:
         for part in parts.values():
             if part.exists():
                 part.unlink()
+
+
+def seal(file) -> None:
+    """Append the digest of what a binary file, open for reading and writing, has so far."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(1 << 20):
+        digest.update(piece)
+    file.write(_SEAL + digest.digest())
+
+
+def is_sealed(path: str | Path) -> bool:
+    """Whether the file at ``path`` is there and as it was when it was sealed."""
+    path, digest = Path(path), hashlib.sha256()
+    if not path.is_file():
+        return False
+    size = path.stat().st_size - len(_SEAL) - digest.digest_size
+    with path.open("rb") as file:
+        while size > 0 and (piece := file.read(min(size, 1 << 20))):
+            digest.update(piece)
+            size -= len(piece)
+        return file.read() == _SEAL + digest.digest()

@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import time
 
 import torch
 import yaml
@@ -49,7 +48,12 @@ class Checkpointer(SpeechBrainCheckpointer):
             ) from error
 
     def _new_checkpoint_dirpath(self):
-        self._partial = self._hidden(super()._new_checkpoint_dirpath())
+        path = super()._new_checkpoint_dirpath()
+        # Of those within a second SpeechBrain uses a number again that has become free.
+        stamp, _, number = path.name.rpartition("+")
+        taken = [int(other.name.rpartition("+")[2]) for other in path.parent.glob(f"{stamp}+*")]
+        path = path.with_name(f"{stamp}+{max([int(number), *(n + 1 for n in taken)]):02d}")
+        self._partial = self._hidden(path)
         return self._partial
 
     def _custom_checkpoint_dirpath(self, name):
@@ -112,11 +116,6 @@ class Checkpointer(SpeechBrainCheckpointer):
         The run goes on from the newest that is whole, and trains what came after it once more.
         Where the best one is damaged, and no older one is whole, that would lose it: Damaged.
         """
-        if if_main_process():
-            self._settle(best_key, best_is)
-        ddp_barrier()
-
-    def _settle(self, best_key, best_is):
         for path in self.checkpoints_dir.glob(f"{PARTIAL}*"):
             shutil.rmtree(path)  # a kill left it
         folders = sorted(self.checkpoints_dir.glob("CKPT*"))
@@ -134,23 +133,24 @@ class Checkpointer(SpeechBrainCheckpointer):
             others = [metas[o][best_key] for o in whole if best_key in metas[o]]
             return all(sign * value > sign * other for other in others)
 
-        newest = max(whole, key=_time(metas), default=None)
+        age = _age(metas)
+        newest = max(whole, key=age, default=None)
         lost = [
             path for path in problems
-            if newest is not None and _time(metas)(path) < _time(metas)(newest) and best(path)
+            if newest is not None and age(path) < age(newest) and best(path)
         ]  # fmt: skip
         if lost:
-            first = min(map(_time(metas), lost))
-            older = [path for path in whole if _time(metas)(path) < first]
+            first = min(map(age, lost))
+            older = [path for path in whole if age(path) < first]
             if not older:
                 raise Damaged(
                     f"{problems[lost[0]]}. It is the best checkpoint of this run, and none before "
                     f"it is left: restore it, delete {lost[0]} to go on with the best of the "
                     "others, or give another --output_folder to train anew."
                 )
-            newest = max(older, key=_time(metas))
+            newest = max(older, key=age)
         for path in folders:
-            after = newest is None or _time(metas)(path) > _time(metas)(newest)
+            after = newest is None or age(path) > age(newest)
             if path in problems or after:
                 self._set_aside(path)
         for path, problem in problems.items():
@@ -192,18 +192,11 @@ def _meta(path):
     return meta if isinstance(meta, dict) else {}
 
 
-def _time(metas):
-    """When a checkpoint was written; by the name of its folder, where it does not tell."""
-
-    def key(path):
-        if "unixtime" in metas[path]:
-            return metas[path]["unixtime"]
-        try:
-            return time.mktime(time.strptime(path.name[5:24], "%Y-%m-%d+%H-%M-%S"))
-        except ValueError:
-            return path.stat().st_mtime
-
-    return key
+def _age(metas):
+    """A key that sorts checkpoints by time; by their names, where one has lost its time."""
+    if all("unixtime" in meta for meta in metas.values()):
+        return lambda path: metas[path]["unixtime"]
+    return lambda path: path.name
 
 
 def save_progress(progress, path):

@@ -1,6 +1,7 @@
 """Embeddings of a frozen model, computed once, so that only the head has to be trained."""
 
 import hashlib
+import logging
 from pathlib import Path
 
 import torch
@@ -11,7 +12,9 @@ from tqdm import tqdm
 from lmac.checkpoints import CHECKPOINT_FILES, weights_digest
 from lmac.random_state import random_numbers_kept
 from lmac.weights import load_weights
-from metrics.files import whole
+from metrics.files import is_sealed, seal, whole
+
+logger = logging.getLogger(__name__)
 
 
 def load_start(model, checkpoint, frozen):
@@ -64,12 +67,15 @@ def embedded(datasets, model, domain, cache_folder, batch_size, device):
 def _embedded(split, dataset, model, domain, cache_folder, batch_size, weights):
     ids = list(dataset.data_ids)
     device = next(model.parameters()).device
-    key = hashlib.sha256(f"{weights} {ids}".encode())
+    key = hashlib.sha256(f"sealed {weights} {ids}".encode())
     for i in (0, -1):  # what is read: waveforms and front end
         key.update(domain.features(dataset[i]["sig"][None].to(device)).cpu().numpy().tobytes())
     path = None
     if cache_folder is not None:
         path = Path(cache_folder) / f"embeddings-{key.hexdigest()[:16]}.pt"
+    if path is not None and path.exists() and not is_sealed(path):
+        logger.warning("%s is damaged: the embeddings are computed again.", path)
+        path.unlink()
     if path is not None and path.exists():
         embeddings, classes = torch.load(path, weights_only=True)
     else:
@@ -80,8 +86,9 @@ def _embedded(split, dataset, model, domain, cache_folder, batch_size, weights):
                 found.append((embedding[:, 0].float().cpu(), batch["class"]))
         embeddings, classes = (torch.cat(part) for part in zip(*found, strict=True))
         if path is not None:
-            with whole(path) as file:
+            with whole(path, "w+b", sync=False) as file:
                 torch.save((embeddings, classes), file)
+                seal(file)
     return DynamicItemDataset(
         {
             ID: {"sig": e, "class": int(c)}

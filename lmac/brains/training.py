@@ -13,6 +13,7 @@ from speechbrain.nnet.schedulers import ReduceLROnPlateau, update_learning_rate
 
 from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
+from data_prep.once import once
 from lmac.brains.checkpointer import load_progress, save_progress
 from lmac.checkpoints import INFO_FILE
 from lmac.random_state import set_random_state
@@ -119,11 +120,10 @@ class TrainingBrain(sb.Brain):
             self.checkpointer.add_recoverable("lr_schedule", self.plateau)
         hooks = load_progress, save_progress
         self.checkpointer.add_recoverable("progress", self, *hooks, optional_load=True)
-        self.checkpointer.settle(self.best_key, self.best_is)
+        once(self.checkpointer.settle, self.best_key, self.best_is)
         super().on_fit_start()
         done = self.hparams.epoch_counter.current
-        if sb.utils.distributed.if_main_process():
-            self._shorten_log(done)
+        once(self._shorten_log, done)
         if self.loaded is None and (done or self.step):
             logger.warning(
                 "The checkpoint is of an earlier version and has no random state: the run goes on, "

@@ -204,9 +204,9 @@ def test_the_best_checkpoint_is_not_given_up_in_silence(tmp_path):
     newest, best = newest_and_best(tmp_path)
     DAMAGES["one bit"](best / "model.ckpt")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    with pytest.raises(Damaged, match=f"{best.name}/model.ckpt is damaged.* best checkpoint") as no:
+    with pytest.raises(Damaged, match="model.ckpt is damaged.* best checkpoint") as no:
         train(tmp_path)
-    assert "\n" not in str(no.value)
+    assert best.name in str(no.value) and "\n" not in str(no.value)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
