@@ -6,7 +6,6 @@ did not change since. So a manifest is as good as new whenever it is used, at no
 """
 
 import logging
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +13,7 @@ import soundfile
 from tqdm import tqdm
 
 from data_prep.audio import cut_short
+from metrics.files import Damaged, damage, require_undamaged, write_checked
 
 logger = logging.getLogger(__name__)
 
@@ -110,14 +110,14 @@ def audio_duration(path, where):
 
 
 def write_table(rows, columns, path):
-    """Write dictionaries with the keys ``columns`` as a CSV, whole or not at all."""
+    """Write dictionaries with the keys ``columns`` as a CSV, whole or not at all.
+
+    Its checksum is noted beside it (``metrics.files``).
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pd.DataFrame(list(rows), columns=list(columns)).to_csv(
-        temporary, index=False, lineterminator="\n"
-    )
-    os.replace(temporary, path)
+    table = pd.DataFrame(list(rows), columns=list(columns))
+    text = table.to_csv(index=False, lineterminator="\n").encode("utf-8")
+    write_checked({path.name: lambda file: file.write(text)}, path.parent)
     return path
 
 
@@ -152,13 +152,16 @@ def write_manifest(rows, path, data_folder=None, meta="The data set"):
     rows = [dict(row) for row in rows]
     _require_sound(rows, meta)
     before = path.read_text("utf-8", errors="replace") if path.exists() else None
+    problem = damage(path)
     changed = 0 if data_folder is None else _measure(rows, path, Path(data_folder), meta)
     labels = sorted({row["label"] for row in rows})
     table = pd.DataFrame(rows, columns=list(WRITTEN))
     if before == table.to_csv(index=False, lineterminator="\n"):
         return labels
     write_table(rows, WRITTEN, path)
-    if before is None:
+    if problem:
+        logger.warning("%s: it was written anew.", problem)
+    elif before is None:
         logger.info("Manifest of %d clips: %s", len(rows), path)
     else:
         reason = f"{changed} of {len(rows)} files are new or changed" if changed else "the rows did"
@@ -185,8 +188,8 @@ def _require_sound(rows, meta):
 def _measured(path):
     """(bytes, duration) as strings of every file in the manifest that is there, if any."""
     try:
-        table = read_table(path, WRITTEN)
-    except DataError:
+        table = read_table(require_undamaged(path, "it is not used."), WRITTEN)
+    except (DataError, Damaged):
         return {}
     known = zip(table["wav"], zip(table["bytes"], table["duration"], strict=True), strict=True)
     return {wav: values for wav, values in known if values[1].replace(".", "", 1).isdigit()}

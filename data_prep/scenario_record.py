@@ -12,6 +12,7 @@ import pandas as pd
 
 from data_prep.manifest import DataError, read_table, write_table
 from data_prep.mixing import GAUSSIAN
+from metrics.files import require_undamaged
 
 COLUMNS = (
     "ID",
@@ -40,6 +41,11 @@ RECORD = {
     "signal_length_s": float,
     "sample_rate": int,
 }
+# What helps where a manifest is not as it was drawn.
+CHANGED = (
+    "delete it to draw it again, which gives the same, or restore it; to use it as a manifest of "
+    "your own, give it another name, or delete its line there."
+)
 # Fewer different contaminants than this are called thin data.
 FEW_CONTAMINANTS = 20
 
@@ -83,7 +89,7 @@ def drawn_with(path):
     DataError
         For a file that is no manifest, has a part of the record only, or rows of two draws.
     """
-    table = read_table(path, COLUMNS)
+    table = read_table(require_undamaged(path, CHANGED), COLUMNS)
     missing = [key for key in RECORD if key not in table]
     if len(missing) == len(RECORD):
         return {}

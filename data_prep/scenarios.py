@@ -19,7 +19,8 @@ from data_prep.mixing import GAUSSIAN, scenario_dataset
 from data_prep.once import once
 from data_prep.recordings import audio_files, refuse_training_noise
 from data_prep.scenario_kinds import EXTERNAL, SCENARIOS
-from data_prep.scenario_record import COLUMNS, digest, refuse_other_settings, write_rows
+from data_prep.scenario_record import CHANGED, COLUMNS, digest, refuse_other_settings, write_rows
+from metrics.files import require_undamaged
 
 
 def draw(scenario, targets, contaminants=None, seed=0, duration_s=5.0, sample_rate=16000):
@@ -173,7 +174,7 @@ def scenario_manifest(
     if not path.exists():
         rows = draw(scenario, targets, contaminants, seed, duration_s, sample_rate)
         write_rows(rows, record, path)
-    table = read_table(path, COLUMNS)
+    table = read_table(require_undamaged(path, CHANGED), COLUMNS)
     foreign = set(table["target"]) - set(targets["ID"])
     if set(table["scenario"]) != {scenario} or foreign:
         raise DataError(

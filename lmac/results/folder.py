@@ -1,6 +1,6 @@
 """The folder of an evaluation: the one reader and writer of what is in it.
 
-    metrics.csv          a row per clip and method
+    metrics.csv          a row per clip and method, each with a checksum
     metrics.process1.csv rows of one of several processes, until they are merged into metrics.csv
     evaluation.json      what the rows were computed with, and what a reader must know
     scenario.csv         the manifest: which clips were mixed
@@ -12,25 +12,27 @@
                          explanation.wav, removed.wav, explanation.png, mask.png
     randomisation.csv, resynthesis.csv
                          further checks, with a report (.md) beside each
+    SHA256SUMS           checksums of what is written as a whole
 
 Tables, gallery, listening test and paper tables are made of it, and nothing is parsed out of
 Markdown. Audio is missing in the mel domain, which cannot be made into sound.
 """
 
-import csv
 import io
 import json
 import logging
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from data_prep.names import safe_name
+from data_prep.scenario_record import CHANGED as MANIFEST
+from lmac.results.checked_rows import CHECK, check_of, made_with, read_checked, to_text, with_checks
 from lmac.results.clip import Clip
 from metrics import METRICS, checks, paper_metrics
+from metrics.files import Damaged, damage, require_undamaged, whole
 from metrics.summary import summarise
 from metrics.tables import SECONDS, write_csv, write_text
 
@@ -47,6 +49,9 @@ def in_order(table, methods):
     """Rows sorted by the order of ``methods``; those of other methods last, as they come."""
     order = {m: i for i, m in enumerate(methods)}
     return table.sort_values("method", key=lambda c: c.map(order).fillna(len(order)), kind="stable")
+
+
+AGAIN = "evaluate with the same command again, which writes it anew."
 
 
 def _whole_lines(path):
@@ -74,6 +79,14 @@ class Contents:
         return len(self.rows.drop_duplicates(["scenario", "domain", "ID"]))
 
 
+def _made_with(note):
+    """Method to what its rows were computed with, by ``note``; None where that is not known."""
+    if "setting" not in note or "methods" not in note:
+        return None
+    methods = note["methods"].items()
+    return {m: made_with(note["setting"], about["description"]) for m, about in methods}
+
+
 class EvaluationFolder:
     """The folder at ``path``; nothing is read before it is asked for."""
 
@@ -81,6 +94,7 @@ class EvaluationFolder:
         self.path = Path(path)
         self.done = set()
         self._own_csv = self.metrics_csv
+        self._made = {}
 
     # Rows
 
@@ -96,7 +110,7 @@ class EvaluationFolder:
         """Make the folder ready for rows; what was computed with the same settings stays.
 
         Several processes call it together, and so :meth:`finish`. Rows that processes left when
-        they were killed are merged first.
+        they were killed are merged first; damaged ones are dropped, and so computed again.
 
         Arguments
         ---------
@@ -111,25 +125,23 @@ class EvaluationFolder:
         from data_prep.once import once
         from lmac.processes import count, rank
 
-        self.done = once(self._begin, setting, methods)
+        self.done, self._made = once(self._begin, setting, methods)
         if count() > 1:
             # Of its own, for files that several append to lose rows on a network.
             self._own_csv = self.path / f"metrics.process{rank()}.csv"
-            with self._own_csv.open("w", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, COLUMNS, lineterminator="\n").writeheader()
+            with whole(self._own_csv, "w") as file:
+                file.write(to_text([[*COLUMNS, CHECK]]))
 
     def _begin(self, setting, methods):
         self.path.mkdir(parents=True, exist_ok=True)
-        note = self.note
-        rows = pd.DataFrame(columns=list(COLUMNS))
-        outdated = not self.metrics_csv.exists()
-        if outdated:
+        if not self.metrics_csv.exists():
             for part in self._parts():  # of rows that were deleted
                 part.unlink()
-        else:
-            self._cut_last_line()
-            self._merge()
-            rows = self.rows(columns=COLUMNS)
+        note = self._note_or_nothing()
+        made = _made_with(note)
+        rows = self._kept_rows(
+            made, {m: made_with(setting, methods[m]["description"]) for m in methods}
+        )
         if note and not rows.empty:
             changed = [k for k in setting if note["setting"].get(k) != setting[k]]
             if changed:
@@ -146,12 +158,54 @@ class EvaluationFolder:
             if stale:
                 logger.info("Computing again, for they changed: %s", ", ".join(stale))
                 rows = rows[~rows["method"].isin(stale)]
-                outdated = True
             methods = {**note["methods"], **methods}
-        if outdated:
-            self._replace_rows(rows)
-        self._write_note({**note, "setting": setting, "methods": methods})
-        return set(zip(rows["method"], rows["ID"], strict=True))
+        if CHECK not in rows:  # of an earlier version, which may not have noted them
+            methods = {m: {"description": "not recorded"} for m in rows["method"]} | methods
+        note = {**note, "setting": setting, "methods": methods}
+        self._made = _made_with(note)
+        self._replace_rows(rows)
+        for part in self._parts():
+            part.unlink()
+        self._write_note(note)
+        return set(zip(rows["method"], rows["ID"], strict=True)), self._made
+
+    def _kept_rows(self, made, made_now):
+        """The rows that are there and whole, as text.
+
+        Arguments
+        ---------
+        made : dict or None
+            What rows were computed with; without it those are kept that were computed as now.
+        made_now : dict
+            What they are computed with now, for the methods asked for.
+        """
+        tables = []
+        for path in (self.metrics_csv, *self._parts()):
+            if not path.exists():
+                continue
+            table, damaged = read_checked(path, COLUMNS, made or made_now)
+            if table is None:  # of an earlier version
+                self._rows_of(path, COLUMNS)
+                text = io.StringIO(_whole_lines(path))
+                table = pd.read_csv(text, dtype=str, keep_default_na=False)
+            elif damaged and made is None:
+                known = set(read_checked(path, COLUMNS)[0]["method"])
+                if foreign := sorted(known - set(table["method"])):
+                    raise Damaged(
+                        f"{self.path / 'evaluation.json'} is damaged or missing, and the rows of "
+                        f"{', '.join(foreign)} were not computed with what is asked for now: give "
+                        "the settings of that evaluation and its --methods, and they are kept."
+                    )
+            if damaged:
+                logger.warning(
+                    "%s is damaged (%s): its %d other rows are kept, what is missing is computed "
+                    "again.", path, ", ".join(damaged[:5]) + ", …" * (len(damaged) > 5), len(table)
+                )  # fmt: skip
+            tables.append(table)
+        if not tables:
+            return pd.DataFrame(columns=[*COLUMNS, CHECK])
+        # Rows that a merge before had taken over already when it was killed are there twice.
+        return pd.concat(tables).fillna("").drop_duplicates(["method", "ID"])
 
     def finish(self, methods):
         """Merge the rows of all processes, sorted by ``methods`` and the clips of the scenario.
@@ -162,33 +216,19 @@ class EvaluationFolder:
 
         once(self._merge, list(methods))
 
-    def _merge(self, methods=None):
-        parts = self._parts()
-        if methods is None and not parts:
-            return
-        text = [_whole_lines(path) for path in (self.metrics_csv, *parts)]
-        # As text, so that no number is written anew.
-        tables = [pd.read_csv(io.StringIO(t), dtype=str, keep_default_na=False) for t in text if t]
-        # Rows that a merge before had taken over already when it was killed are there twice.
-        table = pd.concat(tables).drop_duplicates(["method", "ID"])
-        if methods is not None:
-            place = {ID: i for i, ID in enumerate(self.scenario["ID"])}
-            table = table.sort_values("ID", key=lambda c: c.map(place), kind="stable")
-            table = in_order(table, methods)
-        self._replace_rows(table)
-        for part in parts:
+    def _merge(self, methods):
+        table = self._kept_rows(self._made, self._made)
+        place = {ID: i for i, ID in enumerate(self.scenario["ID"])}
+        table = table.sort_values("ID", key=lambda c: c.map(place), kind="stable")
+        self._replace_rows(in_order(table, methods))
+        for part in self._parts():
             part.unlink()
 
     def _replace_rows(self, table):
-        temporary = self.metrics_csv.with_suffix(".tmp")
-        table.to_csv(temporary, index=False)
-        os.replace(temporary, self.metrics_csv)
-
-    def _cut_last_line(self):
-        """A kill may have cut it short."""
-        whole = _whole_lines(self.metrics_csv)
-        if whole != self.metrics_csv.read_text(encoding="utf-8"):
-            self.metrics_csv.write_text(whole, encoding="utf-8")
+        text = with_checks(table, self._made)
+        if not self.metrics_csv.exists() or self.metrics_csv.read_bytes() != text.encode():
+            with whole(self.metrics_csv, "w") as file:
+                file.write(text)
 
     def missing(self, method, ids):
         """Whether ``method`` still lacks a row for one of ``ids``."""
@@ -197,36 +237,47 @@ class EvaluationFolder:
     def append(self, rows):
         """Write dictionaries of one batch and method at once; known ones are left alone."""
         fresh = [r for r in rows if (r["method"], r["ID"]) not in self.done]
+        fields = [[str(row[column]) for column in COLUMNS] for row in fresh]
+        checks = [check_of(f, self._made[r["method"]]) for f, r in zip(fields, fresh, strict=True)]
+        lines = to_text([*f, check] for f, check in zip(fields, checks, strict=True))
         with self._own_csv.open("a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(fresh)
+            file.write(lines)
             file.flush()
             os.fsync(file.fileno())
         self.done |= {(r["method"], r["ID"]) for r in fresh}
 
-    def rows(self, methods=(), columns=None):
+    def rows(self, methods=()):
         """``metrics.csv`` as a DataFrame, without a last line that a kill cut short.
 
         Arguments
         ---------
         methods : list of str
             Sorts the rows; those of other methods come last.
-        columns : tuple of str, optional
-            ValueError when the file has others; by default further ones are welcome, and those
-            of metrics may be missing.
 
-        Raises FileNotFoundError without the file, and ValueError, which names the line, for one
-        that is not as an evaluation writes it.
+        Further columns are welcome, and those of metrics may be missing. Raises FileNotFoundError
+        without the file, and ValueError, which names the line, for one that is not as an
+        evaluation writes it, or damaged.
         """
-        path = self.metrics_csv
-        if not path.is_file():
+        if not self.metrics_csv.is_file():
             raise FileNotFoundError(
-                f"There is no {path}: give the --output_folder of an eval_explanations.py run."
+                f"There is no {self.metrics_csv}: give the --output_folder of an "
+                "eval_explanations.py run."
+            )
+        table = self._rows_of(self.metrics_csv)
+        return in_order(table, methods) if len(methods) else table
+
+    def _rows_of(self, path, columns=None):
+        _, damaged = read_checked(path, COLUMNS, _made_with(self.note))
+        if damaged:
+            raise Damaged(
+                f"{path} is damaged ({damaged[0]}): evaluate with the same command again, which "
+                "computes again what is missing."
             )
         # The default parser may miss the last digit, which would drift when rows are rewritten.
         table = pd.read_csv(
             io.StringIO(_whole_lines(path)), keep_default_na=False, na_values=[""],
-            float_precision="round_trip", dtype={"ID": str, "target_id": str},
-        )  # fmt: skip
+            float_precision="round_trip", dtype={"ID": str, "target_id": str, CHECK: str},
+        ).drop(columns=CHECK, errors="ignore")  # fmt: skip
         if columns is not None and list(table.columns) != list(columns):
             raise ValueError(
                 f"{path} has other columns than this version writes: give another "
@@ -238,7 +289,7 @@ class EvaluationFolder:
                 f"{path} lacks the columns {', '.join(missing)}: is it of eval_explanations.py?"
             )
         self._check_numbers(table)
-        return in_order(table, methods) if len(methods) else table
+        return table
 
     def _check_numbers(self, table):
         needed = ("p", "p_in", "p_out", "correct")
@@ -265,12 +316,24 @@ class EvaluationFolder:
     @property
     def note(self):
         """``evaluation.json``: ``setting``, ``methods`` and ``statement``; {} without one."""
-        path = self.path / "evaluation.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        path = require_undamaged(self.path / "evaluation.json", AGAIN)
+        if not path.is_file():
+            return {}
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise Damaged(f"{path} is damaged ({error}): {AGAIN}") from error
+
+    def _note_or_nothing(self):
+        try:
+            return self.note
+        except Damaged as error:
+            logger.warning("%s", str(error).removesuffix(f": {AGAIN}") + ": it is written anew.")
+            return {}
 
     def _write_note(self, note):
         text = json.dumps(note, indent=2, ensure_ascii=False) + "\n"
-        write_text(text, self.path / "evaluation.json")
+        write_text(text, self.path / "evaluation.json", checked=True)
 
     @property
     def statement(self):
@@ -286,12 +349,12 @@ class EvaluationFolder:
         """Copy the scenario manifest at ``path`` here, with what it was drawn with."""
         target = self.path / "scenario.csv"
         if Path(path).resolve() != target.resolve():
-            shutil.copyfile(path, target)
+            write_text(Path(path).read_text(encoding="utf-8"), target, checked=True)
 
     @property
     def scenario(self):
         """The scenario manifest as a DataFrame of strings, None without one."""
-        path = self.path / "scenario.csv"
+        path = require_undamaged(self.path / "scenario.csv", MANIFEST)
         if not path.is_file():
             return None
         return pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -329,29 +392,32 @@ class EvaluationFolder:
     @property
     def written_summary(self):
         """``summary.csv`` as a DataFrame; FileNotFoundError before the evaluation is complete."""
-        path = self.path / "summary.csv"
+        path = require_undamaged(self.path / "summary.csv", AGAIN)
         if not path.is_file():
             raise FileNotFoundError(f"There is no {path}: finish the evaluation first.")
         return pd.read_csv(path)
 
     def write_table(self, summary, text, statement):
         """Write ``summary.csv``, ``table.md`` and the statement that the table begins with."""
-        write_csv(summary, self.path / "summary.csv")
-        write_text(text, self.path / "table.md")
+        write_csv(summary, self.path / "summary.csv", checked=True)
+        write_text(text, self.path / "table.md", checked=True)
         self._write_note({**self.note, "statement": statement})
 
     # Further checks
 
     def check(self, name):
-        """Rows of a check such as RANDOMISATION, None where it was not made."""
+        """Rows of a check such as RANDOMISATION, None where it was not made or is damaged."""
         path = self.path / f"{name}.csv"
+        if problem := damage(path):
+            logger.warning("%s: it counts as not made.", problem)
+            return None
         return pd.read_csv(path, dtype={"ID": str}) if path.is_file() else None
 
     def write_check(self, name, rows, text=None):
         """Write the rows of a check and, when complete, its report; returns the CSV's path."""
-        write_csv(rows, self.path / f"{name}.csv")
+        write_csv(rows, self.path / f"{name}.csv", checked=True)
         if text is not None:
-            write_text(text, self.path / f"{name}.md")
+            write_text(text, self.path / f"{name}.md", checked=True)
         return self.path / f"{name}.csv"
 
     # Samples

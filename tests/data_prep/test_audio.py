@@ -11,6 +11,7 @@ import torchaudio
 import data_prep.audio
 from data_prep.audio import AudioCache, AudioError, cut_short, decode, read_audio, resample
 from lmac.domain import FrontEnd, get_domain
+from metrics.files import seal, whole
 
 FORMATS = [
     *(("wav", s) for s in ("PCM_U8", "PCM_16", "PCM_24", "FLOAT", "IMA_ADPCM", "ULAW")),
@@ -164,10 +165,34 @@ def test_the_cache_knows_how_its_entries_were_made(tmp_path, monkeypatch):
 def test_a_cache_entry_runs_no_code(tmp_path):
     soundfile.write(tmp_path / "a.wav", noise(), 44100)
     cache = AudioCache(tmp_path / "cache")
-    cache(tmp_path / "a.wav")
-    np.save(cache._entry(tmp_path / "a.wav"), np.array([print], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError):
+    entry = cache._entry(tmp_path / "a.wav")
+    with whole(entry, "w+b") as file:  # with a checksum, for anybody can compute it
+        np.save(file, np.array([print], dtype=object), allow_pickle=True)
+        seal(file)
+    with pytest.raises(ValueError, match="Python objects"):
         cache(tmp_path / "a.wav")
+
+
+def flip(path, where, bit=0):
+    content = bytearray(path.read_bytes())
+    content[where] ^= 1 << bit
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("where", [0, 70, 200, 20_000, -1, -41])
+@pytest.mark.parametrize("filled", [True, False])
+def test_a_damaged_cache_entry_is_decoded_again(tmp_path, caplog, where, filled):
+    soundfile.write(tmp_path / "a.wav", noise(), 44100)
+    expected = np.array(AudioCache(tmp_path / "cache")(tmp_path / "a.wav"))
+    (entry,) = (tmp_path / "cache").iterdir()
+    flip(entry, where, 3)
+    cache = AudioCache(tmp_path / "cache")
+    if filled:
+        assert cache.fill([tmp_path / "a.wav"]) == {}
+    assert np.array_equal(cache(tmp_path / "a.wav"), expected)
+    assert f"{entry} is damaged: it is decoded again." in caplog.text
+    entry.write_bytes(entry.read_bytes()[:-50])
+    assert np.array_equal(AudioCache(tmp_path / "cache")(tmp_path / "a.wav"), expected)
 
 
 def test_a_classifier_is_not_resampled_for_at_a_rate_without_a_simple_ratio():

@@ -12,7 +12,9 @@ from planted import plant
 
 from lmac.results.files import PUBLISHED
 from lmac.results.folder import COLUMNS, EvaluationFolder
+from metrics.files import Damaged
 from metrics.summary import bootstrap_interval
+from metrics.tables import write_text
 
 SETTING = {"scenario": "mixtures", "domain": "stft", "classifier": "abc"}
 METHODS = {"IG": {"description": "IG(steps=25)"}, "Random": {"description": "Random()"}}
@@ -211,11 +213,81 @@ def test_clips_and_their_files(folder):
         (lambda t: t.replace("target_id", "target", 1), "lacks the columns target_id"),
     ],
 )
-def test_damage_is_named_with_its_line(folder, damage, message):
-    folder.metrics_csv.write_text(damage(folder.metrics_csv.read_text()))
+def test_what_is_wrong_in_a_file_without_checksums_is_named_with_its_line(folder, damage, message):
+    folder.metrics_csv.write_text(damage(of_an_earlier_version(folder)))
     with pytest.raises(ValueError, match=message) as error:
         folder.rows()
     assert "\n" not in str(error.value)
+
+
+def of_an_earlier_version(folder):
+    """Its rows without checksums."""
+    lines = folder.metrics_csv.read_text().splitlines()
+    return "".join(line.rpartition(",")[0] + "\n" for line in lines)
+
+
+def begun(folder, setting=SETTING, methods=METHODS):
+    again = EvaluationFolder(folder.path)
+    again.begin(setting, methods)
+    return again
+
+
+def test_rows_of_an_earlier_version_are_kept_and_get_checksums(folder):
+    text = folder.metrics_csv.read_text()
+    folder.metrics_csv.write_text(of_an_earlier_version(folder))
+    assert len(folder.rows()) == 3
+    assert begun(folder).done == {("Random", "a1"), ("Random", "b1"), ("IG", "a1")}
+    assert folder.metrics_csv.read_text() == text
+
+
+def test_every_byte_of_a_row_is_watched_and_the_other_rows_are_kept(folder, caplog):
+    whole = folder.metrics_csv.read_bytes()
+    ends = np.flatnonzero(np.frombuffer(whole, np.uint8) == ord("\n"))
+    for where in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[where] ^= 1 << where % 7
+        folder.metrics_csv.write_bytes(damaged)
+        line = int((ends < where).sum())
+        with pytest.raises(Damaged, match="is damaged .*evaluate with the same command"):
+            folder.rows()
+        kept = begun(folder).done
+        assert {("Random", "a1"), ("Random", "b1"), ("IG", "a1")} - kept <= {
+            # An end of line or a quotation mark that came or went takes the next one along.
+            *[("Random", "a1"), ("Random", "b1"), ("IG", "a1")][max(0, line - 1) : line + 1]
+        }
+        assert len(kept) >= 1 and "rows are kept" in caplog.text
+        caplog.clear()
+        folder.metrics_csv.write_bytes(whole)
+    assert begun(folder).done == {("Random", "a1"), ("Random", "b1"), ("IG", "a1")}
+
+
+@pytest.mark.parametrize("damage", [lambda t: t.replace("steps=25", "steps=26"), lambda t: t[:40]])
+def test_a_damaged_note_loses_no_rows_and_takes_over_none_of_others(folder, damage, caplog):
+    note = folder.path / "evaluation.json"
+    whole = note.read_text()
+    note.write_text(damage(whole))
+    with pytest.raises(Damaged, match="evaluation.json is damaged .*evaluate with the same"):
+        folder.rows()
+    with pytest.raises(Damaged, match="rows of IG, Random were not computed with what is asked"):
+        begun(folder, {**SETTING, "classifier": "xyz"})
+    with pytest.raises(Damaged, match="rows of Random were not computed .* its --methods"):
+        begun(folder, methods={"IG": METHODS["IG"]})
+    assert len(begun(folder).done) == 3 and note.read_text() == whole
+    assert "evaluation.json is damaged" in caplog.text and "written anew" in caplog.text
+
+
+def test_other_damaged_files_are_named(folder):
+    for name in ("scenario.csv", "summary.csv"):
+        write_text("ID,method\na1,IG\n", folder.path / name, checked=True)
+        (folder.path / name).write_text("ID,method\na2,IG\n")
+    with pytest.raises(Damaged, match="summary.csv is damaged.* evaluate with the same command"):
+        folder.written_summary  # noqa: B018
+    with pytest.raises(Damaged, match="scenario.csv is damaged.* delete it to draw it again"):
+        folder.scenario  # noqa: B018
+    folder.write_check("randomisation", pd.DataFrame({"ID": ["a1"]}))
+    assert folder.check("randomisation") is not None
+    (folder.path / "randomisation.csv").write_text("ID\na2\n")
+    assert folder.check("randomisation") is None
 
 
 def test_a_folder_without_rows_says_what_to_give(tmp_path):
