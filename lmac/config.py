@@ -19,6 +19,7 @@ All keys are flat, so each of them is an override away, and so is another file::
 (HyperPyYAML's own ``!include:`` nests what it includes, out of reach of ``--key=value``.)
 """
 
+import errno
 import io
 import logging
 import os
@@ -55,6 +56,8 @@ __all__ = [
 ]
 
 
+# Of disks and folders that take nothing, wherever it is noticed.
+_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 LOG_CONFIG = Path(__file__).with_name("log.yaml")
 ROOT = Path(__file__).resolve().parents[1]
 # Users put files of their own beside these; what those raise need not say what to do.
@@ -284,7 +287,10 @@ def check_same_run(folder, resolved):
 
     Otherwise a finished run would pass for one with the new settings.
     """
+    from metrics.files import require_undamaged
+
     earlier = Path(folder) / "hyperparams.yaml"
+    require_undamaged(earlier, "restore it, or delete it, and settings are not compared.")
     if not earlier.exists():
         return
     one, two = ({k: _dump(v) for k, v in ruamel.yaml.YAML().load(text).items()}
@@ -358,7 +364,7 @@ def _open_folder(hparams, path, argv, resolved, goes_on):
         (folder / Path(__file__).name).unlink(missing_ok=True)
         remove_remains(folder)
         head = f"# Resolved from {path}; the command line was:\n# {shown(' '.join(argv))}\n"
-        write_text(head + resolved, folder / "hyperparams.yaml")
+        write_text(head + resolved, folder / "hyperparams.yaml", checked=True)
     except (OSError, ValueError) as error:
         # Python's logging raises a ValueError for a log that cannot be opened.
         reason = error if isinstance(error, OSError) else error.__cause__
@@ -382,12 +388,20 @@ def run(main, usage, argv=None):
     if not argv or argv[0] in ("-h", "--help"):
         print(usage.strip())
         sys.exit(0 if argv else 2)
+    logging.raiseExceptions = False  # a log that cannot be written must not drown the sentence
     try:
         main(argv)
     except (ValueError, FileNotFoundError) as error:
         if os.environ.get(SHOW_TRACEBACK) or not _says_what_to_do(error):
             raise
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in _STORAGE:
+            raise
+        sys.exit(
+            f"error: {error.filename or 'A file'} cannot be written ({error.strerror}): make room "
+            "or give another folder, and the same command goes on."
+        )
     if "RANK" in os.environ:
         from lmac.processes import leave
 

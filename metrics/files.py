@@ -28,31 +28,46 @@ class Damaged(ValueError):
     """A file that is not as it was written; the message names it and what helps."""
 
 
+class Unwritable(OSError, ValueError):
+    """A file that cannot be written, as on a full disk; the message names it and what helps."""
+
+
+@contextmanager
+def writing(path: str | Path):
+    """Turns an OSError of what is done here, such as that of a full disk, into Unwritable."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise Unwritable(
+            f"{error.filename or path} cannot be written ({error.strerror}): make room or give "
+            "another folder, and the same command goes on; what was written before is whole."
+        ) from error
+
+
 @contextmanager
 def whole(path: str | Path, mode: str = "wb", sync: bool = True):
     """Write a file that replaces the one at ``path`` only when it is complete.
 
     Gives a file, opened with ``mode``, beside ``path``; its folder is made. With ``sync`` it is
-    on the disk then, and outlives a crash of the machine. Raises OSError, which names ``path``,
-    where it cannot be written.
+    on the disk then, and outlives a crash of the machine. Raises Unwritable where it cannot be
+    written; the earlier file is left.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}{_PART}{os.getpid()}")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open(mode, **text) as file:
-            yield file
-            file.flush()
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open(mode, **text) as file:
+                yield file
+                file.flush()
+                if sync:
+                    os.fsync(file.fileno())
+            os.replace(part, path)
             if sync:
-                os.fsync(file.fileno())
-        os.replace(part, path)
-        if sync:
-            sync_folder(path.parent)
-    except OSError as error:
-        if error.errno is not None and error.filename in (None, str(part)):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+                sync_folder(path.parent)
     finally:
         # Where nothing can be written, nothing can be taken away either.
         try:
@@ -149,7 +164,8 @@ def write_checked(writers: Mapping[str, Callable], folder: str | Path) -> None:
         What its ``SHA256SUMS`` says of other names is kept.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         sums = read_sums(folder)
     except Damaged as error:
@@ -164,9 +180,10 @@ def write_checked(writers: Mapping[str, Callable], folder: str | Path) -> None:
         # One file alone is right before and after; a mixture of several never is.
         before = sums if len(own) == 1 else {}
         write_sums(folder, {**sums, **{n: own[n] | before.get(n, set()) for n in own}})
-        for name, part in parts.items():
-            os.replace(part, folder / name)
-        sync_folder(folder)
+        with writing(folder):
+            for name, part in parts.items():
+                os.replace(part, folder / name)
+            sync_folder(folder)
         if before:
             write_sums(folder, {**sums, **own})
     finally:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import speechbrain as sb
+import torch._dynamo  # noqa: F401  which optimisers import, in seconds
 
 import eval_explanations
 import interpreters.l2i.train
@@ -29,7 +30,7 @@ TINY = (
 )
 TRAINING = ("--number_of_epochs=3",)
 CLASSIFIER = "--classifier_checkpoint={root}/classifier/best"
-METHODS = "--methods=[L-MAC,L-MAC FT,L2I,Saliency,SmoothGrad,Random]"
+METHODS = "--methods=[L-MAC,L-MAC FT,L2I,SmoothGrad]"
 SCORED = (
     CLASSIFIER,
     "--decoder_hidden=4",
@@ -87,14 +88,14 @@ def output(stage, root):
 
 
 class Moments:
-    """Counts what a run does that a kill may come between, and kills it at one of them.
+    """Lists what a run does that a kill may come between, and kills it at one of them.
 
-    Counted are files that are opened for writing, renamed or removed, folders that are made, and
+    Listed are files that are opened for writing, renamed or removed, folders that are made, and
     batches.
     """
 
     def __init__(self, kill_at=None):
-        self.count, self.kill_at, self.process = 0, kill_at, os.getpid()
+        self.passed, self.kill_at, self.process = [], kill_at, os.getpid()
 
     def watch(self):
         sys.addaudithook(self._event)
@@ -109,7 +110,7 @@ class Moments:
         original = getattr(owner, name)
 
         def counted(*args, **kwargs):
-            self.pass_one()
+            self.pass_one(name)
             return original(*args, **kwargs)
 
         setattr(owner, name, counted)
@@ -124,12 +125,12 @@ class Moments:
             if str(args[0]).startswith("/dev/"):
                 return
         if event in ("open", "os.rename", "os.remove", "os.mkdir"):
-            self.pass_one()
+            self.pass_one(f"{event} {args[0]}")
 
-    def pass_one(self):
+    def pass_one(self, what):
         if os.getpid() == self.process:
-            self.count += 1
-            if self.count == self.kill_at:
+            self.passed.append(what)
+            if len(self.passed) == self.kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -139,7 +140,7 @@ def _all_subclasses(cls):
         yield from _all_subclasses(one)
 
 
-def _child(stage, root, log, kill_at, count_to):
+def _child(stage, root, log, kill_at, list_to):
     with open(log, "a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -147,11 +148,11 @@ def _child(stage, root, log, kill_at, count_to):
     moments.watch()
     main, words = command(stage, root)
     guarded(main, "", words)
-    if count_to is not None:
-        Path(count_to).write_text(str(moments.count))
+    if list_to is not None:
+        Path(list_to).write_text("\n".join(moments.passed))
 
 
-def start(stage, root, log, kill_at=None, count_to=None):
+def start(stage, root, log, kill_at=None, list_to=None):
     """Run a stage in a process of its own; returns the process.
 
     Arguments
@@ -162,10 +163,10 @@ def start(stage, root, log, kill_at=None, count_to=None):
         Takes what it prints.
     kill_at : int, optional
         It kills itself at this moment; see :class:`Moments`.
-    count_to : path, optional
-        Where the number of its moments is written at the end.
+    list_to : path, optional
+        Where its moments are written at the end, a line each.
     """
-    process = _PROCESSES.Process(target=_child, args=(stage, root, log, kill_at, count_to))
+    process = _PROCESSES.Process(target=_child, args=(stage, root, log, kill_at, list_to))
     process.start()
     return process
 
@@ -175,5 +176,9 @@ def complete(stage, root, log, **kwargs):
     process = start(stage, root, log, **kwargs)
     process.join()
     if process.exitcode:
-        said = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
-        raise RuntimeError(f"{stage} ended with {process.exitcode}: {' | '.join(said[-3:])}")
+        raise RuntimeError(f"{stage} ended with {process.exitcode}: {said(log)[-300:]}")
+
+
+def said(log):
+    """The last line of what a run printed."""
+    return Path(log).read_text(encoding="utf-8", errors="replace").rstrip().rpartition("\n")[2]

@@ -48,10 +48,10 @@ def _reference(stage, folder):
     if out.exists():  # the evaluation, before it is checked
         shutil.copytree(out, before)
     start_time = time.perf_counter()
-    complete(stage, folder, folder / f"log{number}.txt", count_to=folder / "moments")
+    complete(stage, folder, folder / f"log{number}.txt", list_to=folder / "moments")
     seconds = time.perf_counter() - start_time
     kept = shutil.copytree(out, folder / f"undisturbed{number}")
-    return kept, int((folder / "moments").read_text()), seconds, before
+    return kept, len((folder / "moments").read_text().splitlines()), seconds, before
 
 
 def _disturb(stage, folder, generator, undisturbed, by_clock):

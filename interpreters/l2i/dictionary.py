@@ -1,6 +1,7 @@
 """The NMF dictionary of L2I: spectral shapes W of the training clips."""
 
 import hashlib
+import logging
 import time
 import zipfile
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.decomposition import MiniBatchNMF
-from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
 
+from data_prep.once import once
 from lmac.random_state import random_numbers_kept
-from metrics.files import write_checked
+from metrics.files import damage, write_checked
 from metrics.tables import write_csv
+
+logger = logging.getLogger(__name__)
 
 # Largest log1p|S| of a frame that counts as silent; a full-scale sine is at about 4.6.
 SILENCE = 0.01
@@ -191,12 +194,20 @@ def prepare_dictionary(path, dataset, domain, hparams):
     """
     path = Path(path)
     made = made_of(hparams, dataset.data_ids)
-    if not path.exists():
-        with random_numbers_kept():  # as where it is there
-            run_on_main(_learn_and_save, args=(path, dataset, domain, hparams, made))
+    with random_numbers_kept():  # a run that finds it there must not draw others afterwards
+        W, error = once(_learnt, path, dataset, domain, hparams, made)
+    return torch.from_numpy(W), error
+
+
+def _learnt(path, dataset, domain, hparams, made):
+    problem = damage(path)
+    if problem:
+        logger.warning("%s: it is learnt again.", problem)
+    if problem or not path.exists():
+        _learn_and_save(path, dataset, domain, hparams, made)
     W, error = load_dictionary(path, made)
     print(f"Dictionary: relative reconstruction error {error:.4f} on held-out frames; {path}")
-    return torch.from_numpy(W), error
+    return W, error
 
 
 def _learn_and_save(path, dataset, domain, hparams, made):

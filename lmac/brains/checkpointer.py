@@ -11,7 +11,16 @@ from speechbrain.utils.checkpoints import Checkpointer as SpeechBrainCheckpointe
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
 from lmac.random_state import random_state
-from metrics.files import SUMS, Damaged, damage, digest_of, read_sums, sync_folder, write_sums
+from metrics.files import (
+    SUMS,
+    Damaged,
+    Unwritable,
+    damage,
+    digest_of,
+    read_sums,
+    sync_folder,
+    write_sums,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +35,7 @@ class Checkpointer(SpeechBrainCheckpointer):
     """
 
     def save_checkpoint(self, *args, **kwargs):
-        """As SpeechBrain's; OSError, which says what helps, when it cannot be written."""
+        """As SpeechBrain's; Unwritable when it cannot be written."""
         try:
             saved = super().save_checkpoint(*args, **kwargs)
             ddp_barrier()  # every process has written its part
@@ -40,11 +49,10 @@ class Checkpointer(SpeechBrainCheckpointer):
             if not written:
                 raise
             shutil.rmtree(getattr(self, "_partial", self.checkpoints_dir / PARTIAL), True)
-            raise OSError(
-                getattr(error, "errno", None),
-                f"this checkpoint cannot be written ({getattr(error, 'strerror', error)}); those "
-                "before it are whole. Make room, and the same command goes on from there",
-                str(self.checkpoints_dir),
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise Unwritable(
+                f"{self.checkpoints_dir}: this checkpoint cannot be written ({reason}): make room, "
+                "and the same command goes on from the one before it, which is whole."
             ) from error
 
     def _new_checkpoint_dirpath(self):

@@ -32,7 +32,7 @@ from data_prep.scenario_record import CHANGED as MANIFEST
 from lmac.results.checked_rows import CHECK, check_of, made_with, read_checked, to_text, with_checks
 from lmac.results.clip import Clip
 from metrics import METRICS, checks, paper_metrics
-from metrics.files import Damaged, damage, require_undamaged, whole
+from metrics.files import Damaged, damage, require_undamaged, whole, writing
 from metrics.summary import summarise
 from metrics.tables import SECONDS, write_csv, write_text
 
@@ -240,7 +240,8 @@ class EvaluationFolder:
         fields = [[str(row[column]) for column in COLUMNS] for row in fresh]
         checks = [check_of(f, self._made[r["method"]]) for f, r in zip(fields, fresh, strict=True)]
         lines = to_text([*f, check] for f, check in zip(fields, checks, strict=True))
-        with self._own_csv.open("a", newline="", encoding="utf-8") as file:
+        path = self._own_csv
+        with writing(path), path.open("a", newline="", encoding="utf-8") as file:
             file.write(lines)
             file.flush()
             os.fsync(file.fileno())

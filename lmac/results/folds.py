@@ -32,6 +32,8 @@ from lmac.commands import arguments_of
 from lmac.config import ConfigError, experiment_of, merge, parse, settings
 from lmac.provenance import commit
 from lmac.results.folder import EvaluationFolder
+from lmac.weights import EXPORTED
+from metrics.files import damage, require_undamaged
 from metrics.folds import over_folds, to_markdown
 from metrics.tables import write_csv, write_text
 
@@ -181,6 +183,9 @@ class Study:
     def finished(self, stage, fold):
         """Whether ``stage`` has ended, with the very same settings."""
         note = self._note(stage, fold)
+        if problem := damage(note):
+            print(f"{problem}: {stage} of test fold {fold} is gone through again.", flush=True)
+            return False
         if not note.is_file():
             return False
         return json.loads(note.read_text())["command"] == self.command(stage, fold)
@@ -196,7 +201,7 @@ class Study:
             )
             sys.exit(code)
         note = json.dumps({"command": command}, indent=2)
-        write_text(note + "\n", self._note(stage, fold))
+        write_text(note + "\n", self._note(stage, fold), checked=True)
 
     def results(self, stage, fold):
         """What ``stage`` found: DataFrame, a row a method for evaluations, one for trainings."""
@@ -210,7 +215,8 @@ class Study:
             table = pd.concat(tables).drop(columns="n")
             spread = [c for c in table if c.endswith((" lo", " hi", " undefined"))]
             return table.drop(columns=spread).reset_index(drop=True)
-        info = json.loads((Path(plain["output_folder"]) / "best" / "info.json").read_text())
+        path = Path(plain["output_folder"]) / "best" / "info.json"
+        info = json.loads(require_undamaged(path, EXPORTED).read_text(encoding="utf-8"))
         scores = {
             f"{split} {name}": value
             for split in ("test", "valid")

@@ -19,7 +19,7 @@ from lmac.brains.checkpointer import Checkpointer
 from lmac.brains.training import TrainingBrain
 from lmac.random_state import random_numbers_kept
 from lmac.schedules import one_cycle
-from metrics.files import SUMS, Damaged
+from metrics.files import SUMS, Damaged, Unwritable
 
 LOSSES = [4.0, 2.0, 3.0, 5.0]
 EPOCHS, STEPS = len(LOSSES), 3
@@ -239,7 +239,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoints(tmp_path, undisturbed, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full)
-        with pytest.raises(OSError, match="cannot be written.*Make room"):
+        with pytest.raises(Unwritable, match="save: this checkpoint cannot be written.*make room"):
             train(tmp_path)
     assert newest_and_best(tmp_path) == kept and not list(Path(tmp_path).glob("save/.part*"))
     same(train(tmp_path), undisturbed)
