@@ -20,6 +20,7 @@ from data_prep.once import once
 from lmac.config import load_experiment, run
 from lmac.listen.gallery import write_gallery
 from lmac.processes import count
+from lmac.provenance import complete
 from lmac.results.evaluation import EvaluationBrain
 from lmac.results.folder import EvaluationFolder
 from lmac.results.report import write_report
@@ -34,6 +35,7 @@ def main(argv):
     folder = EvaluationFolder(hparams["output_folder"])
     folder.begin(setting.shared, methods)
     once(folder.keep_manifest, hparams["scenario_manifest"])
+    fresh = any(folder.missing(method, scenario["ID"]) for method in methods)
     if count() > len(scenario):
         raise ValueError(
             f"torchrun started {count()} processes for {len(scenario)} clips: start fewer."
@@ -59,7 +61,8 @@ def main(argv):
     )
     folder.finish(hparams["interpreters"])
     if sb.utils.distributed.if_main_process():
-        print(write_report(folder, hparams, setting.classifier_info, brain.device))
+        print(write_report(folder, hparams, setting.classifier_info, brain.device, fresh))
+        complete(hparams, brain.device, hparams["scenario_manifest"])
         print(f"Rows, table and manifest: {folder.path}")
         samples = [path for clip in folder.clips() for path in clip.folders.values()]
         for path in sorted(p for s in samples if s.name == "L-MAC" for p in s.iterdir())[:12]:

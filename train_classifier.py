@@ -26,6 +26,7 @@ from lmac.checkpoints import class_names, classifier_domain, training_facts
 from lmac.classifiers import AudioClassifier
 from lmac.config import load_experiment, run
 from lmac.media.figures import confusion_figure
+from lmac.provenance import complete
 
 
 def main(argv):
@@ -93,6 +94,7 @@ def main(argv):
         brain.export(best, info, encoder)
         logits, target = brain.test_outputs
         confusion_figure(logits.argmax(1), target, labels, best / "confusion.png")
+        complete(hparams, brain.device)
         print(
             f"Accuracy: {100 * info['valid']['accuracy']:.1f} % on folds {info['valid']['folds']} "
             f"(selected the checkpoint), {100 * info['test']['accuracy']:.1f} % on folds "

@@ -48,6 +48,7 @@ from lmac.checkpoints import (
     training_facts,
 )
 from lmac.config import load_experiment, run
+from lmac.provenance import complete
 
 
 def main(argv):
@@ -85,6 +86,7 @@ def main(argv):
         info |= {"epochs": hparams["number_of_epochs"], "valid": brain.test_stats}
         best = Path(hparams["output_folder"]) / "best"
         brain.export(best, info)
+        complete(hparams, brain.device)
         print(f"Decoder: {best}")
 
 

@@ -344,13 +344,14 @@ def load_experiment(argv, goes_on=True):
     path, options, overrides = parse(argv)
     run_opts = start(run_opts_of(options))
     hparams, resolved = load(path, overrides, to_run=True)
-    once(_open_folder, hparams, path, argv, resolved, goes_on)
+    once(_open_folder, hparams, path, argv, overrides, resolved, goes_on)
     return hparams, run_opts
 
 
-def _open_folder(hparams, path, argv, resolved, goes_on):
+def _open_folder(hparams, path, argv, overrides, resolved, goes_on):
     import speechbrain as sb
 
+    from lmac import provenance
     from metrics.files import remove_remains
     from metrics.tables import write_text
 
@@ -365,6 +366,7 @@ def _open_folder(hparams, path, argv, resolved, goes_on):
         remove_remains(folder)
         head = f"# Resolved from {path}; the command line was:\n# {shown(' '.join(argv))}\n"
         write_text(head + resolved, folder / "hyperparams.yaml", checked=True)
+        provenance.begin(folder, path, overrides, resolved)
     except (OSError, ValueError) as error:
         # Python's logging raises a ValueError for a log that cannot be opened.
         reason = error if isinstance(error, OSError) else error.__cause__

@@ -19,6 +19,7 @@ from interpreters.l2i.networks import L2INetwork
 from lmac.brains.training import explainer_datasets, train_explainer
 from lmac.checkpoints import explained_classifier, explained_facts, training_facts
 from lmac.config import load_experiment
+from lmac.provenance import complete
 
 
 def main(argv):
@@ -38,6 +39,7 @@ def main(argv):
         info["valid"] = {"folds": hparams["valid_folds"], **brain.test_stats}
         best = Path(hparams["output_folder"]) / "best"
         brain.export(best, info)
+        complete(hparams, brain.device)
         print(
             f"L2I: relative reconstruction error {info['valid']['relative_error']:.3f} (best "
             f"possible activations, on training frames: {nmf_error:.3f}), fidelity "

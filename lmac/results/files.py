@@ -3,12 +3,17 @@
 Of its own, so that copying results need not wait for what computes them.
 """
 
+import os
+from pathlib import Path
+
+PROVENANCE = "provenance.json"
 RANDOMISATION, RESYNTHESIS = "randomisation", "resynthesis"
 ASKED, ASKED_CLIPS, HELD_OUT = "asked", "asked_clips", "held_out"
 CHECKS = (RANDOMISATION, RESYNTHESIS, ASKED, HELD_OUT)
 # What may be published: no audio that we did not make, and no path of a machine.
 PUBLISHED = (
     *("metrics.csv", "summary.csv", "scenario.csv", "evaluation.json", "table.md"),
+    PROVENANCE,
     f"{ASKED_CLIPS}.csv",
     *(f"{check}.{kind}" for check in CHECKS for kind in ("csv", "md")),
 )
@@ -21,3 +26,16 @@ def public(info):
         noise = {k: v for k, v in info["augmentation"].items() if k != "noise_path"}
         kept["augmentation"] = noise
     return kept
+
+
+def public_provenance(content):
+    """The content of a ``provenance.json`` with the last two parts of a machine's paths."""
+    runs = []
+    for run in content["runs"]:
+        overrides = {key: _last_parts(value) for key, value in run["overrides"].items()}
+        runs.append({**run, "yaml": _last_parts(run["yaml"]), "overrides": overrides})
+    return {"runs": runs}
+
+
+def _last_parts(text):
+    return "/".join(Path(text).parts[-2:]) if os.path.isabs(text) else text

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from lmac.command_line import Argument, CommandLine, Option
-from lmac.results.files import PUBLISHED, public
+from lmac.results.files import PROVENANCE, PUBLISHED, public, public_provenance
 
 COMMAND_LINE = CommandLine(
     Argument("source", "results folder of a recipe"),
@@ -20,6 +20,8 @@ COMMAND_LINE = CommandLine(
 )
 TABLE = ("table.csv", "table.md", "table.tex")
 CLASSIFIER = ("info.json", "confusion.png")
+# What is copied without the paths of this machine.
+PUBLIC = {"info.json": public, PROVENANCE: public_provenance}
 FIGURE_METHODS = ("L-MAC", "L-MAC FT", "L-MAC-ZS", "GradCAM", "Saliency")
 FIGURE_CLIPS = 3
 
@@ -54,17 +56,13 @@ def _copy(folder, to, names):
     there = [name for name in names if (folder / name).is_file()]
     for name in there:
         to.mkdir(parents=True, exist_ok=True)
-        if name == "info.json":
-            _copy_info(folder / name, to / name)
+        if name in PUBLIC:
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+            text = json.dumps(PUBLIC[name](content), indent=2, ensure_ascii=False)
+            (to / name).write_text(text + "\n", encoding="utf-8")
         else:
             shutil.copyfile(folder / name, to / name)
     return bool(there)
-
-
-def _copy_info(source, destination):
-    """What training recorded, without the path on this machine."""
-    info = public(json.loads(source.read_text(encoding="utf-8")))
-    destination.write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 
 
 def _copy_figures(folder, to):

@@ -14,7 +14,7 @@ from metrics.tables import SECONDS, to_markdown
 PUBLISHED_AD = "AD (published)"
 
 
-def write_report(folder, hparams, classifier_info, device):
+def write_report(folder, hparams, classifier_info, device, fresh=True):
     """Write ``summary.csv`` and ``table.md`` of an evaluation; returns the Markdown.
 
     Arguments
@@ -26,10 +26,14 @@ def write_report(folder, hparams, classifier_info, device):
         ``info.json`` beside the classifier's weights, empty when there is none.
     device : str
         What it ran on.
+    fresh : bool
+        Whether rows were computed; otherwise the statement keeps when and where they were.
     """
     rows = folder.rows(list(hparams["interpreters"]))
     summary = folder.summary(rows, hparams["n_boot"])
     stated = statement(folder, rows, hparams, classifier_info, device)
+    if not fresh:
+        stated["run"] = folder.statement.get("run", stated["run"])
     columns = _asked_columns(folder)
     text = to_markdown(
         summary if columns is None else summary.merge(columns, on="method", how="left"),
