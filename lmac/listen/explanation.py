@@ -11,6 +11,7 @@ from lmac.domain import Domain
 from lmac.listen.recording import top_classes
 from lmac.media.audio import write_wavs
 from lmac.media.figures import explanation_figure, questions_figure, write_mask
+from metrics.tables import write_text
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ class Explanation:
             "windows": [asdict(w) for w in self.windows],
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        (folder / "explanation.json").write_text(text, encoding="utf-8")
+        write_text(text, folder / "explanation.json")
         sounds = [f"{name}.wav" for name in waves] if self.domain.listenable else []
         return [*sounds, "explanation.png", "mask.png", "explanation.json"]
 

@@ -1,9 +1,12 @@
 """Audio of an explanation: WAV files at one common gain."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from metrics.files import whole
 
 HEADROOM = 0.95
 
@@ -38,7 +41,7 @@ def add_wavs(shared, own, folder, sample_rate):
     ---------
     shared : dict
         Name to Tensor [L] of what all methods share, written once. The first tells the gain of
-        what is there.
+        files that do not say it themselves.
     own : dict
         Name, such as "IG/removed", to Tensor [L]; written in any case.
     folder : path
@@ -48,26 +51,41 @@ def add_wavs(shared, own, folder, sample_rate):
     folder = Path(folder)
     name, reference = next(iter(shared.items()))
     there = folder / f"{name}.wav"
-    gain = HEADROOM
+    estimate = HEADROOM
     if there.is_file() and reference.any():
-        gain = float(np.abs(read_wav(there)[0]).max() / reference.abs().max())
+        estimate = float(np.abs(read_wav(there)[0]).max() / reference.abs().max())
+    # Each file says its own, so that a kill in between lowers none of them twice.
+    gains = {path: _gain_of(path) or estimate for path in sorted(folder.rglob("*.wav"))}
+    gain = min(gains.values(), default=HEADROOM)
     peak = _peak([*shared.values(), *own.values()])
     if gain * peak > 0.99:
-        lowered = HEADROOM / peak
-        # The one that tells the gain comes last.
-        for path in sorted(folder.rglob("*.wav"), key=lambda path: path == there):
-            _write(path, lowered / gain * read_wav(path)[0], sample_rate)
-        gain = lowered
+        gain = HEADROOM / peak
+    for path, before in gains.items():
+        if before != gain:
+            _write(path, gain / before * read_wav(path)[0], sample_rate, gain)
     missing = {k: wav for k, wav in shared.items() if not (folder / f"{k}.wav").is_file()}
     for key, wav in {**missing, **own}.items():
-        _write(folder / f"{key}.wav", (gain * wav).cpu().numpy(), sample_rate)
+        _write(folder / f"{key}.wav", (gain * wav).cpu().numpy(), sample_rate, gain)
 
 
 def _peak(waves):
     return max((float(wav.abs().max()) for wav in waves), default=0.0)
 
 
-def _write(path, samples, sample_rate):
+def _gain_of(path):
+    """What a file says of its own gain; None where it says nothing."""
+    with soundfile.SoundFile(path) as file:
+        kind, _, value = file.comment.partition(" ")
+    return float(value) if kind == "gain" else None
+
+
+def _write(path, samples, sample_rate, gain=None):
     """24 bits: what is quiet may be raised later without hearing its rounding."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, sample_rate, subtype="PCM_24")
+    content = io.BytesIO()
+    kind = {"format": "WAV", "subtype": "PCM_24"}
+    with soundfile.SoundFile(content, "w", sample_rate, 1, **kind) as file:
+        if gain is not None:
+            file.comment = f"gain {gain!r}"
+        file.write(samples)
+    with whole(path, sync=False) as file:
+        file.write(content.getvalue())

@@ -8,6 +8,8 @@ from PIL import Image
 matplotlib.use("Agg")  # figures are files; no screen is needed
 from matplotlib import pyplot as plt  # noqa: E402
 
+from metrics.files import whole  # noqa: E402
+
 # Pictures of maps have no more pixels, panels of figures no more frames: longer recordings are
 # averaged to it.
 WIDEST, HIGHEST = 12000, 1024
@@ -40,8 +42,14 @@ def confusion_figure(predicted, target, labels, path):
                 if counts[i, j]:
                     colour = "white" if counts[i, j] > counts.max() / 2 else "black"
                     axis.text(j, i, int(counts[i, j]), ha="center", va="center", color=colour)
-    figure.savefig(path, dpi=120)
+    _save(figure, path, 120)
     plt.close(figure)
+
+
+def _save(figure, path, dpi):
+    """Write a PNG, whole or not at all."""
+    with whole(path, sync=False) as file:
+        figure.savefig(file, format="png", dpi=dpi)
 
 
 def decibels(magnitude, floor=-80.0):
@@ -96,7 +104,7 @@ def explanation_figure(X, mask, domain, title, path):
         figure.colorbar(image, ax=axis, label=unit, pad=0.01)
     axes[-1].set_xlabel("time (s)")
     figure.suptitle(title, fontsize=11)
-    figure.savefig(path, dpi=100)
+    _save(figure, path, 100)
     plt.close(figure)
 
 
@@ -129,7 +137,7 @@ def questions_figure(X, explanations, domain, title, path):
     figure.colorbar(image, ax=axes, label="dB", pad=0.01)
     axes[-1].set_xlabel("time (s)")
     figure.suptitle(title, fontsize=11)
-    figure.savefig(path, dpi=100)
+    _save(figure, path, 100)
     plt.close(figure)
 
 
@@ -162,7 +170,7 @@ def timeline_figure(classes, probabilities, edges, votes, title, path):
     axis.set(xlabel="time (s)", title=title)
     axis.title.set_fontsize(10)
     figure.colorbar(mesh, ax=axis, label="probability", pad=0.01)
-    figure.savefig(path, dpi=100)
+    _save(figure, path, 100)
     plt.close(figure)
 
 
@@ -173,7 +181,8 @@ def write_spectrogram(X, domain, path):
     colours = (matplotlib.colormaps["magma"](range(256))[:, :3] * 255).round().astype("uint8")
     image = _image(levels)
     image.putpalette(colours.tobytes())
-    image.save(path, optimize=True)
+    with whole(path, sync=False) as file:
+        image.save(file, "PNG", optimize=True)
 
 
 def write_mask(mask, path):
@@ -181,7 +190,8 @@ def write_mask(mask, path):
     removed = ((1 - _fitting(mask)) * 255).round().byte()
     image = _image(removed)
     image.putpalette(bytes(3 * 256))
-    image.save(path, transparency=bytes(range(256)))
+    with whole(path, sync=False) as file:
+        image.save(file, "PNG", transparency=bytes(range(256)))
 
 
 def _fitting(values, widest=WIDEST):
