@@ -17,7 +17,7 @@ WHAT = "random kills over all stages, resumed: weights, tables and logs equal to
 COUNT = 50
 SHORT = 2
 # What tells when or how fast something was done, or where it was kept meanwhile.
-_LEFT_OUT = ("save", "cache", "gallery", "log.txt", "SHA256SUMS")
+_LEFT_OUT = ("save", "cache", "gallery", "log.txt", "SHA256SUMS", "provenance.json")
 
 
 def trials(count, seed, folder):
@@ -84,9 +84,12 @@ def _disturb(stage, folder, generator, undisturbed, by_clock):
     return f"{stage}, killed {' and '.join(done)}"
 
 
-def difference(expected, found):
-    """What of the folder ``found`` is not as in ``expected``, in words; None for nothing."""
-    ours, theirs = (_files(folder) for folder in (found, expected))
+def difference(expected, found, left_out=()):
+    """What of the folder ``found`` is not as in ``expected``, in words; None for nothing.
+
+    ``left_out`` names further files, at the top, that are not compared.
+    """
+    ours, theirs = (_files(folder, (*_LEFT_OUT, *left_out)) for folder in (found, expected))
     if odd := sorted(set(ours) ^ set(theirs)):
         return f"{odd[0]} is there in one run only"
     for name in sorted(ours):
@@ -95,9 +98,9 @@ def difference(expected, found):
     return None
 
 
-def _files(folder):
+def _files(folder, left_out):
     paths = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
-    return {str(name): path for name, path in paths.items() if name.parts[0] not in _LEFT_OUT}
+    return {str(name): path for name, path in paths.items() if name.parts[0] not in left_out}
 
 
 def _content(path):
