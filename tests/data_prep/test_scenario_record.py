@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import soundfile
 from data_prep.manifest import DataError
 from data_prep.scenario_record import COLUMNS, RECORD, drawn_with, thin_data
 from data_prep.scenarios import scenario_clips
+from metrics.files import SUMS, Damaged
 
 
 @pytest.fixture
@@ -50,6 +52,13 @@ def data(tmp_path):
 def draw(data, **changes):
     hparams, manifest = data
     return scenario_clips({**hparams, **changes}, manifest, list("abcd"), {})[0]
+
+
+def as_of_ones_own(data):
+    """The manifest, without the checksum of what was drawn; its path."""
+    path = Path(data[0]["scenario_manifest"])
+    path.with_name(SUMS).unlink()
+    return path
 
 
 def record(data):
@@ -127,9 +136,8 @@ def test_another_folder_or_other_recordings_in_it_are_refused(data, tmp_path):
 
 def test_other_levels_are_refused(data):
     draw(data)
-    path = data[0]["scenario_manifest"]
-    text = open(path).read()
-    open(path, "w").write(text.replace(",0.8,0.2,", ",0.5,0.5,"))
+    path = as_of_ones_own(data)
+    path.write_text(path.read_text().replace(",0.8,0.2,", ",0.5,0.5,"))
     with pytest.raises(DataError, match=r"gains \[0.5, 0.5\], asked for is \[0.8, 0.2\]"):
         draw(data)
 
@@ -143,7 +151,7 @@ def test_a_setting_that_is_not_used_is_not_stated(data):
 
 def test_manifests_of_earlier_versions_are_read_as_not_recorded(data):
     drawn = draw(data)
-    path = data[0]["scenario_manifest"]
+    path = as_of_ones_own(data)
     pd.read_csv(path)[list(COLUMNS)].to_csv(path, index=False)
     assert record(data) == {}
     pd.testing.assert_frame_equal(draw(data, seed=2), drawn)
@@ -152,9 +160,23 @@ def test_manifests_of_earlier_versions_are_read_as_not_recorded(data):
     assert (kept["target_folds"], kept["contaminant_folds"], kept["seed"]) == ([5], [4], 1234)
 
 
+def test_a_manifest_that_was_changed_is_not_taken_for_the_drawn_one(data):
+    draw(data)
+    path = Path(data[0]["scenario_manifest"])
+    whole = path.read_bytes()
+    for where in (3, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:where] + bytes([whole[where] ^ 1]) + whole[where + 1 :])
+        for read in (lambda: draw(data), lambda: record(data)):
+            with pytest.raises(Damaged, match="scenario.csv is damaged or was changed.*own, give"):
+                read()
+    path.unlink()
+    draw(data)  # from its seed
+    assert path.read_bytes() == whole
+
+
 def test_a_damaged_record_is_refused(data):
     draw(data)
-    path = data[0]["scenario_manifest"]
+    path = as_of_ones_own(data)
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
 
     def refused(changed, words):
