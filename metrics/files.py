@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 SUMS = "SHA256SUMS"
 # Of a file that is being written, until it has its name.
 _PART = ".part-"
+_TORCH_WRITES = ("PytorchStreamWriter", "inline_container")
 _SEAL = b"\nSHA-256 "
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
@@ -34,15 +35,20 @@ class Unwritable(OSError, ValueError):
 
 @contextmanager
 def writing(path: str | Path):
-    """Turns an OSError of what is done here, such as that of a full disk, into Unwritable."""
+    """Turns the error of what is done here, such as that of a full disk, into Unwritable."""
     try:
         yield
-    except OSError as error:
-        if error.errno is None:
+    except Unwritable:
+        raise
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None)
+        # torch's writer knows no errno.
+        if not reason and not any(name in str(error) for name in _TORCH_WRITES):
             raise
         raise Unwritable(
-            f"{error.filename or path} cannot be written ({error.strerror}): make room or give "
-            "another folder, and the same command goes on; what was written before is whole."
+            f"{getattr(error, 'filename', None) or path} cannot be written "
+            f"({reason or str(error).splitlines()[0]}): make room or give another folder, and the "
+            "same command goes on; what was written before is whole."
         ) from error
 
 

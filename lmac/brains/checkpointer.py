@@ -20,6 +20,7 @@ from metrics.files import (
     read_sums,
     sync_folder,
     write_sums,
+    writing,
 )
 
 logger = logging.getLogger(__name__)
@@ -34,26 +35,22 @@ class Checkpointer(SpeechBrainCheckpointer):
     a full disk leaves the earlier ones. ``settle`` must be called before a run goes on.
     """
 
+    _partial = None  # the folder that is being written
+
     def save_checkpoint(self, *args, **kwargs):
         """As SpeechBrain's; Unwritable when it cannot be written."""
         try:
-            saved = super().save_checkpoint(*args, **kwargs)
-            ddp_barrier()  # every process has written its part
-            if saved is not None:
-                saved = self._complete(saved)
-            ddp_barrier()
-            return saved
-        except (OSError, RuntimeError) as error:
-            # torch's writer knows no errno: it says RuntimeError for a full disk.
-            written = isinstance(error, OSError) or "PytorchStreamWriter" in str(error)
-            if not written:
-                raise
-            shutil.rmtree(getattr(self, "_partial", self.checkpoints_dir / PARTIAL), True)
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise Unwritable(
-                f"{self.checkpoints_dir}: this checkpoint cannot be written ({reason}): make room, "
-                "and the same command goes on from the one before it, which is whole."
-            ) from error
+            with writing(self.checkpoints_dir):
+                saved = super().save_checkpoint(*args, **kwargs)
+                ddp_barrier()  # every process has written its part
+                if saved is not None:
+                    saved = self._complete(saved)
+        except Unwritable:
+            if self._partial is not None:
+                shutil.rmtree(self._partial, ignore_errors=True)
+            raise
+        ddp_barrier()
+        return saved
 
     def _new_checkpoint_dirpath(self):
         path = super()._new_checkpoint_dirpath()
