@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.soak._runs import STAGES, complete, output, start
+from lmac.results.checked_rows import CHECK
 from metrics.tables import SECONDS
 
 WHAT = "random kills over all stages, resumed: weights, tables and logs equal to the last bit"
@@ -107,7 +108,7 @@ def _content(path):
     """What two runs must have in common: all but times."""
     if path.suffix == ".csv":
         text = pd.read_csv(path, dtype=str, keep_default_na=False)
-        return text.drop(columns=[SECONDS, "seconds"], errors="ignore").to_csv()
+        return text.drop(columns=[SECONDS, "seconds", CHECK], errors="ignore").to_csv()
     if path.name == "evaluation.json":
         note = json.loads(path.read_text(encoding="utf-8"))
         note.get("statement", {}).pop("run", None)
