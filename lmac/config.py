@@ -370,7 +370,7 @@ def _open_folder(hparams, path, argv, overrides, resolved, goes_on):
     except (OSError, ValueError) as error:
         # Python's logging raises a ValueError for a log that cannot be opened.
         reason = error if isinstance(error, OSError) else error.__cause__
-        if not isinstance(reason, OSError):
+        if getattr(reason, "strerror", None) is None:
             raise
         raise ConfigError(
             f"Nothing can be written to {folder} ({reason.strerror}: "
