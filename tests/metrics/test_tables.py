@@ -1,6 +1,7 @@
 """Tables: every cell where it belongs, bold only for the best that is ranked."""
 
 import math
+import os
 
 import pandas as pd
 import pytest
@@ -290,12 +291,11 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     path = tmp_path / "table.csv"
     write_text("before ↑\n", path)
 
-    def fail(self, file, **_):
-        file.write("half a")
-        raise OSError("disk full")
+    def fail(*_):
+        raise OSError(28, "disk full")
 
-    monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="table.csv cannot be written .disk full"):
         write_csv(summary(), path)
     assert path.read_text(encoding="utf-8") == "before ↑\n"
     assert list(tmp_path.iterdir()) == [path]
