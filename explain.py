@@ -30,6 +30,7 @@ from lmac.config import load_experiment, run
 from lmac.listen.explainer import Explainer
 from lmac.listen.explanation import draw_questions
 from lmac.listen.explanation_page import (
+    draw_recording,
     explanation_data,
     recording_data,
     write_explanation_page,
@@ -56,6 +57,7 @@ def main(argv):
             print(f"{p:.3f}  {prompt}")
     folder = Path(hparams["output_folder"]) / safe_name(Path(hparams["audio"]).name)
     files = write_recording(recording, explainer.explained.domain, folder)
+    files += draw_recording(recording, folder)
     print(recording)
     if len(recording.starts) > 1:
         print("\n".join(f"    {line}" for line in recording.timeline()))

@@ -17,7 +17,12 @@ from pathlib import Path
 import soundfile
 
 from data_prep.names import shown
-from lmac.listen.explanation_page import explanation_data, recording_data, write_recording
+from lmac.listen.explanation_page import (
+    draw_recording,
+    explanation_data,
+    recording_data,
+    write_recording,
+)
 from lmac.media.server import Refused
 
 TIDY_S = 30  # how often old sounds are looked for when nothing is asked
@@ -253,7 +258,7 @@ class Desk:
             sound.state = "failed" if error else "kept"
 
     def _explain(self, sound):
-        explainer, domain = self.explainer, self.explainer.explained.domain
+        explainer = self.explainer
         n_windows = explainer.n_windows(sound.seconds)
         known = self.last is not None and self.last[0] is sound
         sound.total = n_windows * (len(sound.asked) * explainer.passes + (not known))
@@ -268,30 +273,39 @@ class Desk:
             self.last = None  # two long recordings need not be in memory at once
             recording = explainer.read(sound.folder / "upload", progress, sound.name)
             self.last = (sound, recording)
-            write_recording(recording, domain, sound.folder)
+            write_recording(recording, explainer.explained.domain, sound.folder)
         recording = self.last[1]
-        data = recording_data(recording, domain, sound.folder, self.folder)
         made = list(sound.data["explanations"]) if sound.data else []
         there = {(e["method"], e["asked"]) for e in made}
         for method, asked in sound.asked:
+            if (method, asked) in there:
+                continue
             sound.doing = f"Explaining by {method}" + (f" for {asked}" if asked else "")
-            if (method, asked) not in there:
-                result = explainer.explain_recording(recording.reporting(progress), method, asked)
-                sound.doing = "Writing"
-                folder = sound.folder / result.folder
-                result.write(folder)
-                made.append(explanation_data(result, folder, self.folder))
-            self._publish(sound, {**data, "explanations": list(made)})
+            result = explainer.explain_recording(recording.reporting(progress), method, asked)
+            folder = sound.folder / result.folder
+            result.write_sounds(folder)
+            made.append(explanation_data(result, folder, self.folder))
+            self._publish(sound, recording, made)
+            # It takes longer than the explanation, which is looked at and heard by now.
+            sound.doing = f"Drawing {method}"
+            result.draw(folder)
+            made[-1] = explanation_data(result, folder, self.folder)
+        if not known:
+            draw_recording(recording, sound.folder)
+        self._publish(sound, recording, made)
 
-    def _publish(self, sound, data):
-        """From now on the page shows ``data``, and gets the files that are there."""
+    def _publish(self, sound, recording, explanations):
+        """From now on the page shows these explanations, and gets the files that are there."""
+        domain = self.explainer.explained.domain
+        data = recording_data(recording, domain, sound.folder, self.folder)
         files = frozenset(
             path.relative_to(sound.folder).as_posix()
             for path in sound.folder.rglob("*.*")
             if path.suffix in (".wav", ".png", ".json")
         )
         with self.change:
-            sound.data, sound.files = data, files
+            sound.data = {**data, "explanations": list(explanations)}
+            sound.files = files
 
     def tidy(self):
         """Delete what was not looked at for long, and the oldest when there are too many."""

@@ -155,13 +155,22 @@ class Explanation:
 
         ``mask.png`` has no axes; pages lay it over the spectrogram. Returns the files' names.
         """
+        return [*self.write_sounds(folder), self.draw(folder)]
+
+    def draw(self, folder):
+        """Write ``explanation.png``, which takes longer than all the rest; returns its name."""
+        name = "explanation.png"
+        explanation_figure(self.X, self.mask, self.domain, str(self), Path(folder) / name)
+        return name
+
+    def write_sounds(self, folder):
+        """What :meth:`write` does, but for the figure."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         written = None
         if self.domain.listenable:
             waves = {"input": self.wav, "explanation": self.explanation, "removed": self.removed}
             written = self.gain * write_wavs(waves, folder, self.sample_rate)
-        explanation_figure(self.X, self.mask, self.domain, str(self), folder / "explanation.png")
         write_mask(self.mask, folder / "mask.png")
         content = {
             "source": shown(self.source),
@@ -183,7 +192,7 @@ class Explanation:
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         write_text(text, folder / "explanation.json")
         sounds = [f"{name}.wav" for name in waves] if self.domain.listenable else []
-        return [*sounds, "explanation.png", "mask.png", "explanation.json"]
+        return [*sounds, "mask.png", "explanation.json"]
 
 
 def draw_questions(explanations, path):

@@ -10,20 +10,23 @@ from lmac.media.figures import timeline_figure, write_spectrogram
 from lmac.media.loudness import MOST_DB
 from lmac.media.page import relative_url, sounds_data, write_page
 
+TIMELINE = "timeline.png"
 FILES = ("explanation.wav", "removed.wav", "input.wav", "explanation.png", "explanation.json")
 
 
 def write_recording(recording, domain, folder):
-    """Write what belongs to the recording itself into ``folder``; returns the names of the files.
-
-    ``spectrogram.png`` without axes, and ``timeline.png`` where there are several windows.
-    """
+    """Write ``spectrogram.png``, without axes, into ``folder``; returns the names of the files."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     n_frames = recording.n_samples // recording.hop + 1
     write_spectrogram(recording.X[:n_frames].cpu(), domain, folder / "spectrogram.png")
+    return ["spectrogram.png"]
+
+
+def draw_recording(recording, folder):
+    """Draw ``timeline.png`` into ``folder`` where there are several windows; returns the names."""
     if len(recording.starts) == 1:
-        return ["spectrogram.png"]
+        return []
     classes = [name for name, _ in recording.top_classes()]
     timeline_figure(
         classes,
@@ -31,9 +34,9 @@ def write_recording(recording, domain, folder):
         recording.edges(),
         recording.votes.tolist(),
         str(recording),
-        folder / "timeline.png",
+        Path(folder) / TIMELINE,
     )
-    return ["spectrogram.png", "timeline.png"]
+    return [TIMELINE]
 
 
 def recording_data(recording, domain, folder, output):
@@ -43,7 +46,7 @@ def recording_data(recording, domain, folder, output):
     """
     top = recording.top_classes()
     numbers = [recording.labels.index(name) for name, _ in top]
-    spectrogram = Path(folder) / "spectrogram.png"
+    spectrogram, drawn = Path(folder) / "spectrogram.png", Path(folder) / TIMELINE
     return {
         "name": recording.name,
         "seconds": recording.seconds,
@@ -51,6 +54,7 @@ def recording_data(recording, domain, folder, output):
         "spectrogram": relative_url(spectrogram, output),
         "axis": {"top": domain.top_of_axis, "unit": "Hz" if domain.listenable else "mel band"},
         "timeline": recording.timeline(),
+        "drawn": relative_url(drawn, output) if drawn.is_file() else None,
         "edges": recording.edges(),
         "windows": [
             {"p": [float(row[i]) for i in numbers], "votes": votes}

@@ -246,6 +246,7 @@ def test_a_long_sound_has_progress_and_a_timeline(page, explainer, tmp_path, mon
     assert page.execute_script("return document.querySelectorAll('.cells .quiet').length") == (
         5 * windows.count(False)
     )
+    until(page, lambda: "timeline.png" in text(page, ".timeline"), "the timeline is drawn")
     click(page, ".timeline .cells")
     at = "return result.player.position(result.player.sound)"
     until(page, lambda: abs(page.execute_script(at) - 3.0) < 0.1, "the middle of the timeline")
@@ -254,6 +255,7 @@ def test_a_long_sound_has_progress_and_a_timeline(page, explainer, tmp_path, mon
 def test_files_to_take_away(page, app, tmp_path):
     upload(page, write_noise(tmp_path / "take.wav", 0.6))
     shown(page, "take.wav")
+    until(page, lambda: "explanation.png" in text(page, ".downloads"), "it is drawn")
     links = page.execute_script(
         "return [...document.querySelectorAll('.downloads a')].map((a) =>"
         "[a.download, a.getAttribute('href')])"

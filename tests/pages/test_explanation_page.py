@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from lmac.listen.explanation_page import (
+    draw_recording,
     explanation_data,
     recording_data,
     write_explanation_page,
@@ -29,7 +30,8 @@ def written(tmp_path_factory):
     wave, _ = soundfile.read(write_noise(folder / "x.wav", 12.0, quiet_from=10.0), dtype="float32")
     domain = explainer.explained.domain
     recording = explainer.analyse(torch.from_numpy(wave), f"somewhere/{NASTY.replace('/', '')}.wav")
-    assert write_recording(recording, domain, folder) == ["spectrogram.png", "timeline.png"]
+    assert write_recording(recording, domain, folder) == ["spectrogram.png"]
+    assert draw_recording(recording, folder) == ["timeline.png"]
     results = [
         explainer.explain_recording(recording, method, asked)
         for method, asked in (("L-MAC", None), ("L-MAC", "rain"), ("GradCAM", None))

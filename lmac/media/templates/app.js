@@ -159,19 +159,26 @@ async function explained(current) {
   const left = boxes.map((box) => box.value).filter((name) => !methods.includes(name));
   const mine = sound;
   $("go").disabled = true;
+  await follow(mine, current); // what was asked before is finished first
+  if (!current()) return;
   await send(`explanations/${mine}`, JSON.stringify({ methods, classes: [$("class").value || null] }),
     "application/json");
+  const state = await follow(mine, current);
+  if (!current()) return;
+  if (state.state === "failed") throw new Error(state.error);
+  say(left.map((name) => `${name} explains the classifier's own decision only.`).join(" "));
+}
+
+// Show what there is of a sound until nothing more is on its way, and return the last state.
+async function follow(id, current) {
   for (;;) {
-    const reply = await fetch(`state/${mine}`).catch(() => null);
+    const reply = await fetch(`state/${id}`).catch(() => null);
     if (!reply) throw new Error("The server does not answer: is it still running?");
     if (!reply.ok) throw new Error((await reply.text()).trim());
     const state = await reply.json();
-    if (!current()) return;
-    if (state.data) result.show(state.data); // what there is: others may be on their way
-    if (state.state === "failed") throw new Error(state.error);
-    if (state.state === "kept") {
-      return say(left.map((name) => `${name} explains the classifier's own decision only.`).join(" "));
-    }
+    if (!current()) return null;
+    if (state.data) result.show(state.data);
+    if (!["waiting", "working"].includes(state.state)) return state;
     if (state.state === "waiting") {
       say(state.ahead ? `Waiting, ${state.ahead} before this one …` : "Starting …", 0);
     } else {

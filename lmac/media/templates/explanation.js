@@ -4,6 +4,12 @@
 const STEP_S = 1;
 const LONG_S = 10; // seconds, from which on the spectrogram can be widened
 
+function fileLink(name, url, title = "") {
+  const of = title ? `, ${title}` : "";
+  return element("a", { href: url, download: name, attributes: { "aria-label": `${name}${of}` } },
+    name);
+}
+
 class Result {
   // place: element; ask(class name), if given, is offered beside each class.
   constructor(place, ask = null) {
@@ -14,13 +20,17 @@ class Result {
     document.addEventListener("keydown", (event) => this.key(event));
   }
 
+  // Once more for the same recording: what is new is added.
   show(data) {
-    const made = new Set((this.data ? this.cards : []).map((card) => card.key));
-    const other = !this.data || this.data.spectrogram !== data.spectrogram;
-    if (other) this.start(data);
+    if (!this.data || this.data.spectrogram !== data.spectrogram) this.start(data);
+    if (this.drawn && data.drawn) this.drawn.replaceChildren(fileLink("timeline.png", data.drawn));
     for (const explanation of data.explanations) {
       const key = JSON.stringify([explanation.method, explanation.asked]);
-      if (other || !made.has(key)) this.add(explanation, key);
+      const card = this.cards.find((other) => other.key === key) || this.add(explanation, key);
+      if (card.downloads.childElementCount !== explanation.files.length) {
+        card.downloads.replaceChildren("Files: ", ...explanation.files.map(({ name, url }) =>
+          fileLink(name, url, card.title)));
+      }
     }
     this.refresh();
   }
@@ -31,7 +41,7 @@ class Result {
     this.player.release(null);
     this.data = data;
     this.cards = [];
-    this.selected = null;
+    this.selected = this.drawn = this.timelineCursor = null;
     this.heading = this.classes();
     this.bar = this.transport();
     this.list = element("div", { id: "cards" });
@@ -89,13 +99,14 @@ class Result {
       const box = cells.getBoundingClientRect();
       this.seek(seconds * (event.clientX - box.left) / box.width);
     });
+    this.drawn = element("p", { className: "downloads" });
     const text = element("details", {}, element("summary", {}, "The windows as text"),
       element("ul", { tabIndex: 0, attributes: { role: "list", "aria-label": "Windows" } },
         ...this.data.timeline.map((line) => element("li", {}, line))));
     return element("figure", { className: "timeline" },
       element("figcaption", {}, "Over time: the darker, the more probable; hatched is next to " +
         "silent and does not vote. A click goes there."),
-      element("div", { className: "rows" }, names, cells), text);
+      element("div", { className: "rows" }, names, cells), text, this.drawn);
   }
 
   // --- the player ---
@@ -227,16 +238,14 @@ class Result {
       if (this.player.sound === null && card.sounds.length) this.selected = card.sounds[1];
       this.seek(seconds);
     });
+    card.downloads = element("p", { className: "downloads" });
     const heading = `card-${this.cards.length + 1}`;
     card.article = element("article", {
       className: "explained", attributes: { "aria-labelledby": heading },
     }, element("h2", { id: heading, className: "name" }, title +
         (explanation.asked === null ? "" : " (asked)")),
       element("p", { className: "name" }, explanation.sentence), buttons, card.map.element,
-      element("p", { className: "downloads" }, "Files: ",
-        ...explanation.files.map(({ name, url }) =>
-          element("a", { href: url, download: name, attributes: { "aria-label": `${name}, ${title}` } },
-            name))));
+      card.downloads);
     this.cards.push(card);
     this.list.append(card.article);
     this.maps();
@@ -244,6 +253,7 @@ class Result {
       if (!this.player.sound) this.selected = card.sounds[1];
       if (!this.player.playing) this.player.prepare(card.sounds);
     }
+    return card;
   }
 
   // --- keys ---
