@@ -62,8 +62,8 @@ def main(argv):
     datasets = explainer_datasets(hparams)
     explained = explained_classifier(hparams)
     decoder = build_decoder(hparams["decoder"], explained)
-    if hparams["l_guidance"] > 0:
-        key = "finetune_from"
+    key = "finetune_from"
+    if hparams[key] is not None or hparams["l_guidance"] > 0:
         load_decoder(decoder, explained, decoder_file(hparams[key], key), key)
     brain_class = ConditionalBrain if asked else DecoderBrain
     if hparams["prompts_per_sound"] is not None:
@@ -79,8 +79,10 @@ def main(argv):
             keys += ["ask_decision", "ask_source", "ask_probable"]
         if brain_class is ZeroShotBrain:
             keys += ["l_similarity", "prompts_per_sound", "prompts"]
+        if hparams["finetune_from"] is not None:
+            keys += ["finetune_from"]
         if hparams["l_guidance"] > 0:
-            keys += ["finetune_from", "guidance", "cc_th", "bin_th"]
+            keys += ["guidance", "cc_th", "bin_th"]
         info = training_facts(hparams, explained.domain, *keys)
         info |= explained_facts(explained) | decoder_facts(decoder)
         info |= {"epochs": hparams["number_of_epochs"], "valid": brain.test_stats}
