@@ -35,6 +35,6 @@ class LMAC(Interpreter):
 
     @torch.no_grad()
     def explain(self, X, target, phase=None):
-        _, representations = self.explained(X, phase)
-        told = self.explained.condition(target)
+        logits, representations = self.explained(X, phase)
+        told = self.explained.condition(target, logits)
         return self.decoder(representations, X, told, self.explained.domain).sigmoid()

@@ -125,7 +125,7 @@ class TopDownDecoder(Decoder):
             for c in channels
         )
         self.conditioned = conditioned
-        self.condition_size = condition_size or n_classes
+        self.condition_size = condition_size or n_classes + 1
         self.conditions = None
         if conditioned:
             self.conditions = nn.ModuleList(

@@ -1,6 +1,9 @@
 """The frozen classifier seen from an explanation domain: f(X), for any X and any mask."""
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -48,10 +51,20 @@ class ExplainedClassifier(nn.Module):
         """
         return self.logits(X, phase).double().softmax(1)
 
-    def condition(self, target):
-        """What decoders are told of classes [B]: their numbers, or prompts' vectors [B, D]."""
+    def condition(self, target, logits):
+        """What decoders are told of the classes ``target`` [B]: vectors [B, D].
+
+        Of a prompt its vector. Of a fixed class a one-hot vector of the K classes, and behind it
+        how probable the class is by ``logits`` [B, K] of the input: log p, from the log of 0.05
+        and in units of 3. An absent class is then told from one that is there by the classifier's
+        own answer, and a decoder need not learn to recognise it.
+        """
         vectors = self.classifier.prompt_vectors
-        return target if vectors is None else vectors[target]
+        if vectors is not None:
+            return vectors[target]
+        log_p = logits.detach().float().log_softmax(1).gather(1, target[:, None])
+        told = ((log_p - math.log(0.05)) / 3).clamp_min(-4)
+        return torch.cat([F.one_hot(target, logits.shape[1]).to(told.dtype), told], dim=1)
 
     @torch.no_grad()
     def output_sizes(self, seconds=2.0):

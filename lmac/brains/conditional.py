@@ -42,7 +42,8 @@ class ConditionalBrain(DecoderBrain):
             own = sources == asked[:, None]
             # Of two sounds that are both decided so, whichever is louder in a cell.
             source_X = (source_X * own.T[:, :, None, None]).amax(0)
-        mask = self.modules.decoder(representations, X, asked, domain).sigmoid()
+            told = self.explained.condition(asked, logits)
+        mask = self.modules.decoder(representations, X, told, domain).sigmoid()
         both = self.explained.logits(
             torch.cat([mask * X, (1 - mask) * X]), Phase.cat([phase, phase])
         )

@@ -41,7 +41,7 @@ class ZeroShotBrain(ConditionalBrain):
             X, phase, logits = X[pairs], phase[pairs], logits[pairs]
             with self.draws(stage):
                 asked = self.hparams.asked_classes(logits, sources)
-            told = self.explained.condition(asked)
+            told = self.explained.condition(asked, logits)
         representations = [r[pairs] for r in representations]
         mask = self.modules.decoder(representations, X, told, domain).sigmoid()
         logits_in = self.explained.logits(mask * X, phase).float()
