@@ -92,7 +92,8 @@ class TopDownDecoder(Decoder):
     reads_input : bool
         Read X, too: the features at the finest level, and what stands out in a band.
     condition_size : int, optional
-        Size of the vectors that tell what to explain; by default a class is told by its number.
+        Size of the vectors that tell what to explain, of ``ExplainedClassifier.condition``; by
+        default a place for each class and one for how probable it is.
     """
 
     def __init__(
@@ -168,7 +169,8 @@ class TopDownDecoder(Decoder):
         return keep + contrast * (X - domain.spread(domain.gather(X)))
 
     def _vector(self, target):
-        """What is explained as vectors [B, D]: those of classes [B] are one-hot."""
+        """What is explained as vectors [B, D]. A class that comes without them is one-hot, and
+        its probability as if it were on the threshold (0)."""
         if target.dim() == 2:
             return target
         return F.one_hot(target, self.condition_size).to(self.reduce.weight.dtype)

@@ -1,5 +1,6 @@
 """Which class is asked for, and what a decoder that is told the class is trained on."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -86,9 +87,24 @@ def test_the_decoder_is_told_what_the_loss_is_of(batch):
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
     brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
     _, silence, asked = given[0]
-    assert torch.equal(brain.modules.decoder.told[0], asked)
+    told = brain.explained.condition(asked, given[0][0])
+    assert torch.equal(brain.modules.decoder.told[0], told)
+    assert torch.equal(told[:, :-1].argmax(1), asked)
     zeros = torch.zeros_like(brain.explained.domain.analyse(batch.sig.data)[0][:1])
     assert torch.equal(silence, brain.explained.logits(zeros))
+
+
+def test_what_a_decoder_is_told_of_a_class():
+    """Which one it is, and how probable: 0 at 0.05, 1 at 1, and no less than -4."""
+    explained = make_explained(n_classes=3)
+    p = torch.tensor([[0.05, 0.9, 0.05], [1 - 2e-9, 1e-9, 1e-9], [0.2, 0.3, 0.5]])
+    told = explained.condition(torch.tensor([0, 1, 2]), p.log())
+    assert torch.equal(told[:, :3], torch.eye(3))
+    expected = [0.0, -4.0, math.log(0.5 / 0.05) / 3]
+    assert told[:, 3].tolist() == pytest.approx(expected, abs=1e-6)
+    assert explained.condition(torch.tensor([0]), torch.tensor([[99.0, 0, 0]]))[0, 3] == (
+        pytest.approx(math.log(20) / 3)
+    )
 
 
 def test_sources_are_the_decisions_on_the_two_sounds_heard_alone(batch):

@@ -79,7 +79,7 @@ def test_a_class_is_a_vector_like_any_other():
     X, representations, target = inputs(explained, 16000)
     channels, n_classes = explained.output_sizes()
     told = TopDownDecoder(channels, n_classes, conditioned=True).eval()
-    one_hot = torch.eye(n_classes)[target]
+    one_hot = torch.eye(n_classes + 1)[target]
     assert torch.equal(
         told(representations, X, target, explained.domain),
         told(representations, X, one_hot, explained.domain),

@@ -200,7 +200,9 @@ def test_clap_can_be_explained(clap):
     mask = GradCAM(ours).explain(X.detach(), torch.tensor([0, 1]), phase)
     assert mask.shape == X.shape and 0 <= float(mask.min()) and float(mask.max()) <= 1
     decoder = build_decoder(TopDownDecoder, ours)
-    assert decoder(maps, X, ours.condition(torch.tensor([0, 1]), None), ours.domain).shape == X.shape
+    assert (
+        decoder(maps, X, ours.condition(torch.tensor([0, 1]), None), ours.domain).shape == X.shape
+    )
 
 
 def test_what_is_no_clap(tmp_path):
@@ -382,7 +384,9 @@ def test_a_decoder_of_prompts_can_be_asked_for_other_prompts(text):
     assert set(decoder.state_dict()) == set(build_decoder(factory, other).state_dict())
     X, phase = other.domain.analyse(waves(8000))
     _, maps = other(X, phase)
-    masks = [decoder(maps, X, other.condition(torch.tensor([k, k]), None), other.domain) for k in (0, 1)]
+    masks = [
+        decoder(maps, X, other.condition(torch.tensor([k, k]), None), other.domain) for k in (0, 1)
+    ]
     assert float((masks[0] - masks[1]).detach().abs().max()) > 1e-3
 
 
