@@ -141,7 +141,7 @@ def _beside(file, name):
 
 
 def _read(path, named_by=None):
-    if not path.is_file():
+    if not os.path.isfile(path):  # also False for a name that the system refuses
         named = f", named by {named_by}" if named_by else ""
         raise ConfigError(f"There is no YAML file {path}{named}.")
     try:

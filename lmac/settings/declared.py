@@ -274,7 +274,9 @@ class Explain(Group):
     """Explanation of a file"""
 
     audio: Place | None = says("the file: any that soundfile reads")
-    explain_class: Text | Names | None = says("classes to explain; null: the decision")
+    explain_class: Text | Annotated[list[Text], MinLen(1)] | None = says(
+        "classes to explain; null: the decision"
+    )
     window_s: Seconds = says("length of a window; longer files have several", "s")
     overlap_s: Annotated[Finite, Ge(0), Le(1800)] = says("of two windows", "s")
     min_length_s: Annotated[Finite, Ge(0), Le(3600)] = says("shorter files are padded to it", "s")
@@ -291,7 +293,7 @@ class Tables(Group):
     table_folder: Place = says("where the table is written")
     table_name: Text = says("name of that folder")
     title: Text = says("heading of the table")
-    published_table: Literal["1", "2", "3", "4"] | None = says("whose published cells to show")
+    published_table: Text | None = says("whose published cells to show")
     published_cells: Place = says("CSV of the published cells")
     published_label: Text = says("what they are called")
 

@@ -4,6 +4,7 @@
 """
 
 import math
+import os
 import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -54,6 +55,12 @@ def _one_line(text):
     return text
 
 
+def _file_name(text):
+    if any(len(os.fsencode(part)) > 255 for part in text.split("/")):
+        raise ValueError("a name in it is longer than 255 bytes")
+    return text
+
+
 # The largest that torch, NumPy and the C libraries below them all take.
 LARGEST = 2**31 - 1
 
@@ -75,7 +82,9 @@ DecibelRange = Annotated[
     Words("a list [low, high] of two numbers from -200 to 200, low <= high"),
 ]
 Text = Annotated[str, MinLen(1), AfterValidator(_one_line), Words("text in one line")]
-Place = Annotated[str, MinLen(1), AfterValidator(_one_line), Words("a path")]
+Place = Annotated[
+    str, MinLen(1), AfterValidator(_one_line), AfterValidator(_file_name), Words("a path")
+]
 Distinct = AfterValidator(_distinct)
 Fold = Annotated[int, Ge(0), Le(LARGEST)]
 Folds = Annotated[
@@ -174,7 +183,8 @@ def _expected_one(annotation):
 
 
 def _plural(annotation):
-    return expected(annotation).removeprefix("a ").replace("number", "numbers", 1)
+    words = expected(annotation).removeprefix("a ")
+    return words.replace("one of", "some of", 1).replace("number", "numbers", 1)
 
 
 def _bounds(constraints):

@@ -317,9 +317,9 @@ def test_an_evaluation_runs_in_its_own_process_and_its_failure_ends_this_one(mon
     [
         ("--domain=mel", "--domain is set for each domain: give --domains="),
         ("--output_folder=x", "--output_folder is set for each domain: give --evaluation_folder="),
-        ("--domains=[cqt]", "domains: unknown 'cqt', expected some of stft, mel"),
+        ("--domains=[cqt]", r"--domains=\[cqt\]: expected a list of some of stft, mel"),
         ("--colect_only=True", "Unknown override --colect_only.*collect_only"),
-        ("--published_table=7", "has no table 7"),
+        ("--published_table=7", "has no table '7'"),
     ],
 )
 def test_mistakes_get_one_sentence(results, override, message):
