@@ -205,3 +205,39 @@ def _fitting(values, widest=WIDEST):
 def _image(values):
     """Numbers [T, F] of palette colours as an image: time to the right, frequency up."""
     return Image.fromarray(values.t().flip(0).contiguous().numpy()).convert("P")
+
+
+@names_as_text
+def asked_figure(summary, path):
+    """Carving against asked source, a panel for each level and a point for each method.
+
+    Arguments
+    ---------
+    summary : DataFrame
+        ``method, snr_db, carving, asked_source`` (percent), and the last two with " lo" and " hi".
+    path : path
+        Of the PNG.
+    """
+    levels = sorted(summary["snr_db"].unique(), reverse=True)
+    figure, axes = plt.subplots(
+        1, len(levels), figsize=(5 * len(levels), 4.2), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axis, level in zip(axes[0], levels, strict=True):
+        rows = summary[(summary["snr_db"] == level) & summary["asked_source"].notna()]
+        for row in rows.to_dict("records"):
+            spans = [
+                [[max(0, row[name] - row[f"{name} lo"])], [max(0, row[f"{name} hi"] - row[name])]]
+                for name in ("carving", "asked_source")
+            ]
+            axis.errorbar(
+                row["carving"], row["asked_source"], xerr=spans[0], yerr=spans[1],
+                marker="o", linewidth=1, linestyle="none", label=row["method"],
+            )  # fmt: skip
+        axis.axhline(50, color="grey", linewidth=0.8, linestyle=":")
+        axis.set(title=f"{level:g} dB", xlabel="carving (%), less is better", ylim=(40, 102))
+        axis.set_xlim(left=-0.5)
+    axes[0][0].set_ylabel("asked source (%), 50 is chance")
+    axes[0][-1].legend(fontsize=8)
+    _save(figure, path, dpi=100)
+    plt.close(figure)

@@ -10,8 +10,9 @@ The pairs of the mixtures' scenario, mixed anew at each of --asked_snr_db, and f
 - asked source: asked for the class of each of the two sounds, where the classifier gives both a
   probability of at least --asked_p, is the explanation nearer (SI-SDR) to the one asked for?
 
-Writes asked.csv (a row per method and level), asked.md and asked_clips.csv (a row per question)
-beside the rows of eval_explanations.py; a method that is added later is the only one computed.
+Writes asked.csv (a row per method and level), asked.md, asked.png (one against the other) and
+asked_clips.csv (a row per question) beside the rows of eval_explanations.py; a method that is
+added later is the only one computed.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from data_prep.mixing import scenario_dataset
 from lmac.checkpoints import weights_digest
 from lmac.config import load, parse, run_opts_of
+from lmac.media.figures import asked_figure
 from lmac.results.files import ASKED, ASKED_CLIPS
 from lmac.results.folder import EvaluationFolder, in_order
 from lmac.results.report import write_report
@@ -227,6 +229,7 @@ def summary_of(rows, n_boot):
         for question, names in ((ABSENT, VALUES[:-1]), (SOURCE, VALUES[-1:])):
             asked = part[part["question"] == question]
             line[f"n_{question}"] = len(asked)
+            line |= dict.fromkeys(names)
             if len(asked):
                 found = summarise(asked, ["method"], list(names), n_boot=n_boot,
                                   crossed_column="contaminant")  # fmt: skip
@@ -303,5 +306,7 @@ def main(argv):
     text = report(summary, hparams["asked_p"], about)
     print(text)
     print(f"Questions and table: {folder.write_check(ASKED, summary, text)}")
+    if summary["asked_source"].notna().any():
+        asked_figure(summary, folder.path / f"{ASKED}.png")
     if folder.metrics_csv.is_file():  # its table has columns of these
         write_report(folder, hparams, setting.classifier_info, setting.device)

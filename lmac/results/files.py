@@ -14,7 +14,7 @@ CHECKS = (RANDOMISATION, RESYNTHESIS, ASKED, HELD_OUT)
 PUBLISHED = (
     *("metrics.csv", "summary.csv", "scenario.csv", "evaluation.json", "table.md"),
     PROVENANCE,
-    f"{ASKED_CLIPS}.csv",
+    *(f"{ASKED_CLIPS}.csv", f"{ASKED}.png"),
     *(f"{check}.{kind}" for check in CHECKS for kind in ("csv", "md")),
 )
 

@@ -1,11 +1,14 @@
 """Asking for a class: planted methods that carve, listen or do not, on tones of known classes."""
 
+import matplotlib.colors
+import matplotlib.image
 import pandas as pd
 import pytest
 import torch
 from conftest import make_explained
 
 from interpreters.base import Interpreter
+from lmac.media.figures import asked_figure
 from lmac.results.asked import (
     ABSENT,
     SOURCE,
@@ -136,7 +139,8 @@ def test_who_listens_who_carves_and_who_does_not(explained, tmp_path):
 def test_a_class_that_is_hardly_there_is_not_asked_for(explained, tmp_path):
     rows = asked_of(explained, EvaluationFolder(tmp_path), (Deaf,), levels=(30,))
     assert set(rows["question"]) == {ABSENT}  # p of the quieter one is 0.001
-    assert summary_of(rows, 50)["n_source"].tolist() == [0]
+    summary = summary_of(rows, 50)
+    assert summary["n_source"].tolist() == [0] and summary["asked_source"].isna().all()
 
 
 def test_what_is_there_is_kept_and_other_questions_are_asked_anew(explained, tmp_path):
@@ -159,6 +163,16 @@ def test_what_is_there_is_kept_and_other_questions_are_asked_anew(explained, tmp
     changed = asked_of(explained, folder, (Deaf,), scenario=SCENARIO.assign(absent="none"))
     assert set(changed[(changed["method"] == "Deaf")]["asked"]) >= {"none"}
     assert "other" not in set(changed[changed["method"] == "Deaf"]["asked"])
+
+
+def test_the_figure_has_a_point_for_every_method_at_every_level(explained, tmp_path):
+    rows = asked_of(explained, EvaluationFolder(tmp_path), (Listens, Deaf))
+    asked_figure(summary_of(rows, 50), tmp_path / "asked.png")
+    picture = matplotlib.image.imread(tmp_path / "asked.png")
+    colours = [matplotlib.colors.to_rgb(f"C{i}") for i in (0, 1)]
+    for colour in colours:
+        near = (abs(picture[..., :3] - colour).max(2) < 0.05).any(0).nonzero()[0]
+        assert near.min() < picture.shape[1] / 2 < near.max()  # in both panels
 
 
 def test_levels_and_absent_classes():
