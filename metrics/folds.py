@@ -57,7 +57,8 @@ def _cell(row, name):
     if pd.isna(row[name]):
         return ""
     spread = "" if pd.isna(row[f"{name} SD"]) else f" ± {_number(row[f'{name} SD'], name)}"
-    few = f" ({row[f'{name} folds']:g} folds)" if row[f"{name} folds"] < row["folds"] else ""
+    n = row[f"{name} folds"]
+    few = f" ({n:g} fold{'' if n == 1 else 's'})" if n < row["folds"] else ""
     return _number(row[name], name) + spread + few
 
 

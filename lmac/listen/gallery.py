@@ -20,7 +20,7 @@ from lmac.media.page import relative_url, sounds_data, write_page
 from lmac.results.folder import EvaluationFolder
 from metrics import METRICS
 from metrics.summary import bootstrap_interval
-from metrics.tables import NOT_RANKED
+from metrics.tables import NOT_APPLICABLE, NOT_RANKED
 
 TITLE = "Explanations to listen to"
 SHARED = ("input", "target", "contaminant")
@@ -147,10 +147,19 @@ def _summary_data(run, metrics):
                     "label": str(label),
                     "method": line["method"],
                     "n": int(line["n"]),
-                    "values": {m: _interval(line, m) for m in metrics if m in line},
+                    "values": {
+                        m: _interval(line, m)
+                        for m in _applying(line["method"], metrics)
+                        if m in line
+                    },
                 }
             )
     return {"run": run.name, "rows": made}
+
+
+def _applying(method, metrics):
+    """The metrics that say something about a method: not sparsity about a constant mask."""
+    return [m for m in metrics if m not in NOT_APPLICABLE.get(method, ())]
 
 
 def _interval(line, metric):
@@ -169,7 +178,7 @@ def _differences(runs, metrics):
             )
             for (scenario, domain, method), part in both.groupby(keys[:3], sort=False):
                 values = {}
-                for m in metrics:
+                for m in _applying(method, metrics):
                     if f"{m} second" in part:
                         difference = pd.to_numeric(part[f"{m} second"]) - pd.to_numeric(part[m])
                         low, high = bootstrap_interval(
@@ -208,7 +217,8 @@ def _clip_data(several, metrics, output):
                     "reference": method in NOT_RANKED,
                     "p_in": float(row["p_in"]),
                     "p_out": float(row["p_out"]),
-                    "values": {m: _number(row.get(m)) for m in metrics},
+                    "values": dict.fromkeys(metrics)
+                    | {m: _number(row.get(m)) for m in _applying(method, metrics)},
                     **{part: sounds[number, method, part] for part in PARTS},
                     "picture": _picture(one.file(method, "explanation.png"), output),
                     "mask": _url(one.file(method, "mask.png"), output),
@@ -251,9 +261,7 @@ def _map(several, output):
     else:
         seconds = run.content.folder.note["setting"]["signal_length_s"]
         top, unit = _picture(path, output)["height"], "mel band"
-    return {
-        "input": relative_url(path, output), "seconds": seconds, "top": top, "unit": unit,
-    }  # fmt: skip
+    return {"input": relative_url(path, output), "seconds": seconds, "top": top, "unit": unit}
 
 
 def _number(value):

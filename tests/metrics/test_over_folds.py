@@ -25,7 +25,7 @@ def test_fold_by_fold_and_their_mean():
 | --- | ---: | ---: | ---: | ---: |
 | 1 | 0.500 | 80 | 10.00 |  |
 | 2 | 0.750 | 84 |  |  |
-| mean ± SD | 0.625 ± 0.177 | 82 ± 3 | 10.00 (1 folds) |  |"""
+| mean ± SD | 0.625 ± 0.177 | 82 ± 3 | 10.00 (1 fold) |  |"""
     assert to_markdown(rows(), over_folds(rows(), []), []) == expected
 
 
@@ -35,6 +35,6 @@ def test_one_line_for_each_method_and_domain():
     expected = """\
 | method | domain | test accuracy | n clips | AI ↑ | COMP ↓ |
 | --- | --- | ---: | ---: | ---: | ---: |
-| b | stft | 0.625 ± 0.177 | 82 ± 3 | 10.00 (1 folds) |  |
-| a | stft | 0.625 ± 0.177 | 82 ± 3 | 10.00 (1 folds) |  |"""
+| b | stft | 0.625 ± 0.177 | 82 ± 3 | 10.00 (1 fold) |  |
+| a | stft | 0.625 ± 0.177 | 82 ± 3 | 10.00 (1 fold) |  |"""
     assert to_markdown(table, over_folds(table, by), by) == expected

@@ -377,7 +377,7 @@ def test_axe_finds_nothing(gallery, size, scheme):
     look(gallery, size, scheme)
     gallery.refresh()
     gallery.execute_script(
-        "shown.forEach(build); document.querySelector('footer details').open = true"
+        "shown.forEach(build); document.querySelectorAll('details').forEach((d) => d.open = true)"
     )
     press(gallery, "2")
     hears(gallery, "Saliency")
@@ -642,7 +642,8 @@ def scored(folder, p_in, clips=6):
     rows = pd.DataFrame(
         {"scenario": "mixtures", "domain": "stft", "method": m, "ID": ID, "target_id": ID,
          "label": label, "decision": decision, "correct": int(label == decision), "p": 0.5,
-         "p_in": 0.25, "p_out": 0.1, "FF": p_in(i, m), "SI-SDR (dB)": -10.0 * p_in(i, m)}
+         "p_in": 0.25, "p_out": 0.1, "FF": p_in(i, m), "SI-SDR (dB)": -10.0 * p_in(i, m),
+         "SPS": 0.5}
         for m in METHODS for i, (ID, label, decision) in enumerate(IDs)
     )  # fmt: skip
     rows.to_csv(folder / "metrics.csv", index=False)
@@ -655,7 +656,7 @@ def test_bars_and_classes_are_of_all_scored_clips(browser, tmp_path):
     heard = browser.execute_script("return $('heard').textContent")
     assert heard.startswith("2 of 6 scored clips have sound or pictures")
     options = "return [...$('chart-metric').options].map((o) => o.value)"
-    assert browser.execute_script(options) == ["FF", "SI-SDR (dB)"]
+    assert browser.execute_script(options) == ["FF", "SPS", "SI-SDR (dB)"]
     lines = (
         "return [...document.querySelectorAll('.bars tr')].map((r) => [r.className,"
         "[...r.cells].map((c) => c.textContent)])"
@@ -684,6 +685,10 @@ def test_bars_and_classes_are_of_all_scored_clips(browser, tmp_path):
     first = browser.execute_script(lines)[0][1]
     assert first[2].startswith(f"{values.mean():.2f} [".replace("-", "−"))
     assert first[3] == "3 clips"
+    pick(browser, **{"chart-class": "", "chart-metric": "SPS"})
+    told = {cells[0]: cells[2] for _, cells in browser.execute_script(lines) if len(cells) > 1}
+    assert told["All-ones"] == "undefined" and told["Random"] == "0.50 [0.50, 0.50]"
+    pick(browser, **{"chart-metric": "SI-SDR (dB)"})
     browser.execute_script("document.querySelector('.by-class').open = true")
     cells = browser.execute_script(
         "return [...document.querySelectorAll('.by-class tbody tr')].map((r) =>"
