@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
 from data_prep.audio import AudioError, decode
+from metrics.files import whole
 from metrics.tables import markdown_table
 
 SILENT_PEAK = 1e-4  # -80 dBFS
@@ -205,4 +206,5 @@ def check_figure(table, name, path):
     axes["found"].invert_yaxis()
     axes["found"].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes["found"].set(xlabel="clips", xlim=(0, max(1.2, 1.2 * max(found.values()))))
-    figure.savefig(path, dpi=150)
+    with whole(path, sync=False) as file:
+        figure.savefig(file, format="png", dpi=150)

@@ -18,6 +18,7 @@ from lmac.config import construct
 from lmac.domain import get_domain
 from lmac.media.figures import decibels, draw_map, names_as_text
 from lmac.results.folder import EvaluationFolder
+from metrics.files import whole
 
 COMMAND_LINE = CommandLine(
     Argument("folder", "output folder of eval_explanations.py"),
@@ -126,9 +127,9 @@ def grid_figure(folder, clips, methods, output):
     # Other suffixes belong to the name: "two.clips".
     name = output.stem if output.suffix.lower() in (".pdf", ".png") else output.name
     paths = [output.with_name(f"{name}.{kind}") for kind in ("pdf", "png")]
-    output.parent.mkdir(parents=True, exist_ok=True)
     for path in paths:
-        figure.savefig(path, dpi=200)
+        with whole(path, sync=False) as file:
+            figure.savefig(file, format=path.suffix[1:], dpi=200)
     plt.close(figure)
     return paths
 

@@ -8,6 +8,7 @@ from matplotlib import pyplot as plt  # noqa: E402
 from lmac.study.listening_test import HIDDEN_REFERENCE, RANDOM  # noqa: E402
 from lmac.study.responses import QUESTIONS, SCALES  # noqa: E402
 from lmac.study.scores import LEVEL  # noqa: E402
+from metrics.files import whole
 from metrics.latex import table  # noqa: E402
 from metrics.tables import Cell  # noqa: E402
 
@@ -181,6 +182,6 @@ def score_figure(scores, scale, path):
         axis.set(xlim=(low, high), ylim=(-0.6, len(conditions) - 0.4), title=question)
         axis.set_xlabel(f"mean opinion score ({scale.upper()}) with 95 % interval")
         axis.grid(axis="x", alpha=0.3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    with whole(path, sync=False) as file:
+        figure.savefig(file, format="png", dpi=120)
     plt.close(figure)
