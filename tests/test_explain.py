@@ -168,7 +168,7 @@ def test_several_classes_and_one_analysis(folder, monkeypatch):
     reads = []
     read = Explainer.read
     monkeypatch.setattr(Explainer, "read", lambda self, p: reads.append(p) or read(self, p))
-    out = explain_with(folder, "--methods=[L-MAC,GradCAM]", "--explain_class=[rain,dog,rain]")
+    out = explain_with(folder, "--methods=[L-MAC,GradCAM]", "--explain_class=[rain,dog]")
     assert len(reads) == 1
     masks = {}
     for method in ("L-MAC", "GradCAM"):
