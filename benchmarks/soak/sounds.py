@@ -26,7 +26,7 @@ from lmac.config import run
 
 WHAT = "damaged and odd audio files, each a sentence or a sane answer"
 COUNT = 500
-SHORT = 5
+SHORT = 36
 RATE = 16000
 LONGEST_S, MOST_BYTES = 20.0, 1.5e9  # of one trial
 EXPLAINED = 10  # every so many files go through explain.py
