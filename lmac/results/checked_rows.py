@@ -65,7 +65,7 @@ def read_checked(path, columns, made=None):
     ---------
     path : path
     columns : sequence of str
-        Without CHECK.
+        Without CHECK; a version that wrote others is read with its own.
     made : dict, optional
         Method to the text of ``made_with``; rows of other methods are damaged. Without it no row
         is compared.
@@ -82,7 +82,6 @@ def read_checked(path, columns, made=None):
     # A kill may have cut the last line short; that is not damage.
     text = data[: data.rfind(b"\n") + 1].decode("utf-8", errors="replace").replace("\0", "\ufffd")
     reader = csv.reader(io.StringIO(text, newline=""))
-    expected = [*columns, CHECK]
     rows, damaged, line = [], [], 1
     try:
         for fields in reader:
@@ -90,19 +89,23 @@ def read_checked(path, columns, made=None):
             line = reader.line_num + 1
     except csv.Error:  # a quotation mark that nothing closes
         damaged.append(f"what follows line {line - 1}")
-    header = rows[0][1] if rows else []
+    header, body = (rows[0][1], rows[1:]) if rows else ([], [])
+    expected = [*columns, CHECK]
     if header != expected:
-        # Of rows that are longer by a checksum only the header is damaged.
-        if CHECK not in header and not any(_digits(f) for _, f in rows if len(f) == len(expected)):
+        lengths = {len(fields) for _, fields in body}
+        if CHECK not in header and not any(_digits(f) for _, f in body if len(f) == len(expected)):
             return None, []
-        damaged.append("line 1")
+        if header[-1:] == [CHECK] and lengths and len(expected) not in lengths:
+            expected = header  # of a version with other columns
+        else:  # rows that are as expected tell that only the header is damaged
+            damaged.append("line 1")
     kept = []
-    for line, fields in rows[1:]:
+    for line, fields in body:
         if len(fields) != len(expected):
             damaged.append(f"line {line}")
             continue
         *own, check = fields
-        method = own[list(columns).index("method")]
+        method = own[expected.index("method")] if "method" in expected else None
         if made is None or method in made and check == check_of(own, made[method]):
             kept.append(fields)
         else:

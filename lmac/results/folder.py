@@ -184,7 +184,7 @@ class EvaluationFolder:
             if not path.exists():
                 continue
             table, damaged = read_checked(path, COLUMNS, made or made_now)
-            if table is None:  # of an earlier version
+            if table is None or list(table.columns) != [*COLUMNS, CHECK]:  # of another version
                 self._rows_of(path, COLUMNS)
                 text = io.StringIO(_whole_lines(path))
                 table = pd.read_csv(text, dtype=str, keep_default_na=False)

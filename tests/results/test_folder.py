@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from planted import plant
 
+from lmac.results.checked_rows import with_checks
 from lmac.results.files import PUBLISHED
-from lmac.results.folder import COLUMNS, EvaluationFolder
+from lmac.results.folder import COLUMNS, EvaluationFolder, _made_with
 from metrics.files import Damaged
 from metrics.summary import bootstrap_interval
 from metrics.tables import write_text
@@ -238,6 +239,18 @@ def test_rows_of_an_earlier_version_are_kept_and_get_checksums(folder):
     assert len(folder.rows()) == 3
     assert begun(folder).done == {("Random", "a1"), ("Random", "b1"), ("IG", "a1")}
     assert folder.metrics_csv.read_text() == text
+
+
+def test_rows_with_checksums_of_a_version_with_other_columns_are_not_given_up(folder):
+    made = _made_with(folder.note)
+    older = with_checks(folder.rows().drop(columns="MM"), made)
+    folder.metrics_csv.write_text(older)
+    with pytest.raises(ValueError, match="has other columns than this version writes"):
+        begun(folder)
+    assert folder.metrics_csv.read_text() == older and len(folder.rows()) == 3
+    folder.metrics_csv.write_text(older.replace("0.25", "0.26", 1))
+    with pytest.raises(Damaged, match="line 2"):
+        folder.rows()
 
 
 def test_every_byte_of_a_row_is_watched_and_the_other_rows_are_kept(folder, caplog):
