@@ -75,7 +75,7 @@ def main(argv):
     if sb.utils.distributed.if_main_process():
         keys = ["l_in", "l_out", "l_sparse", "l_guidance"]
         if asked:
-            keys += ["l_absent", "l_leak", "absent_sparsity", "audible"]
+            keys += ["l_absent", "l_leak", "l_energy", "absent_sparsity", "audible", "believed"]
             keys += ["ask_decision", "ask_source", "ask_probable"]
         if brain_class is ZeroShotBrain:
             keys += ["l_similarity", "prompts_per_sound", "prompts"]

@@ -109,8 +109,10 @@ def asked_loss(
     l_sparse=4.0,
     l_absent=0.25,
     l_leak=0.0,
+    l_energy=0.0,
     absent_sparsity=2.0,
     audible=0.05,
+    believed=1.0,
 ):
     """Objective of a decoder that is told which class c to explain, be it there or not.
 
@@ -119,19 +121,22 @@ def asked_loss(
     of the class there is::
 
         w = 1 for the classifier's decision, min(1, p / audible) for the decision on one of the
-            sounds that were mixed, p for any other class
+            sounds that were mixed, believed p for any other class
         in     = w CE(f(M X), c)
         absent = (1 - w) max(0, log f(M X)_c - max(log p, log f(0)_c))
         leak   = w |max(0, M X - S)|^2 / |X|^2
+        energy = w |max(0, e(M X) - e(S))|^2 / |e(X)|^2, with the magnitudes e(X) = exp(X) - 1
         out    = w CE(f((1 - M) X), c)
         sparse = (1 + absent_sparsity (1 - w)) mean(M)
-        loss   = l_in (in + l_absent absent) + l_leak leak - l_out out + l_sparse sparse
+        loss   = l_in (in + l_absent absent) + l_leak leak + l_energy energy
+                 - l_out out + l_sparse sparse
 
     The second term says: never more of a class than the sound, or silence, already had; so an
     empty mask is right for a class that is not there. But one class is what the classifier
     decides in silence, and an empty mask would convince it of that one: there, log f(0)_c is left
     out of the maximum. The third says: where c is the decision on one of the sounds, with X of that
-    sound alone S, keep no more than that sound has; elsewhere it is 0.
+    sound alone S, keep no more than that sound has; elsewhere it is 0. So does the fourth, of which
+    the loudest cells are most.
 
     Arguments
     ---------
@@ -146,22 +151,25 @@ def asked_loss(
     source : Tensor [B], bool
         Whether c is the decision on one of the sounds that make up the clip, heard alone.
     X, source_X : Tensor [B, T, F]
-        The input, and S where ``source``; needed for ``l_leak``.
+        The input, and S where ``source``; needed for ``l_leak`` and ``l_energy``.
     l_in, l_out, l_sparse : float
         As in :func:`lmac_loss`.
-    l_absent, l_leak : float
-        Weights of the second term, beside the first, and of the third.
+    l_absent, l_leak, l_energy : float
+        Weights of the second term, beside the first, of the third and of the fourth.
     absent_sparsity : float
         How much sparser the mask of an absent class has to be.
     audible : float
         The probability from which on a sound in the mixture counts as there.
+    believed : float
+        How much of its probability counts as presence for a class that is neither: with 0, what
+        the classifier merely suspects is not there.
 
     Returns
     -------
     dict of scalar Tensors: ``loss`` and its weighted parts ``in``, ``absent``, ``out``,
-    ``sparse``; with ``l_leak`` also ``leak``.
+    ``sparse``; with their weights also ``leak`` and ``energy``.
     """
-    w = _presence(logits.detach(), asked, source, audible)
+    w = _presence(logits.detach(), asked, source, audible, believed)
     rows = asked[:, None]
     before = log_p = logits.detach().log_softmax(1).gather(1, rows).squeeze(1)
     if silence is not None:
@@ -179,16 +187,24 @@ def asked_loss(
         "sparse": l_sparse * ((1 + absent_sparsity * (1 - w)) * area).mean(),
     }
     if l_leak > 0:
-        leak = (mask * X - source_X).clamp_min(0).square().flatten(1).sum(1)
-        leak = leak / X.square().flatten(1).sum(1).clamp_min(1e-8)
+        leak = _share_above(mask * X, source_X, X)
         parts["leak"] = l_leak * (w * leak.masked_fill(~source, 0)).mean()
+    if l_energy > 0:
+        energy = _share_above(*(torch.expm1(x) for x in (mask * X, source_X, X)))
+        parts["energy"] = l_energy * (w * energy.masked_fill(~source, 0)).mean()
     return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
 
-def _presence(logits, asked, source, audible):
+def _share_above(kept, allowed, whole):
+    """``|max(0, kept - allowed)|^2 / |whole|^2`` of maps [B, T, F]: [B]."""
+    above, total = (x.square().flatten(1).sum(1) for x in ((kept - allowed).clamp_min(0), whole))
+    return above / total.clamp_min(1e-8)
+
+
+def _presence(logits, asked, source, audible, believed):
     """How much of the asked class there is in each clip: [B], in [0, 1]."""
     p = logits.softmax(1).gather(1, asked[:, None]).squeeze(1)
-    w = torch.where(source, (p / audible).clamp_max(1), p)
+    w = torch.where(source, (p / audible).clamp_max(1), believed * p)
     return torch.where(asked == logits.argmax(1), torch.ones_like(w), w)
 
 

@@ -193,7 +193,7 @@ class Loss(Group):
     cc_th: Share = says("correlation with the clean source above which a clip is guided")
     bin_th: Share = says("share of the peak above which a cell is of the source (bce)")
     guidance: Literal["bce", "mse"] = says("distance to the clean source")
-    finetune_from: Place | None = says("folder of the decoder of stage 1, for stage 2")
+    finetune_from: Place | None = says("folder of a decoder to start from; stage 2 needs one")
     lmac_loss: Built = says("the loss")
 
 
@@ -207,6 +207,8 @@ class Asking(Group):
     l_absent: NotNegative = says("weight of what an absent class must not become")
     absent_sparsity: NotNegative = says("how much sparser the mask of an absent class has to be")
     l_leak: NotNegative = says("weight of keeping more of a sound than what was asked for has")
+    l_energy: NotNegative = says("the same of magnitudes, in which the loudest cells count most")
+    believed: Share = says("how much of p counts as presence of a class that was not mixed")
     audible: Annotated[Finite, Gt(0), Le(1)] = says(
         "probability from which on a sound in the mixture counts as there"
     )
