@@ -13,6 +13,7 @@ recipe=recipes/ESC10_conditional
 
 "$python" train_classifier.py recipes/ESC10/classifier.yaml --data_folder="$data"
 "$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data"
+"$python" train_lmac.py $recipe/lmac_strict.yaml --data_folder="$data"
 "$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data"
 "$python" -m lmac asked $recipe/evaluation.yaml --data_folder="$data"
 "$python" -m lmac publish results/ESC10_conditional $recipe/results
