@@ -31,6 +31,7 @@ from data_prep.names import safe_name
 from data_prep.scenario_record import CHANGED as MANIFEST
 from lmac.results.checked_rows import CHECK, check_of, made_with, read_checked, to_text, with_checks
 from lmac.results.clip import Clip
+from lmac.results.files import PROVENANCE
 from metrics import METRICS, checks, paper_metrics
 from metrics.files import Damaged, damage, require_undamaged, whole, writing
 from metrics.summary import summarise
@@ -343,7 +344,7 @@ class EvaluationFolder:
 
     def written(self):
         """The files of its numbers that are there, for links: table first."""
-        names = ("table.md", "summary.csv", "metrics.csv", "scenario.csv")
+        names = ("table.md", "summary.csv", "metrics.csv", "scenario.csv", PROVENANCE)
         return [self.path / name for name in names if (self.path / name).is_file()]
 
     def keep_manifest(self, path):

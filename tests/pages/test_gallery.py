@@ -702,12 +702,17 @@ def test_bars_and_classes_are_of_all_scored_clips(browser, tmp_path):
 def test_the_header_states_data_classifier_accuracy_and_commit(browser, tmp_path):
     folder = make_results(tmp_path, CLIPS[:1], METHODS[:1], seconds=0.1)
     (folder / "table.md").write_text("# A table\n")
+    (folder / "provenance.json").write_text("{}\n")
     browser.get(write_gallery([folder]).as_uri())
     text = browser.execute_script("return $('runs').textContent")
     for stated in (f"Data {NASTY}", "4 clips of 3 s", "accuracy 91.2 %", "commit abc1234"):
         assert stated in text
     links = browser.execute_script("return [...$('runs').querySelectorAll('a')].map((a) => a.href)")
-    assert [unquote(link).rsplit("/", 1)[1] for link in links] == ["table.md", "metrics.csv"]
+    assert [unquote(link).rsplit("/", 1)[1] for link in links] == [
+        "table.md",
+        "metrics.csv",
+        "provenance.json",
+    ]
 
 
 # --- two evaluations ---
