@@ -7,8 +7,9 @@ import matplotlib.font_manager
 import pytest
 
 from lmac.config import ConfigError, load_experiment
+from metrics.files import Unwritable
 
-YAML = "output_folder: {folder}\nsave_folder: null\nsaid: null\n"
+YAML = "output_folder: {folder}\nsave_folder: {folder}/save\nsaid: null\n"
 
 
 @pytest.fixture
@@ -59,5 +60,13 @@ def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path, start, what):
         folder = tmp_path / ("x" * 300)
     else:
         (folder / {"log": "log.txt", "hyperparams": "hyperparams.yaml"}[what]).mkdir(parents=True)
-    with pytest.raises(ConfigError, match="^Nothing can be written to .*give another --output_fo"):
+    sentence = "cannot be written|[Nn]othing can be written|too long"
+    with pytest.raises((ConfigError, Unwritable), match=sentence) as error:
         start(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_command_line_of_odd_words_leaves_a_yaml_that_repeats_the_run(tmp_path, start):
+    folder = start(tmp_path / "out", "--said='a\nsave_folder: nowhere'")
+    head = (folder / "hyperparams.yaml").read_text().splitlines()[1]
+    assert head.startswith("# ") and head.endswith(r"a\nsave_folder: nowhere'")

@@ -142,6 +142,7 @@ def test_server_lets_pages_load_nothing_from_elsewhere(server):
 ])  # fmt: skip
 def test_server_lets_silent_clients_go(server, monkeypatch, capsys, said):
     """They hold no connection for ever, the others are answered meanwhile, nothing is stored."""
+    assert 0 < PageHandler.timeout <= 60  # seconds
     monkeypatch.setattr(PageHandler, "timeout", 0.5)
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as client:
         client.sendall(said)
