@@ -54,7 +54,9 @@ class ClapAudio(EmbeddingModel):
     source : path or str
         Folder, or a name on the hub. ValueError for what is neither, and for a fused model.
 
-    Its representations are those of the transformer's stages, as maps over time and mel bands.
+    Its representations are those of the transformer's stages, as maps over time and mel bands. The
+    published models' bands are Slaney's and end at 14 kHz, and GradCAM takes the axis for HTK's up
+    to half the sample rate: at the top its masks are off by up to a sixth of the axis.
     """
 
     reads = "waveform"
