@@ -2,10 +2,10 @@
 
     python -m lmac held_out recipes/zero_shot/held_out.yaml --data_folder=…
 
-Every clip of the held-out classes is classified among these classes, and among all. Since a
-supervised head needs their clips, one is trained for comparison (logistic regression on the same
-embeddings of train_folds, all classes) and scored on the other folds. Writes held_out.csv and
-held_out.md.
+Every clip of the held-out classes, or held_out_clips of each, is classified among these classes and
+among all. Since a supervised head needs their clips, one is trained for comparison (logistic
+regression on the same embeddings of train_folds, all classes) and scored on the other folds. Writes
+held_out.csv and held_out.md.
 """
 
 from pathlib import Path
@@ -28,6 +28,17 @@ from metrics.summary import bootstrap_interval, with_interval
 from metrics.tables import markdown_table, write_csv, write_text
 
 ACCURACY = "accuracy"
+
+
+def spread(clips, per_class):
+    """At most ``per_class`` clips of each class, evenly from all of them; all where it is None."""
+    if per_class is None:
+        return clips
+    parts = []
+    for _, own in clips.groupby("label", sort=False):
+        n = min(per_class, len(own))
+        parts.append(own.iloc[[i * len(own) // n for i in range(n)]])
+    return pd.concat(parts).sort_index()
 
 
 def accuracy(right, sources, n_boot):
@@ -110,7 +121,8 @@ def main(argv):
         )
     known = manifest["label"].isin(held_out)
     training = manifest["fold"].isin(listed(hparams["train_folds"]))
-    parts = {"held-out classes": manifest[known], "training": manifest[training & ~known]}
+    tested = spread(manifest[known], hparams["held_out_clips"])
+    parts = {"held-out classes": tested, "training": manifest[training & ~known]}
     datasets = {
         name: clip_dataset(
             rows, hparams["data_folder"], labels,

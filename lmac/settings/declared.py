@@ -265,6 +265,7 @@ class Evaluation(Group):
     contaminant_folds: Folds = says("clips that are mixed in (mixtures)")
     contaminant_folder: Place | None = says("recordings that are mixed in (id, noise, speech)")
     held_out_classes: Names = says("never trained on (python -m lmac held_out)")
+    held_out_clips: Count | None = says("of each of them; null: all")
     last_contaminants: Count | None = says("only so many of them, from the end; null: all")
     scenario_manifest: Place = says("CSV of the clips, drawn once")
     listen: Whole = says("clips whose sounds and figures are written")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmac.results.held_out import report, rows_of
+from lmac.results.held_out import report, rows_of, spread
 
 LABELS = ["dog", "rain", "siren", "saw"]
 
@@ -43,3 +43,11 @@ def test_accuracy_among_the_held_out_and_among_all_by_hand():
     assert found.loc[("both", "held-out classes"), "accuracy lo"] < 60
     text = report(rows, "About.")
     assert "| both | zero-shot | held-out classes | 2 | 5 | 4 | 50.0 | 60.0 [" in text
+
+
+def test_clips_are_spread_over_those_of_a_class():
+    clips = pd.DataFrame({"label": ["a"] * 6 + ["b"] * 2, "fold": [1, 1, 2, 2, 3, 3, 1, 2]})
+    assert spread(clips, None) is clips
+    found = spread(clips, 3)
+    assert found["label"].tolist() == ["a"] * 3 + ["b"] * 2
+    assert found["fold"].tolist() == [1, 2, 3, 1, 2]
