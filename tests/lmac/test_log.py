@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path, start, what):
         folder = tmp_path / ("x" * 300)
     else:
         (folder / {"log": "log.txt", "hyperparams": "hyperparams.yaml"}[what]).mkdir(parents=True)
-    sentence = "cannot be written|[Nn]othing can be written|too long"
+    sentence = "cannot be written|[Nn]othing can be written|longer than 255 bytes"
     with pytest.raises((ConfigError, Unwritable), match=sentence) as error:
         start(folder)
     assert "\n" not in str(error.value)
