@@ -44,12 +44,11 @@ def answer(usage, argv=None, runs=True):
         if any(word in HELP for word in argv):
             _print(help_text(usage, [word for word in argv if word not in HELP]))
             sys.exit(0)
-        path, options, overrides = parse(argv)
+        path, _, overrides = parse(argv)
+        check_typed(overrides)
         if runs:
             _require_keys(path, _default(usage))
             check(path, overrides)
-        else:
-            check_typed(overrides)
     except ConfigError as error:
         # Under torchrun one process says it for all.
         sys.exit(1 if int(os.environ.get("RANK", 0)) else f"error: {error}")
