@@ -93,6 +93,11 @@ def _in_order(path, overrides):
     return [*line[:first], *sum(slots.values(), []), *line[first:]], named
 
 
+def builds_on_others(path):
+    """Whether ``path`` extends other files; what a run wrote of its settings does not."""
+    return "extends" in _read(Path(path))
+
+
 def experiment_of(path):
     """The name of the experiment in hparams/ that ``path`` extends or is; None if there is none.
 

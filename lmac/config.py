@@ -33,9 +33,18 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 
 from data_prep.names import shown
 from lmac.command_line import read_names
-from lmac.composition import SLOTS, ConfigError, experiment_of, merge, origin
+from lmac.composition import (
+    SLOTS,
+    ConfigError,
+    builds_on_others,
+    experiment_of,
+    merge,
+    origin,
+)
 from lmac.settings.check import (
+    declared,
     is_built,
+    nearest,
     problem,
     run_options,
     switches,
@@ -204,6 +213,7 @@ def _without_references(path, tree, overrides):
         if name not in tree:
             where = f"--{key}" if key in overrides else f"{origin(path, key, overrides)}: {key}"
             raise ConfigError(f"{where}: there is no {name}, which !ref <{reference}> names.")
+    _refuse_misspelt(path, tree, overrides, named)
     for key, value in overrides.items():
         # It would be taken for a reference wherever this setting is referred to.
         if key in named and isinstance(value, str) and re.search("<[^>]*>", value):
@@ -217,6 +227,21 @@ def _without_references(path, tree, overrides):
             f"{', '.join(tagged) or path}: a !ref cannot be resolved "
             f"({reason.strip(': ') or type(error).__name__})."
         ) from error
+
+
+def _refuse_misspelt(path, tree, overrides, named):
+    """ConfigError for a key of a recipe that nothing reads and that is nearly a setting.
+
+    ``named`` are the keys that something refers to. A YAML that stands alone is left as it is.
+    """
+    if not builds_on_others(path):
+        return
+    for key in tree.keys() - declared().keys() - named:
+        if not key.startswith("__") and (close := nearest(key, declared(), cutoff=0.85)):
+            raise ConfigError(
+                f"{origin(path, key, overrides)}: there is no setting {key}, and nothing refers to "
+                f"it{close}"
+            )
 
 
 def _references(tree):

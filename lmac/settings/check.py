@@ -90,9 +90,9 @@ def is_built(key):
     return key in declared() and declared()[key].is_built
 
 
-def nearest(word, words):
+def nearest(word, words, cutoff=0.6):
     """``; did you mean …?`` for the nearest of ``words``, "" when none is near."""
-    close = difflib.get_close_matches(str(word), map(str, words), n=1)
+    close = difflib.get_close_matches(str(word), map(str, words), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""
 
 

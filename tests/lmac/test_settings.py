@@ -249,6 +249,17 @@ def test_references_that_lead_nowhere_are_one_sentence(recipe):
         assert "mine.yaml" in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_misspelt_key_that_nothing_reads_is_refused(recipe, tmp_path):
+    misspelt = "mine.yaml: there is no setting number_of_epoch, .* mean number_of_epochs"
+    with pytest.raises(ConfigError, match=misspelt):
+        settings(recipe("number_of_epoch: 5\n"))
+    # A key of one's own is free, also where its name is near another and something refers to it.
+    assert settings(recipe("number_of_epoch: 5\nnumber_of_epochs: !ref <number_of_epoch>\n"))
+    assert settings(recipe("my_own: 5\n"))["my_own"] == 5
+    (tmp_path / "alone.yaml").write_text("number_of_epoch: 5\n")  # as a run writes it
+    assert settings(tmp_path / "alone.yaml") == {"number_of_epoch": 5}
+
+
 BROKEN = """
 class Fails:
     def __init__(self, width=1):
