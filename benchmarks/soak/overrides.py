@@ -119,7 +119,8 @@ def _drawn(n, generator):
 def _yamls():
     paths = sorted([*HPARAMS.glob("*.yaml"), *HPARAMS.parent.glob("recipes/*/*.yaml")])
     paths = [os.path.relpath(path) for path in paths]
-    return [path for path in paths if experiment_of(path) in MODULES and "common" not in path]
+    paths = [path for path in paths if experiment_of(path) in MODULES and "common" not in path]
+    return [path for path in paths if "results_folder" in _merged(path)]  # tables.yaml is a part
 
 
 def _keys(path):
