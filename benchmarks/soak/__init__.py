@@ -51,6 +51,7 @@ def run_part(part, count, seed):
     tried cannot have survived.
     """
     tried, failures = 0, []
+    ran = commit()  # at the start: the code that is tried is loaded
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         bar = tqdm(total=count, desc=part.WHAT, unit="trial")
         try:
@@ -67,7 +68,7 @@ def run_part(part, count, seed):
     survived = tried - len(failures)
     if tried != count:
         failures.append(("the part itself", f"made {tried} of {count} trials"))
-    return Outcome(part.WHAT, tried, survived, seed, commit(), tuple(failures))
+    return Outcome(part.WHAT, tried, survived, seed, ran, tuple(failures))
 
 
 def read_outcomes(folder):
