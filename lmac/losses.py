@@ -125,7 +125,8 @@ def asked_loss(
         in     = w CE(f(M X), c)
         absent = (1 - w) max(0, log f(M X)_c - max(log p, log f(0)_c))
         leak   = w |max(0, M X - S)|^2 / |X|^2
-        energy = w |max(0, e(M X) - e(S))|^2 / |e(X)|^2, with the magnitudes e(X) = exp(X) - 1
+        energy = v |max(0, e(M X) - e(S))|^2 / |e(X)|^2, with the magnitudes e(X) = exp(X) - 1, and
+            v = w for the decision on one of the sounds, otherwise 1 - w and S = 0
         out    = w CE(f((1 - M) X), c)
         sparse = (1 + absent_sparsity (1 - w)) mean(M)
         loss   = l_in (in + l_absent absent) + l_leak leak + l_energy energy
@@ -136,7 +137,7 @@ def asked_loss(
     decides in silence, and an empty mask would convince it of that one: there, log f(0)_c is left
     out of the maximum. The third says: where c is the decision on one of the sounds, with X of that
     sound alone S, keep no more than that sound has; elsewhere it is 0. So does the fourth, of which
-    the loudest cells are most.
+    the loudest cells are most, and a class that is not there has no sound at all.
 
     Arguments
     ---------
@@ -151,7 +152,7 @@ def asked_loss(
     source : Tensor [B], bool
         Whether c is the decision on one of the sounds that make up the clip, heard alone.
     X, source_X : Tensor [B, T, F]
-        The input, and S where ``source``; needed for ``l_leak`` and ``l_energy``.
+        The input, and S, 0 where not ``source``; needed for ``l_leak`` and ``l_energy``.
     l_in, l_out, l_sparse : float
         As in :func:`lmac_loss`.
     l_absent, l_leak, l_energy : float
@@ -191,7 +192,7 @@ def asked_loss(
         parts["leak"] = l_leak * (w * leak.masked_fill(~source, 0)).mean()
     if l_energy > 0:
         energy = _share_above(*(torch.expm1(x) for x in (mask * X, source_X, X)))
-        parts["energy"] = l_energy * (w * energy.masked_fill(~source, 0)).mean()
+        parts["energy"] = l_energy * (torch.where(source, w, 1 - w) * energy).mean()
     return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
 

@@ -272,12 +272,13 @@ def test_keeping_more_than_the_sound_has_is_a_leak():
 def test_energy_above_the_sound_and_who_is_believed():
     case = list(asked_case([0, 3, 2], [True, True, False]))
     X = torch.tensor([1.0, 3.0], dtype=torch.float64).log1p().expand(3, 1, 2)  # magnitudes 1, 3
-    S = torch.tensor([0.5, 1.0], dtype=torch.float64).log1p().expand(3, 1, 2)
+    S = torch.tensor([0.5, 1.0], dtype=torch.float64).log1p().expand(3, 1, 2).clone()
+    S[2] = 0  # of the class that is not there
     case[5] = torch.tensor([[[1.0, 0.5]], [[0.0, 1.0]], [[1.0, 1.0]]], dtype=torch.float64)
     # Half of log(1 + 3) leaves a magnitude of 1: kept are (1, 1) and (0, 3), of an energy of 10.
     p = {c: math.exp(log_probability(case[0][:1], [c])[0]) for c in (2, 3)}
     parts = asked_loss(*case, X, S, l_energy=2.0)
-    expected = 2 * (0.5**2 / 10 + p[3] / 0.05 * 2**2 / 10) / 3
+    expected = 2 * (0.5**2 / 10 + p[3] / 0.05 * 2**2 / 10 + (1 - p[2])) / 3
     assert float(parts["energy"]) == pytest.approx(expected, abs=1e-12)
     # The third clip is asked for a class that is not there: what p says of it may count, or not.
     log_in = log_probability(case[1], case[4].tolist())
