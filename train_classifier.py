@@ -12,7 +12,6 @@ if __name__ == "__main__":
 
     answer(__doc__)  # before torch is imported, which takes seconds
 
-import math
 from pathlib import Path
 
 import speechbrain as sb
@@ -40,12 +39,6 @@ def main(argv):
     warn_of_training_leaks(manifest, hparams)
     loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
     train_loader = {**loader, "shuffle": True, "drop_last": True}
-    hparams["steps_per_epoch"] = math.floor(len(datasets["train"]) / hparams["batch_size"])
-    if hparams["steps_per_epoch"] == 0:
-        raise ValueError(
-            f"batch_size {hparams['batch_size']} is larger than the {len(datasets['train'])} "
-            "training clips: give a smaller --batch_size."
-        )
     embedding_model, domain = hparams["embedding_model"], classifier_domain(hparams)
     load_start(embedding_model, hparams["classifier_checkpoint"], hparams["freeze_embedding"])
     if hparams["freeze_embedding"]:

@@ -60,7 +60,8 @@ def start(run_opts):
         chosen.pop("distributed_backend", None)
     known = {*run_opts.overridden_args, *chosen}
     run_opts = dataclasses.replace(run_opts, **chosen, overridden_args=known)
-    ddp_init_group(run_opts)
+    if not is_distributed_initialized():
+        ddp_init_group(run_opts)
     if rank() > 0:
         logging.disable(logging.WARNING)  # the main process says it
     return run_opts

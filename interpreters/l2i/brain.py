@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from lmac.brains.training import TrainingBrain
+from lmac.processes import gather
 
 L2I_FILE = "l2i.ckpt"
 
@@ -57,7 +58,7 @@ class L2IBrain(TrainingBrain):
         ``l2i_loss`` and what ``TrainingBrain`` needs.
     """
 
-    stage_sums = ("sums", "n_clips")
+    stage_sums = ("sums",)
 
     def __init__(self, explained, **kwargs):
         super().__init__(**kwargs)
@@ -71,11 +72,11 @@ class L2IBrain(TrainingBrain):
         with torch.no_grad():
             X, phase = self.explained.domain.analyse(wav)
             f_logits, representations = self.explained(X, phase)
-        H, estimate, logits = self.modules.l2i(representations, X.shape[1])
+        H, estimate, logits = self.module("l2i", stage)(representations, X.shape[1])
         return X, estimate.float(), H.float(), logits.float(), f_logits.float()
 
     def compute_objectives(self, predictions, batch, stage):
-        """The L2I loss; sums up what the statistics need."""
+        """The L2I loss; keeps what the statistics need."""
         X, estimate, H, logits, f_logits = predictions
         parts = self.hparams.l2i_loss(*predictions)
         with torch.no_grad():
@@ -84,17 +85,18 @@ class L2IBrain(TrainingBrain):
             sums["power"] = float(X.square().sum())
             sums["fidelity"] = float((logits.argmax(1) == f_logits.argmax(1)).sum())
             sums["mean_H"] = float(H.mean()) * len(X)
-        for key, value in sums.items():
-            self.sums[key] = self.sums.get(key, 0.0) + value
-        self.n_clips += len(X)
+        self.sums.append({**sums, "clips": len(X)})
         return parts["loss"]
 
     def on_stage_start(self, stage, epoch=None):
-        self.sums, self.n_clips = {}, 0
+        self.sums = []
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        relative = (self.sums.pop("error") / max(self.sums.pop("power"), 1e-12)) ** 0.5
-        stats = {k: v / self.n_clips for k, v in self.sums.items()}
+        batches = gather(self.sums)
+        sums = {key: sum(batch[key] for batch in batches) for key in batches[0]}
+        relative = (sums.pop("error") / max(sums.pop("power"), 1e-12)) ** 0.5
+        clips = sums.pop("clips")
+        stats = {key: value / clips for key, value in sums.items()}
         stats["relative_error"] = relative
         self.finish_stage(stage, stats, epoch)
 

@@ -6,6 +6,7 @@ import torch
 from lmac.brains.training import TrainingBrain
 from lmac.checkpoints import CHECKPOINT_FILES, LABELS_FILE
 from lmac.classifiers.base import AudioClassifier
+from lmac.processes import gather
 
 
 class ClassifierBrain(TrainingBrain):
@@ -21,9 +22,10 @@ class ClassifierBrain(TrainingBrain):
     best_key, best_is = "accuracy", "max"
     stage_sums = ("outputs",)
 
-    def on_fit_start(self):
-        super().on_fit_start()
-        self.network = AudioClassifier(self.modules.embedding_model, self.modules.classifier)
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # Which checks them, and lays out their weights as they are fastest.
+        AudioClassifier(self.modules.embedding_model, self.modules.classifier)
 
     def compute_forward(self, batch, stage):
         """Batch to (logits [B, K], targets, mixed targets, mixup weight)."""
@@ -44,10 +46,10 @@ class ClassifierBrain(TrainingBrain):
                 order = torch.randperm(len(wav), device=self.device)
                 features = weight * features + (1 - weight) * features[order]
                 other = target[order]
-        if frozen:
-            logits = self.modules.classifier(features.unsqueeze(1)).squeeze(1)
-        else:
-            logits, _ = self.network(features)
+        embedding = features.unsqueeze(1)
+        if not frozen:
+            embedding, _ = self.module("embedding_model", stage)(features)
+        logits = self.module("classifier", stage)(embedding).squeeze(1)
         return logits.float(), target, other, weight
 
     def compute_objectives(self, predictions, batch, stage):
@@ -57,28 +59,24 @@ class ClassifierBrain(TrainingBrain):
         loss = weight * loss_function(logits, target)
         if weight < 1:
             loss = loss + (1 - weight) * loss_function(logits, other)
-        self.outputs.append((logits.detach(), target))
+        self.outputs.append((logits.detach().cpu(), target.cpu(), float(loss.detach())))
         return loss
 
     def on_stage_start(self, stage, epoch=None):
         self.outputs = []
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        logits = torch.cat([o for o, _ in self.outputs])
-        target = torch.cat([t for _, t in self.outputs])
+        outputs = gather(self.outputs)
+        logits, target = (torch.cat([o[i] for o in outputs]) for i in (0, 1))
         probabilities = logits.softmax(1)
         stats = {
-            "loss": stage_loss,
+            "loss": sum(loss * len(own) for _, own, loss in outputs) / len(target),
             "accuracy": float((logits.argmax(1) == target).float().mean()),
             "confidence": float(probabilities.amax(1).mean()),
         }
         self.finish_stage(stage, stats, epoch)
         if stage == sb.Stage.TEST:
-            self.test_outputs = (logits.cpu(), target.cpu())
-
-    def on_evaluate_start(self, max_key=None, min_key=None):
-        super().on_evaluate_start(max_key, min_key)
-        self.network = AudioClassifier(self.modules.embedding_model, self.modules.classifier)
+            self.test_outputs = (logits, target)
 
     def export(self, folder, info, label_encoder):
         """Write the current weights in SpeechBrain's file layout, with what is known of them."""

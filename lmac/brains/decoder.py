@@ -7,6 +7,7 @@ from lmac.augment import WaveformAugment
 from lmac.brains.training import TrainingBrain
 from lmac.checkpoints import DECODER_FILE
 from lmac.domain import Phase
+from lmac.processes import gather
 from metrics import Outcome, compute
 
 
@@ -43,7 +44,7 @@ class DecoderBrain(TrainingBrain):
             clean_X = X if clean is wav else domain.analyse(clean)[0]
             logits, representations = self.explained(X, phase)
             target = logits.argmax(1)
-        mask = self.modules.decoder(representations, X, target, domain).sigmoid()
+        mask = self.module("decoder", stage)(representations, X, target, domain).sigmoid()
         # Both parts in one pass of the classifier.
         parts = torch.cat([mask * X, (1 - mask) * X])
         both = self.explained.logits(parts, Phase.cat([phase, phase]))
@@ -72,7 +73,7 @@ class DecoderBrain(TrainingBrain):
         mix = WaveformAugment(shift=False, gain_db=(0, 0), mixer=self.hparams.augment.mixer)
         device = torch.device(self.device)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(self.hparams.seed + self.step)
+            torch.manual_seed(self.hparams.seed + self.batch_number)
             return mix(wav)
 
     def compute_objectives(self, predictions, batch, stage):
@@ -81,9 +82,10 @@ class DecoderBrain(TrainingBrain):
         parts = self.loss(predictions)
         if stage != sb.Stage.TRAIN:
             probs = [x.double().softmax(1) for x in (logits, logits_in, logits_out)]
-            self.scores.append(self.score(Outcome(*probs, target, mask)))
+            scores = self.score(Outcome(*probs, target, mask))
+            self.scores.append({name: value.cpu() for name, value in scores.items()})
         self.parts.append({k: float(v.detach()) for k, v in parts.items()})
-        self.clips += len(target)
+        self.clips.append(len(target))
         return parts["loss"]
 
     def loss(self, predictions):
@@ -96,16 +98,16 @@ class DecoderBrain(TrainingBrain):
         return compute(outcome)
 
     def on_stage_start(self, stage, epoch=None):
-        self.parts, self.scores, self.clips = [], [], 0
+        self.parts, self.scores, self.clips = [], [], []
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        stats = {k: sum(p[k] for p in self.parts) / len(self.parts) for k in self.parts[0]}
-        stats["loss"] = stage_loss
+        parts, scores, clips = map(gather, (self.parts, self.scores, self.clips))
+        sums = {k: sum(p[k] * n for p, n in zip(parts, clips, strict=True)) for k in parts[0]}
+        stats = {k: value / sum(clips) for k, value in sums.items()}
         if "selected" in stats:  # a number of clips, not a mean
-            stats |= {"selected": int(sum(p["selected"] for p in self.parts)), "of": self.clips}
-        if self.scores:
-            for name in self.scores[0]:
-                stats[name] = float(torch.cat([s[name] for s in self.scores]).nanmean())
+            stats |= {"selected": int(sum(p["selected"] for p in parts)), "of": sum(clips)}
+        for name in scores[0] if scores else ():
+            stats[name] = float(torch.cat([s[name] for s in scores]).nanmean())
         self.finish_stage(stage, stats, epoch)
 
     def export(self, folder, info):

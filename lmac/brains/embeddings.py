@@ -9,6 +9,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from data_prep.once import once
 from lmac.checkpoints import CHECKPOINT_FILES, weights_digest
 from lmac.random_state import random_numbers_kept
 from lmac.weights import load_weights
@@ -73,22 +74,8 @@ def _embedded(split, dataset, model, domain, cache_folder, batch_size, weights):
     path = None
     if cache_folder is not None:
         path = Path(cache_folder) / f"embeddings-{key.hexdigest()[:16]}.pt"
-    if path is not None and path.exists() and not is_sealed(path):
-        logger.warning("%s is damaged: the embeddings are computed again.", path)
-        path.unlink()
-    if path is not None and path.exists():
-        embeddings, classes = torch.load(path, weights_only=True)
-    else:
-        found = []
-        with random_numbers_kept():  # as where they are in the cache
-            for batch in tqdm(DataLoader(dataset, batch_size), desc=f"embeddings of {split}"):
-                embedding = model(domain.features(batch["sig"].to(device)))[0]
-                found.append((embedding[:, 0].float().cpu(), batch["class"]))
-        embeddings, classes = (torch.cat(part) for part in zip(*found, strict=True))
-        if path is not None:
-            with whole(path, "w+b", sync=False) as file:
-                torch.save((embeddings, classes), file)
-                seal(file)
+    with random_numbers_kept():  # as where they are in the cache
+        embeddings, classes = once(_computed, split, dataset, model, domain, path, batch_size)
     return DynamicItemDataset(
         {
             ID: {"sig": e, "class": int(c)}
@@ -96,3 +83,24 @@ def _embedded(split, dataset, model, domain, cache_folder, batch_size, weights):
         },
         output_keys=["id", "sig", "class"],
     )
+
+
+@torch.no_grad()
+def _computed(split, dataset, model, domain, path, batch_size):
+    """Embeddings [N, D] and classes [N], from ``path`` where it is there."""
+    if path is not None and path.exists() and not is_sealed(path):
+        logger.warning("%s is damaged: the embeddings are computed again.", path)
+        path.unlink()
+    if path is not None and path.exists():
+        return torch.load(path, weights_only=True)
+    device = next(model.parameters()).device
+    found = []
+    for batch in tqdm(DataLoader(dataset, batch_size), desc=f"embeddings of {split}"):
+        embedding = model(domain.features(batch["sig"].to(device)))[0]
+        found.append((embedding[:, 0].float().cpu(), batch["class"]))
+    embeddings, classes = (torch.cat(part) for part in zip(*found, strict=True))
+    if path is not None:
+        with whole(path, "w+b", sync=False) as file:
+            torch.save((embeddings, classes), file)
+            seal(file)
+    return embeddings, classes

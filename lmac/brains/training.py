@@ -2,20 +2,23 @@
 
 import json
 import logging
-import math
 import re
 from functools import partial
 from pathlib import Path
 
 import speechbrain as sb
 import torch
+from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.nnet.schedulers import ReduceLROnPlateau, update_learning_rate
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
 from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
 from data_prep.once import once
 from lmac.brains.checkpointer import load_progress, save_progress
 from lmac.checkpoints import INFO_FILE
+from lmac.processes import batch_number, count, dealt_batches, rank
 from lmac.random_state import set_random_state
 from metrics.files import write_checked
 from metrics.tables import write_text
@@ -26,13 +29,11 @@ logger = logging.getLogger(__name__)
 def explainer_datasets(hparams):
     """The data sets ``"train"`` and ``"valid"`` of what explains a classifier.
 
-    Reads from ``hparams`` the keys of the data set's YAML and ``batch_size``; adds
-    ``steps_per_epoch``. Logs what the two share.
+    Reads from ``hparams`` the keys of the data set's YAML. Logs what the two share.
     """
     manifest, labels = prepare(hparams)
     datasets = fold_datasets(hparams, manifest, labels, ("train", "valid"))
     warn_of_training_leaks(manifest, hparams, ("valid",))
-    hparams["steps_per_epoch"] = math.ceil(len(datasets["train"]) / hparams["batch_size"])
     return datasets
 
 
@@ -72,16 +73,20 @@ def train_explainer(brain_class, explained, modules, datasets, hparams, run_opts
 class TrainingBrain(sb.Brain):
     """A Brain that trains by ``hparams.lr_schedule`` and keeps the best checkpoint.
 
-    ``hparams`` beside SpeechBrain's: ``lr_schedule``, ``steps_per_epoch``,
-    ``number_of_epochs``, ``epoch_counter`` and ``train_logger``. The schedule is a function of
-    progress (``lmac.schedules``), called at every step, or SpeechBrain's ``ReduceLROnPlateau``,
-    called after every validation and kept in the checkpoints. ``best_key`` names the
-    validation statistic that selects the checkpoint, ``best_is`` whether it is the least
-    (``"min"``) or the largest (``"max"``). ``stage_sums`` names the attributes that add up what
-    the batches of an epoch give.
+    ``hparams`` beside SpeechBrain's: ``lr_schedule``, ``number_of_epochs``, ``epoch_counter``
+    and ``train_logger``; ``steps_per_epoch`` is added when the training clips are known. The
+    schedule is a function of progress (``lmac.schedules``), called at every step, or
+    SpeechBrain's ``ReduceLROnPlateau``, called after every validation and kept in the
+    checkpoints. ``best_key`` names the validation statistic that selects the checkpoint,
+    ``best_is`` whether it is the least (``"min"``) or the largest (``"max"``). ``stage_sums``
+    names the attributes that add up what the batches of an epoch give.
 
     A run that goes on ends where it would have ended: checkpoints have the state of all random
     numbers, and those within an epoch (``--ckpt_interval_minutes``) the ``stage_sums``.
+
+    Under ``torchrun`` each process trains on batches of ``batch_size``: n of them take the steps
+    of one with n times the batch, on the same clips. Validation clips are dealt out
+    (``lmac.processes``), and statistics are of the clips of all.
     """
 
     best_key, best_is = "loss", "min"
@@ -109,6 +114,56 @@ class TrainingBrain(sb.Brain):
         best = {f"{self.best_is}_key": self.best_key}
         self.evaluate(datasets["valid"], **best, test_loader_kwargs=dict(loader))
 
+    def make_dataloader(self, dataset, stage, **kwargs):
+        """As SpeechBrain's; of clips that are not trained on, the batches of this process."""
+        if stage != sb.Stage.TRAIN:
+            batches = dealt_batches(len(dataset), kwargs.pop("batch_size", 1))
+            return super().make_dataloader(dataset, stage, batch_sampler=batches, **kwargs)
+        if count() > 1 and kwargs.pop("shuffle", False):
+            # Else torch's own would shuffle, whatever the seed.
+            kwargs["sampler"] = ReproducibleRandomSampler(dataset, seed=self.hparams.seed)
+        loader = super().make_dataloader(dataset, stage, **kwargs)
+        self.hparams.steps_per_epoch = len(loader)
+        if count() > len(dataset) or len(loader) == 0:
+            each = f" for each of {count()} processes" if count() > 1 else ""
+            raise ValueError(
+                f"batch_size {kwargs['batch_size']}{each} is larger than the {len(dataset)} "
+                f"training clips: give a smaller --batch_size{', or start fewer' if each else ''}."
+            )
+        return loader
+
+    @property
+    def batch_number(self):
+        """The number of a validation batch among those of all processes, from 1."""
+        return batch_number(self.step)
+
+    def module(self, name, stage):
+        """A module as it is called: in training with its gradients averaged over processes."""
+        module = self.modules[name]
+        return module if stage == sb.Stage.TRAIN else _plain(module)
+
+    def _wrap_distributed(self):
+        # SpeechBrain's makes SyncBatchNorm, which is for GPUs only.
+        if self.distributed_launch and self.device_type == "cpu":
+            for name, module in self.modules.items():
+                if any(p.requires_grad for p in module.parameters()):
+                    self.modules[name] = DistributedDataParallel(
+                        module,
+                        broadcast_buffers=False,
+                        find_unused_parameters=self.find_unused_parameters,
+                    )
+        else:
+            super()._wrap_distributed()
+
+    def _average_statistics(self):
+        """Give BatchNorm the mean of what the processes found, where each has its own clips."""
+        if count() > 1:
+            norms = [m for m in self.modules.modules() if isinstance(m, _BatchNorm)]
+            for value in (v for m in norms for v in (m.running_mean, m.running_var)):
+                if value is not None:
+                    torch.distributed.all_reduce(value)
+                    value /= count()
+
     @property
     def plateau(self):
         """The schedule, if it follows the validation loss, else None."""
@@ -121,6 +176,8 @@ class TrainingBrain(sb.Brain):
         hooks = load_progress, save_progress
         self.checkpointer.add_recoverable("progress", self, *hooks, optional_load=True)
         once(self.checkpointer.settle, self.best_key, self.best_is)
+        if rank() > 0:  # or all would mix and mask alike; a checkpoint has its own
+            torch.manual_seed(self.hparams.seed + rank())
         super().on_fit_start()
         done = self.hparams.epoch_counter.current
         once(self._shorten_log, done)
@@ -180,6 +237,7 @@ class TrainingBrain(sb.Brain):
         """Keep the statistics (dict) of a stage; after validation, log and save a checkpoint."""
         if stage == sb.Stage.TRAIN:
             self.train_stats = stats
+            self._average_statistics()
         elif stage == sb.Stage.VALID:
             self.hparams.train_logger.log_stats(
                 {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
@@ -209,8 +267,13 @@ class TrainingBrain(sb.Brain):
         more : dict, optional
             Further files, as ``metrics.files.write_checked`` takes them.
         """
-        states = {name: self.modules[part].state_dict() for part, name in files.items()}
+        states = {n: _plain(self.modules[part]).state_dict() for part, n in files.items()}
         writers = {name: partial(torch.save, state) for name, state in states.items()}
         text = json.dumps(info, indent=2) + "\n"
         writers[INFO_FILE] = lambda file: file.write(text.encode())
         write_checked({**writers, **(more or {})}, folder)
+
+
+def _plain(module):
+    """``module`` without what averages its gradients."""
+    return module.module if isinstance(module, DistributedDataParallel) else module

@@ -213,8 +213,11 @@ class EvaluationFolder:
 
         So the file is the same, however many processes wrote it and were killed in between.
         """
+        from speechbrain.utils.distributed import ddp_barrier
+
         from data_prep.once import once
 
+        ddp_barrier()  # until all have written their last row
         once(self._merge, list(methods))
 
     def _merge(self, methods):
