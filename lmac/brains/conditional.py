@@ -43,7 +43,7 @@ class ConditionalBrain(DecoderBrain):
             # Of two sounds that are both decided so, whichever is louder in a cell.
             source_X = (source_X * own.T[:, :, None, None]).amax(0)
             told = self.explained.condition(asked, logits)
-        mask = self.modules.decoder(representations, X, told, domain).sigmoid()
+        mask = self.module("decoder", stage)(representations, X, told, domain).sigmoid()
         both = self.explained.logits(
             torch.cat([mask * X, (1 - mask) * X]), Phase.cat([phase, phase])
         )
@@ -73,7 +73,7 @@ class ConditionalBrain(DecoderBrain):
             return
         device = torch.device(self.device)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(self.hparams.seed + self.step)
+            torch.manual_seed(self.hparams.seed + self.batch_number)
             yield
 
     def loss(self, predictions):
