@@ -245,7 +245,7 @@ def _scenario_rows(hparams, manifest, trained):
         name,
         select_folds(manifest, target_folds, "target_folds"),
         contaminants,
-        seed=hparams["seed"],
+        seed=hparams["scenario_seed"],
         duration_s=hparams["signal_length_s"],
         sample_rate=hparams["sample_rate"],
         **further,

@@ -18,6 +18,7 @@ COMMANDS = {
     "l2i": ("interpreters.l2i.train", "train L2I (Listen to Interpret), a method to compare with"),
     "table": ("lmac.results.table", "compute one table of the paper, in all domains"),
     "folds": ("lmac.results.folds", "cross-validation: each fold is the test fold once"),
+    "seeds": ("lmac.results.seeds", "train and evaluate with several seeds; tests of methods"),
     "randomisation": (
         "lmac.results.randomisation",
         "do explanations change when the classifier's weights are random?",

@@ -164,7 +164,7 @@ def test_trainings_count_all_clips_and_only_one_process_speaks(ran):
     logs = {n: (folder / n / "train_log.txt").read_text() for n in ("classifier", "lmac_finetune")}
     assert logs["classifier"].count("epoch: 1,") == 1
     # 30 training clips, and 10 that select the checkpoint.
-    assert "train of: 30," in logs["lmac_finetune"] and "valid of: 10," in logs["lmac_finetune"]
+    assert "train of: 30 " in logs["lmac_finetune"] and "valid of: 10," in logs["lmac_finetune"]
     info = json.loads((folder / "classifier/best/info.json").read_text())
     for split in ("valid", "test"):  # 10 clips each: an accuracy in tenths
         assert info[split]["clips"] == 10

@@ -43,7 +43,7 @@ class ZeroShotBrain(ConditionalBrain):
                 asked = self.hparams.asked_classes(logits, sources)
             told = self.explained.condition(asked, logits)
         representations = [r[pairs] for r in representations]
-        mask = self.modules.decoder(representations, X, told, domain).sigmoid()
+        mask = self.module("decoder", stage)(representations, X, told, domain).sigmoid()
         logits_in = self.explained.logits(mask * X, phase).float()
         logits_out = None
         if self.hparams.l_out > 0 or stage != sb.Stage.TRAIN:

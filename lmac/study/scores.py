@@ -2,21 +2,17 @@
 
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
-from scipy.stats import PermutationMethod, wilcoxon
 
 from lmac.study.listening_test import HIDDEN_REFERENCE, RANDOM
 from lmac.study.responses import QUESTIONS
+from metrics.significance import LEVEL, holm, signed_rank
 from metrics.summary import bootstrap_interval
 
 # Post-screening of ITU-R BS.1534-3 (MUSHRA): the hidden reference below 90 in more than 15 % of
 # the trials. On the five-point scale, below 4 (good).
 INPUT_THRESHOLD = {"mushra": 90, "mos": 4}
 INPUT_SHARE = 0.15
-LEVEL = 0.05
-# So many differences have 8192 combinations of signs, which are all looked at.
-EXACT = 13
 
 
 def screen(ratings, threshold, share):
@@ -132,25 +128,3 @@ def significance_table(ratings, n_boot=10000):
             lines.append({**pair, "p_holm": p, "significant": p < LEVEL})
     columns = ["question", "a", "b", "difference", "lo", "hi", "p", "p_holm", "significant"]
     return pd.DataFrame(lines, columns=columns)
-
-
-def signed_rank(difference):
-    """Two-sided p of the Wilcoxon signed-rank test of differences [N]; zeros are left out.
-
-    Exact for few listeners even with ties, where the normal approximation promises too much.
-    """
-    difference = difference[difference != 0]
-    if len(difference) < 2:  # of one there is either sign, equally likely
-        return 1.0
-    method = PermutationMethod(n_resamples=2**EXACT) if len(difference) <= EXACT else "auto"
-    return float(wilcoxon(difference, method=method).pvalue)
-
-
-def holm(p):
-    """p values corrected for their number (Holm 1979), in the order given."""
-    p = np.asarray(p, dtype=float)
-    order = np.argsort(p, kind="stable")
-    scaled = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(scaled, 1)
-    return corrected.tolist()

@@ -11,7 +11,8 @@ from latex import plain, tabulars
 from lmac.study.analysis import analyse, main
 from lmac.study.listening_test import make_test
 from lmac.study.responses import QUESTIONS, read_test
-from lmac.study.scores import holm, score_table, signed_rank, significance_table
+from lmac.study.scores import score_table, significance_table
+from metrics.significance import holm, signed_rank
 
 from .made import answers, make_results, write_json
 

@@ -19,7 +19,7 @@ from pretrained import text_folder
 
 from lmac import config
 from lmac.config import merge, settings
-from lmac.results.folds import module_of
+from lmac.results.repeats import module_of
 
 RECIPES = sorted(
     path for path in Path("recipes").glob("*/*.yaml") if not path.stem.startswith("common")

@@ -13,9 +13,10 @@ import pytest
 from layouts import write_esc50
 
 import lmac.results.folds
+import lmac.results.repeats
 from lmac.config import ConfigError
-from lmac.results.folds import OPTIONS, Study
-from metrics.folds import over_folds, to_markdown
+from lmac.results.folds import Folds
+from metrics.repeats import over_repeats, to_markdown
 
 TINY = ["--classifier_width=2", "--out_n_neurons=3", "--signal_length_s=1.0", "--device=cpu",
         "--batch_size=4", "--number_of_epochs=1"]  # fmt: skip
@@ -32,20 +33,20 @@ def calls(monkeypatch):
     """Stages run in this process; ``fail`` is the number of the call that is killed."""
     calls = SimpleNamespace(made=[], fail=None)
 
-    def run(command):
+    def run(command, processes):
         calls.made.append(command)
         if len(calls.made) == calls.fail:
             raise KeyboardInterrupt
         importlib.import_module(command[0]).main(command[1:])
         return 0
 
-    monkeypatch.setattr(lmac.results.folds, "launch", run)
+    monkeypatch.setattr(lmac.results.repeats, "launch", run)
     return calls
 
 
 def study(path=RECIPE, overrides=(), **options):
     words = [f"--{key}={value}" for key, value in dict(overrides).items()]
-    return Study(path, ["classifier"], {**OPTIONS, **options}, words, dict(overrides))
+    return Folds(path, ["classifier"], {**Folds.options, **options}, words, dict(overrides))
 
 
 def test_every_clip_is_tested_once_and_never_with_its_training():
@@ -54,16 +55,16 @@ def test_every_clip_is_tested_once_and_never_with_its_training():
             one = study(path, valid_shift=shift)
             assert one.cycle == list(range(1, n + 1))
             for fold in one.cycle:
-                roles = one.roles(fold)
+                roles = one.of(fold)
                 parts = [roles[f"{split}_folds"] for split in ("train", "valid", "test")]
                 assert sorted(sum(parts, [])) == one.cycle  # each fold in one part only
                 assert parts[2] == [fold] and parts[1] == [(fold - 1 + shift) % n + 1]
-    assert study(RECIPE).roles(1)["valid_folds"] == [5]  # cyclic
-    assert study(cycle=[2, 4, 5]).roles(4)["train_folds"] == [5]
+    assert study(RECIPE).of(1)["valid_folds"] == [5]  # cyclic
+    assert study(cycle=[2, 4, 5]).of(4)["train_folds"] == [5]
 
 
 def test_what_is_explained():
-    published, unbiased = study().roles(5), study(targets="test").roles(5)
+    published, unbiased = study().of(5), study(targets="test").of(5)
     assert (published["target_folds"], published["contaminant_folds"]) == ([4], [5])
     assert (unbiased["target_folds"], unbiased["contaminant_folds"]) == ([5], [4])
 
@@ -71,19 +72,19 @@ def test_what_is_explained():
 def test_mean_and_standard_deviation_by_hand():
     values = [80.0, 84.0, 91.0]
     rows = pd.DataFrame({"fold": [1, 2, 3], "test accuracy": values, "AI": [1.0, None, 3.0]})
-    line = over_folds(rows, []).iloc[0]
+    line = over_repeats(rows, []).iloc[0]
     assert line["test accuracy"] == pytest.approx(85.0) and line["folds"] == 3
     assert line["test accuracy SD"] == pytest.approx(statistics.stdev(values))
     assert line["test accuracy SD"] == pytest.approx((31.0) ** 0.5)  # (25 + 1 + 36) / (3 - 1)
     assert (line["AI"], line["AI folds"]) == (2.0, 2)
-    text = to_markdown(rows, over_folds(rows, []), [])
+    text = to_markdown(rows, over_repeats(rows, []), [])
     assert "| mean ± SD | 85.000 ± 5.568 | 2.00 ± 1.41 (2 folds) |" in text
-    single = over_folds(rows[:1], []).iloc[0]
+    single = over_repeats(rows[:1], []).iloc[0]
     assert pd.isna(single["test accuracy SD"]) and single["test accuracy"] == 80
     methods = pd.concat([rows.assign(method="A"), rows.assign(method="B", AI=9.0)])
-    summary = over_folds(methods, ["method"])
+    summary = over_repeats(methods, ["method"])
     assert summary["method"].tolist() == ["A", "B"] and summary["AI"].tolist() == [2.0, 9.0]
-    backwards = over_folds(methods.iloc[::-1], ["method"])  # in order of appearance
+    backwards = over_repeats(methods.iloc[::-1], ["method"])  # in order of appearance
     assert backwards["method"].tolist() == ["B", "A"]
     assert "| B | 85.000 ± 5.568 | 9.00 ± 0.00 |" in to_markdown(methods, summary, ["method"])
 
@@ -153,7 +154,7 @@ def test_in_a_process_of_its_own(data, tmp_path, capfd):
 
 
 def test_a_stage_that_fails_ends_it_all(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(lmac.results.folds, "launch", lambda _: 3)
+    monkeypatch.setattr(lmac.results.repeats, "launch", lambda *_: 3)
     with pytest.raises(SystemExit, match="3"):
         lmac.results.folds.main([RECIPE, f"--data_folder={data}", f"--results_folder={tmp_path}"])
     error = "classifier of test fold 1 failed. The same command goes on from here."
@@ -185,28 +186,31 @@ def test_mistakes_get_one_sentence(words, message, calls):
 def test_a_yaml_that_nothing_runs_is_named(tmp_path):
     (tmp_path / "odd.yaml").write_text("seed: 1\n")
     with pytest.raises(ConfigError, match="odd.yaml: expected an experiment of classifier, lmac"):
-        lmac.results.folds.module_of(tmp_path / "odd.yaml")
+        lmac.results.repeats.module_of(tmp_path / "odd.yaml")
     for path in Path("recipes").glob("*/*.yaml"):
         if path.stem.startswith("common"):
             continue
-        importlib.import_module(lmac.results.folds.module_of(path))
+        importlib.import_module(lmac.results.repeats.module_of(path))
 
 
 def test_a_stage_is_started_as_the_command_it_is(monkeypatch):
     started, before = [], signal.getsignal(signal.SIGTERM)
 
-    def run(words):
+    def run(words, env):
         started.append(words)
         with pytest.raises(SystemExit) as end:  # ends the stage with the command
             signal.raise_signal(signal.SIGTERM)
         return SimpleNamespace(returncode=end.value.code)
 
-    monkeypatch.setattr(lmac.results.folds, "subprocess", SimpleNamespace(run=run))
-    launch = lmac.results.folds.launch
+    monkeypatch.setattr(lmac.results.repeats, "subprocess", SimpleNamespace(run=run))
+    launch = lmac.results.repeats.launch
     assert launch(["interpreters.l2i.train", "l2i.yaml", "--seed=1"]) == 143
     assert launch(["train_lmac", "lmac.yaml"]) == 143
+    assert launch(["train_lmac", "lmac.yaml"], processes=3) == 143
+    several = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3"]
     assert started == [
         [sys.executable, "-m", "lmac", "l2i", "l2i.yaml", "--seed=1"],
         [sys.executable, "-m", "train_lmac", "lmac.yaml"],
+        [sys.executable, *several, "-m", "train_lmac", "lmac.yaml"],
     ]
     assert signal.getsignal(signal.SIGTERM) == before

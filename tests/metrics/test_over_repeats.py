@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from metrics.folds import over_folds, to_markdown
+from metrics.repeats import over_repeats, to_markdown
 
 
 def rows():
@@ -26,7 +26,7 @@ def test_fold_by_fold_and_their_mean():
 | 1 | 0.500 | 80 | 10.00 |  |
 | 2 | 0.750 | 84 |  |  |
 | mean ± SD | 0.625 ± 0.177 | 82 ± 3 | 10.00 (1 fold) |  |"""
-    assert to_markdown(rows(), over_folds(rows(), []), []) == expected
+    assert to_markdown(rows(), over_repeats(rows(), []), []) == expected
 
 
 def test_one_line_for_each_method_and_domain():
@@ -37,4 +37,4 @@ def test_one_line_for_each_method_and_domain():
 | --- | --- | ---: | ---: | ---: | ---: |
 | b | stft | 0.625 ± 0.177 | 82 ± 3 | 10.00 (1 fold) |  |
 | a | stft | 0.625 ± 0.177 | 82 ± 3 | 10.00 (1 fold) |  |"""
-    assert to_markdown(table, over_folds(table, by), by) == expected
+    assert to_markdown(table, over_repeats(table, by), by) == expected
