@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import filelock
@@ -152,6 +153,7 @@ class Repeats:
         known = {*self.trees[stage]}
         return [word for key, word in words.items() if key in known]
 
+    @cache  # noqa: B019 - as many as there are stages and repetitions
     def settings(self, stage, repeat, **more):
         """The plain settings of ``stage``."""
         _, _, overrides = parse([str(self._yaml(stage)), *self.overrides(stage, repeat)])

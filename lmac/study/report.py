@@ -7,14 +7,10 @@ from matplotlib import pyplot as plt  # noqa: E402
 
 from lmac.study.listening_test import HIDDEN_REFERENCE, RANDOM  # noqa: E402
 from lmac.study.responses import QUESTIONS, SCALES  # noqa: E402
-<<<<<<< HEAD
-from lmac.study.scores import LEVEL  # noqa: E402
-from metrics.files import whole
+from metrics.files import whole  # noqa: E402
 from metrics.latex import table  # noqa: E402
+from metrics.significance import LEVEL  # noqa: E402
 from metrics.tables import Cell  # noqa: E402
-=======
-from metrics.significance import LEVEL
->>>>>>> 89a8f65 (Several seeds by one command, with paired tests below the tables; folds and seeds are one loop that may run several times at once)
 
 NAMES = {
     HIDDEN_REFERENCE: "hidden reference (untouched input)",
