@@ -21,12 +21,14 @@ from lmac.config import load_experiment, run
 from lmac.listen.gallery import write_gallery
 from lmac.processes import count
 from lmac.provenance import complete
+from lmac.rehearsal import checkable
 from lmac.results.evaluation import EvaluationBrain
 from lmac.results.folder import EvaluationFolder
 from lmac.results.report import write_report
 from lmac.results.setting import Setting
 
 
+@checkable
 def main(argv):
     # Rows know what they were computed with, so settings may change between two calls.
     hparams, run_opts = load_experiment(argv, goes_on=False)

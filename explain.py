@@ -36,8 +36,10 @@ from lmac.listen.explanation_page import (
     write_explanation_page,
     write_recording,
 )
+from lmac.rehearsal import checkable
 
 
+@checkable
 def main(argv):
     one_process("explain.py")
     hparams, run_opts = load_experiment(argv, goes_on=False)

@@ -26,10 +26,15 @@ from lmac.classifiers import AudioClassifier
 from lmac.config import load_experiment, run
 from lmac.media.figures import confusion_figure
 from lmac.provenance import complete
+from lmac.rehearsal import checkable
 
 
+@checkable
 def main(argv):
     hparams, run_opts = load_experiment(argv)
+    embedding_model, domain = hparams["embedding_model"], classifier_domain(hparams)
+    # First, so that what is missing is named before audio is decoded.
+    load_start(embedding_model, hparams["classifier_checkpoint"], hparams["freeze_embedding"])
     manifest, labels = prepare(hparams)
     # Prompts have an order of their own.
     labels = class_names(
@@ -39,8 +44,6 @@ def main(argv):
     warn_of_training_leaks(manifest, hparams)
     loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
     train_loader = {**loader, "shuffle": True, "drop_last": True}
-    embedding_model, domain = hparams["embedding_model"], classifier_domain(hparams)
-    load_start(embedding_model, hparams["classifier_checkpoint"], hparams["freeze_embedding"])
     if hparams["freeze_embedding"]:
         device = run_opts.device or sb.utils.distributed.infer_device()
         datasets = embedded(datasets, embedding_model, domain, hparams["cache_folder"],

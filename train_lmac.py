@@ -49,8 +49,10 @@ from lmac.checkpoints import (
 )
 from lmac.config import load_experiment, run
 from lmac.provenance import complete
+from lmac.rehearsal import checkable
 
 
+@checkable
 def main(argv):
     hparams, run_opts = load_experiment(argv)
     asked = hparams["asked_classes"] is not None
@@ -59,7 +61,7 @@ def main(argv):
             "asked_classes is for a decoder that is told the class, in one stage: leave "
             "decoder_conditioned True and l_guidance 0, or take hparams/lmac.yaml."
         )
-    datasets = explainer_datasets(hparams)
+    # Whatever may be missing is named before audio is decoded.
     explained = explained_classifier(hparams)
     decoder = build_decoder(hparams["decoder"], explained)
     key = "finetune_from"
@@ -69,6 +71,7 @@ def main(argv):
     if hparams["prompts_per_sound"] is not None:
         require_prompts(explained)
         brain_class = ZeroShotBrain
+    datasets = explainer_datasets(hparams)
     brain = train_explainer(
         brain_class, explained, {"decoder": decoder}, datasets, hparams, run_opts
     )

@@ -169,6 +169,13 @@ class AudioCache:
             self._decode(path, cached)
         return np.load(cached, mmap_mode="r", allow_pickle=False)
 
+    def has(self, path):
+        """Whether ``path`` need not be decoded any more."""
+        try:
+            return self._entry(path).exists()
+        except AudioError:
+            return False
+
     def fill(self, paths):
         """Decode now what is not in the cache yet, with a progress bar.
 

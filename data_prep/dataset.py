@@ -1,6 +1,7 @@
 """Manifests to SpeechBrain data sets of waveforms of one length."""
 
 import logging
+import os
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from data_prep.audio import AudioCache, AudioError, fit_length, is_silent, peak_normalise
 from data_prep.manifest import DataError, read_manifest, select_folds
 from data_prep.once import once
+from data_prep.rehearsal import few, require_room
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,11 @@ def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample
     folder = Path(data_folder)
     items = {row.ID: {"row": "", **row._asdict()} for row in rows.itertuples(index=False)}
     if cache_folder:
+        missing = (
+            i for i in items.values() if "duration" in i and not cache.has(folder / i["wav"])
+        )
+        needed = 4 * sample_rate * sum(i["duration"] for i in missing)
+        require_room(cache_folder, needed, "the decoded clips")
         damaged = once(cache.fill, [folder / item["wav"] for item in items.values()])
         if damaged:
             raise DataError(_damage(items.values(), folder, damaged))
@@ -82,9 +89,18 @@ def _damage(items, folder, damaged):
 
 def fold_datasets(hparams, manifest, labels, splits=("train", "valid", "test")):
     """One data set for each of ``splits``, from the folds that ``<split>_folds`` names."""
+    n = hparams["batch_size"] * int(os.environ.get("WORLD_SIZE", 1))
+    rows = {
+        split: few(
+            select_folds(manifest, hparams[f"{split}_folds"], f"{split}_folds"),
+            split,
+            2 * n if split == "train" else n,
+        )
+        for split in splits
+    }
     return {
         split: clip_dataset(
-            select_folds(manifest, hparams[f"{split}_folds"], f"{split}_folds"),
+            rows[split],
             hparams["data_folder"],
             labels,
             round(hparams["signal_length_s"] * hparams["sample_rate"]),

@@ -5,6 +5,7 @@ Rows are drawn once and kept beside the results with what they were drawn with (
 ``data_prep.scenario_record``), so that every method and every run is scored on the same audio.
 """
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from data_prep.manifest import DataError, audio_duration, listed, read_table, se
 from data_prep.mixing import GAUSSIAN, scenario_dataset
 from data_prep.once import once
 from data_prep.recordings import audio_files, refuse_training_noise
+from data_prep.rehearsal import few
 from data_prep.scenario_kinds import EXTERNAL, SCENARIOS
 from data_prep.scenario_record import CHANGED, COLUMNS, digest, refuse_other_settings, write_rows
 from metrics.files import require_undamaged
@@ -209,6 +211,8 @@ def scenario_clips(hparams, manifest, labels, trained):
         scenario ``id``, where something was not trained in noise of this collection at 0 dB.
     """
     scenario, folder = once(_scenario_rows, hparams, manifest, trained)
+    n = hparams["batch_size"] * int(os.environ.get("WORLD_SIZE", 1))
+    scenario = few(scenario, "clips", n)
     dataset = scenario_dataset(
         scenario,
         hparams["data_folder"],

@@ -96,6 +96,9 @@ def dispatch(argv):
         sys.exit(2)
     if name not in TOGETHER:
         one_process(f"{RUN} {name}")
+        if any(word.partition("=")[0] == "--check" for word in words):
+            sys.exit(f"error: {RUN} {name}: --check is for trainings, eval_explanations.py and "
+                     "explain.py.")  # fmt: skip
     # Here, so that the listing need not wait for it.
     from lmac.config import run
     from lmac.usage import answer

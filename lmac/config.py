@@ -184,6 +184,11 @@ def check(path, overrides):
     resolved(path, overrides, complete=True, to_run=True)
 
 
+def resolved_text(path, overrides=None):
+    """A resolved YAML as text, as ``check_same_run`` compares it."""
+    return _dump(resolved(path, overrides, complete=True))
+
+
 def check_typed(overrides):
     """ConfigError for the first override that is not what it is declared to be."""
     _refuse(problem(overrides), None, overrides, overrides)

@@ -35,7 +35,7 @@ INSIDE = [
     {"checkpoints", "check_dataset", "__main__"},
     {"brains"},
     {"results"},
-    {"listen"},
+    {"listen", "rehearsal"},
     {"study"},
 ]
 

@@ -20,8 +20,10 @@ from lmac.brains.training import explainer_datasets, train_explainer
 from lmac.checkpoints import explained_classifier, explained_facts, training_facts
 from lmac.config import load_experiment
 from lmac.provenance import complete
+from lmac.rehearsal import checkable
 
 
+@checkable
 def main(argv):
     hparams, run_opts = load_experiment(argv)
     explained = explained_classifier(hparams)

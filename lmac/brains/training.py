@@ -13,6 +13,7 @@ from speechbrain.nnet.schedulers import ReduceLROnPlateau, update_learning_rate
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from data_prep import rehearsal
 from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
 from data_prep.once import once
@@ -122,6 +123,7 @@ class TrainingBrain(sb.Brain):
         if count() > 1 and kwargs.pop("shuffle", False):
             # Else torch's own would shuffle, whatever the seed.
             kwargs["sampler"] = ReproducibleRandomSampler(dataset, seed=self.hparams.seed)
+        self._note_steps(kwargs)
         loader = super().make_dataloader(dataset, stage, **kwargs)
         self.hparams.steps_per_epoch = len(loader)
         if count() > len(dataset) or len(loader) == 0:
@@ -131,6 +133,13 @@ class TrainingBrain(sb.Brain):
                 f"training clips: give a smaller --batch_size{', or start fewer' if each else ''}."
             )
         return loader
+
+    def _note_steps(self, loader):
+        """For a rehearsal, which has a few clips only: the steps of an epoch of all."""
+        if rehearsal.SEEN is not None:
+            batch = loader["batch_size"] * count()
+            n = rehearsal.SEEN["clips"]["train"]
+            rehearsal.note(steps=n // batch if loader.get("drop_last") else -(-n // batch))
 
     @property
     def batch_number(self):

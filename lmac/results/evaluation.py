@@ -1,8 +1,11 @@
 """Scoring interpreters: a row per clip and method, written as it is computed."""
 
+import time
+
 import speechbrain as sb
 import torch
 
+from data_prep import rehearsal
 from data_prep.names import shown
 from lmac.media.audio import add_wavs
 from lmac.media.figures import explanation_figure, write_mask, write_spectrogram
@@ -52,6 +55,7 @@ class EvaluationBrain(sb.Brain):
     def evaluate_batch(self, batch, stage):
         """Score every method that lacks rows of this batch; the loss is of no meaning (0)."""
         todo = [m for m in self.interpreters if self.folder.missing(m, batch.id)]
+        start = time.perf_counter()
         if todo:
             wav, clean = (part.data.to(self.device) for part in (batch.sig, batch.clean))
             clips = analyse_clips(self.explained, wav, clean)
@@ -66,6 +70,7 @@ class EvaluationBrain(sb.Brain):
                         sounds = wav[i], clean[i]
                         self._write_sample(method, batch, i, sounds, clips, scored.outcome)
                 self._write_rows(method, batch, scored)
+        rehearsal.note(batch=time.perf_counter() - start, device=str(self.device))
         return torch.zeros(())
 
     def _write_rows(self, method, batch, scored):

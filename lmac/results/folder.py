@@ -144,13 +144,7 @@ class EvaluationFolder:
             made, {m: made_with(setting, methods[m]["description"]) for m in methods}
         )
         if note and not rows.empty:
-            changed = [k for k in setting if note["setting"].get(k) != setting[k]]
-            if changed:
-                raise ValueError(
-                    f"{self.metrics_csv} holds rows of another {', '.join(changed)} "
-                    f"({note['setting'].get(changed[0])!r}, now {setting[changed[0]]!r}): "
-                    "give another --output_folder, or delete the file."
-                )
+            self.require_setting(setting)
             stale = [
                 m for m in methods
                 if m in note["methods"]
@@ -207,6 +201,17 @@ class EvaluationFolder:
             return pd.DataFrame(columns=[*COLUMNS, CHECK])
         # Rows that a merge before had taken over already when it was killed are there twice.
         return pd.concat(tables).fillna("").drop_duplicates(["method", "ID"])
+
+    def require_setting(self, setting):
+        """ValueError when the rows that are here were computed with another ``setting``."""
+        known = self.note.get("setting", setting)
+        changed = [k for k in setting if known.get(k) != setting[k]]
+        if changed:
+            raise ValueError(
+                f"{self.metrics_csv} holds rows of another {', '.join(changed)} "
+                f"({known.get(changed[0])!r}, now {setting[changed[0]]!r}): "
+                "give another --output_folder, or delete the file."
+            )
 
     def finish(self, methods):
         """Merge the rows of all processes, sorted by ``methods`` and the clips of the scenario.
