@@ -159,6 +159,7 @@ class Repeats:
         _, _, overrides = parse([str(self._yaml(stage)), *self.overrides(stage, repeat)])
         return settings(self._yaml(stage), {**overrides, **more})
 
+    @cache  # noqa: B019
     def command(self, stage, repeat):
         """Module, YAML, overrides and SpeechBrain's run options."""
         yaml = self._yaml(stage)
