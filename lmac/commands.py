@@ -51,7 +51,7 @@ RUN = "python -m lmac"
 # What ``torchrun`` may start several times, beside three of the scripts.
 TOGETHER = ("l2i",)
 # These read a YAML file whose settings are for the processes that they start.
-STARTS_OTHERS = ("table", "folds")
+STARTS_OTHERS = ("table", "folds", "seeds")
 
 
 def listing():

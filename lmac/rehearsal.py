@@ -19,7 +19,7 @@ import speechbrain as sb
 from data_prep import rehearsal
 from data_prep.once import once
 from data_prep.rehearsal import in_words, require_room
-from lmac.config import check_same_run, parse, resolved_text, settings
+from lmac.config import check_same_run, parse, resolved_text, run_opts_of, settings
 from lmac.processes import count, rank, start
 from lmac.results.folder import EvaluationFolder
 
@@ -45,9 +45,9 @@ def rehearse(main, argv):
     Raises what the run would raise, and ValueError for folders that cannot be written, too little
     room on the disk and results of other settings that are there already.
     """
-    path, run_opts, overrides = parse(argv)
+    path, options, overrides = parse(argv)
     overrides.pop("check")
-    start(run_opts)
+    start(run_opts_of(options))
     plain = settings(path, overrides)
     output = Path(plain["output_folder"])
     folder = once(_temporary, output)

@@ -72,6 +72,7 @@ class Run(Group):
     """Run and folders"""
 
     seed: Seed = says("of all random numbers: weights, order, augmentation, clips of a scenario")
+    check: bool = says("try everything on a few clips, say what would be run, and leave nothing")
     results_folder: Place = says("where everything is written, unless a folder of its own is given")
     output_folder: Place = says("where this run writes")
     save_folder: Place = says("checkpoints of a training, to go on from")
@@ -268,6 +269,7 @@ class Evaluation(Group):
     held_out_clips: Count | None = says("of each of them; null: all")
     last_contaminants: Count | None = says("only so many of them, from the end; null: all")
     scenario_manifest: Place = says("CSV of the clips, drawn once")
+    scenario_seed: Seed = says("of the clips that are drawn")
     listen: Whole = says("clips whose sounds and figures are written")
     n_boot: Annotated[int, Ge(1), Le(1000000)] = says("resamples of the confidence intervals")
     randomisation_clips: Count = says("clips of python -m lmac randomisation")
