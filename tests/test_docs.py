@@ -13,7 +13,7 @@ from data_prep.scenarios import SCENARIOS
 from lmac.commands import COMMANDS, SCRIPTS
 from lmac.config import merge, parse
 from lmac.listen import app
-from lmac.results import folds
+from lmac.results import folds, seeds
 from lmac.results.folder import EvaluationFolder
 from lmac.settings.check import run_options
 from metrics import METRICS
@@ -22,6 +22,10 @@ from metrics.tables import NOT_APPLICABLE, head
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += sorted((ROOT / "recipes").glob("*/README.md"))
+REPEATS = {**folds.Folds.options, **seeds.Seeds.options}
+# Of torchrun and SLURM.
+OF_OTHERS = {"standalone", "nproc_per_node", "nnodes", "rdzv_id", "rdzv_backend", "rdzv_endpoint"}
+OF_OTHERS |= {"job", "gres", "ntasks", "cpus", "time", "requeue", "nodes", "array"}
 # Where files lie that a page names without their folder.
 PLACES = [ROOT / "recipes/ESC10"]
 PLACES += [ROOT / "hparams" / slot for slot in ("classifiers", "datasets", "decoders")]
@@ -123,6 +127,8 @@ def test_commands_can_be_typed_as_they_stand(path, monkeypatch):
             assert (ROOT / command).is_file(), command
         elif command.endswith("python"):
             check_python(words)
+        elif command == "torchrun":
+            check_python([w for w in words if w.strip("-").partition("=")[0] not in OF_OTHERS])
         else:
             assert (command, words[0]) in (("pip", "install"), ("source", ".venv/bin/activate"))
 
@@ -141,7 +147,7 @@ def check_python(words):
     elif hasattr(module, "COMMAND_LINE"):
         module.COMMAND_LINE.parse(words[3:])
     else:
-        check_overrides(words[3:], folds.OPTIONS if module is folds else ())
+        check_overrides(words[3:], REPEATS if module in (folds, seeds) else ())
 
 
 def check_overrides(argv, further=()):
@@ -183,7 +189,7 @@ def is_there(place):
 @cache
 def known_keys():
     """Keys of any YAML file and options of any command."""
-    keys = run_options() | set(folds.OPTIONS)
+    keys = run_options() | OF_OTHERS | set(REPEATS)
     for module, _ in COMMANDS.values():
         keys |= set(getattr(getattr(importlib.import_module(module), "COMMAND_LINE", None),
                             "options", ()))  # fmt: skip
