@@ -83,9 +83,7 @@ def test_too_little_room_is_said_before_decoding(tmp_path, monkeypatch):
     usage = SimpleNamespace(free=1_500_000)
     monkeypatch.setattr(rehearsal.shutil, "disk_usage", lambda place: usage)
     rehearsal.require_room(tmp_path / "not/there", 1.4e6, "things")
-    with pytest.raises(
-        ValueError, match="things take about 2.0 GB, and 1.5 MB are free"
-    ):
+    with pytest.raises(ValueError, match="things take about 2.0 GB, and 1.5 MB are free"):
         rehearsal.require_room(tmp_path / "not/there", 2e9, "things")
     usage.free = 0
     monkeypatch.setattr(AudioCache, "fill", lambda *_: 1 / 0)
