@@ -11,6 +11,7 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
+from lmac.brains.checkpointer import Checkpointer
 from lmac.brains.training import TrainingBrain
 from lmac.processes import count, gather, leave, rank, start
 
@@ -60,7 +61,7 @@ def fit_line(folder):
     torch.nn.init.constant_(line.bias, rank())  # that of the main process counts
     counter = sb.utils.epoch_loop.EpochCounter(EPOCHS)
     parts = {"line": line, "counter": counter}
-    checkpointer = sb.utils.checkpoints.Checkpointer(folder / "save", parts)
+    checkpointer = Checkpointer(folder / "save", parts)
     logger = SimpleNamespace(log_stats=lambda *_, **__: None)
     brain = LineBrain(
         modules={"line": line, "norm": torch.nn.BatchNorm1d(3)},

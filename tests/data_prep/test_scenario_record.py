@@ -33,7 +33,8 @@ def data(tmp_path):
     hparams = {
         "dataset": "made up",
         "scenario": "mixtures",
-        "seed": 1,
+        "scenario_seed": 1,
+        "batch_size": 4,
         "target_folds": [1],
         "contaminant_folds": [2],
         "contaminant_folder": str(tmp_path / "private" / "wham_noise" / "tt"),
@@ -97,8 +98,8 @@ def test_no_private_path_is_published(data):
 
 
 @pytest.mark.parametrize("scenario,changes,words", [
-    ("mixtures", {"seed": 2}, "seed 1, asked for is 2"),
-    ("white_noise", {"seed": 2}, "seed 1, asked for is 2"),
+    ("mixtures", {"scenario_seed": 2}, "seed 1, asked for is 2"),
+    ("white_noise", {"scenario_seed": 2}, "seed 1, asked for is 2"),
     ("mixtures", {"contaminant_folds": [3]}, r"contaminant_folds \[2\], asked for is \[3\]"),
     ("mixtures", {"contaminant_folds": [3, 2]}, r"contaminant_folds \[2\], asked for is \[2, 3\]"),
     ("plain", {"target_folds": [1, 2]}, r"target_folds \[1\], asked for is \[1, 2\]"),
@@ -154,7 +155,7 @@ def test_manifests_of_earlier_versions_are_read_as_not_recorded(data):
     path = as_of_ones_own(data)
     pd.read_csv(path)[list(COLUMNS)].to_csv(path, index=False)
     assert record(data) == {}
-    pd.testing.assert_frame_equal(draw(data, seed=2), drawn)
+    pd.testing.assert_frame_equal(draw(data, scenario_seed=2), drawn)
     # Committed ones record it.
     kept = drawn_with("recipes/ESC10/results/mixtures_stft_fold5/scenario.csv")
     assert (kept["target_folds"], kept["contaminant_folds"], kept["seed"]) == ([5], [4], 1234)
