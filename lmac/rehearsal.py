@@ -134,8 +134,8 @@ def _quietly():
 
 
 def _temporary(output):
-    """A new folder on the disk of ``output``, which shows that something can be written there."""
-    place = output.absolute()
+    """A new folder beside ``output``, which shows that something can be written there."""
+    place = output.absolute().parent
     while not place.exists():
         place = place.parent
     try:

@@ -38,7 +38,7 @@ def calls(monkeypatch):
             info = {"test": {"accuracy": ACCURACY[seed], "clips": 80}}
             (folder / "best/info.json").write_text(json.dumps(info))
         else:
-            rows = plant(folder, "mixtures", "stft", METHODS, clips=24, seed=seed)
+            rows = plant(folder, "mixtures", "stft", METHODS, clips=40, seed=seed)
             evaluation = EvaluationFolder(folder)
             evaluation.write_table(evaluation.summary(rows, 10), "", {})
         return 0
