@@ -2,7 +2,7 @@
 
 A classifier and a decoder are trained on a few built-in sounds, in both domains; then each table
 is made without torchrun and by torchrun with 1, 2 and 4 processes, in turn into folders of their
-own. Compared are all rows but their seconds, as text, the summary and the printed table. Every
+own. Compared are all rows but their seconds (and what checks them), as text, the summary and the printed table. Every
 second run with several processes is killed once in between and started again, with another number.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lmac.results.checked_rows import CHECK
 from metrics.tables import SECONDS
 
 WHAT = "tables of torchrun with 1, 2 and 4 processes, equal to those of one without"
@@ -114,7 +115,8 @@ def difference(one, two):
         tables = [pd.read_csv(f / name, dtype=str, keep_default_na=False) for f in (one, two)]
         if len(tables[0]) != len(tables[1]):
             return f"{name} has {len(tables[1])} rows, not {len(tables[0])}"
-        other = tables[0].drop(columns=SECONDS) != tables[1].drop(columns=SECONDS)
+        one_way, other_way = (t.drop(columns=[SECONDS, CHECK], errors="ignore") for t in tables)
+        other = one_way != other_way
         if other.any(axis=None):
             column = other.any()[lambda c: c].index[0]
             return f"{name}: {column} differs in {other[column].sum()} rows"
