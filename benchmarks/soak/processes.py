@@ -2,8 +2,9 @@
 
 A classifier and a decoder are trained on a few built-in sounds, in both domains; then each table
 is made without torchrun and by torchrun with 1, 2 and 4 processes, in turn into folders of their
-own. Compared are all rows but their seconds (and what checks them), as text, the summary and the printed table. Every
-second run with several processes is killed once in between and started again, with another number.
+own. Compared are all rows but their seconds (and the checksums, which are of these, too), as text,
+the summary and the printed table. Every second run with several processes is killed once in between
+and started again, with another number.
 """
 
 import os
