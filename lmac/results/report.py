@@ -38,7 +38,7 @@ def write_report(folder, hparams, classifier_info, device, fresh=True):
     text = to_markdown(
         summary if columns is None else summary.merge(columns, on="method", how="left"),
         caption=list(stated.values()),
-        extra_columns=[*checks(), *(() if columns is None else columns), SECONDS],
+        extra_columns=[*checks(), *(() if columns is None else columns.columns[1:]), SECONDS],
     )
     folder.write_table(summary, text, stated)
     return text
