@@ -233,10 +233,14 @@ class Workshop:
         self.folder = Path(folder)
         made = [self.call(MODULES[name], self._words(f"hparams/{name}.yaml", name))
                 for name in ("classifier", "lmac")]  # fmt: skip
-        if any(made):
-            raise RuntimeError(f"the tiny results could not be made: {made}")
+        weights = ("classifier/best/classifier.ckpt", "lmac/best/decoder.ckpt")
+        if any(made) or not all((self.folder / file).is_file() for file in weights):
+            raise RuntimeError(f"the tiny results could not be made: {made} {self._said()}")
         self.recording = next(self.folder.rglob("builtin_sounds/audio/*.wav"))
         self.number = 0
+
+    def _said(self):
+        return (self.folder / "said.txt").read_text(encoding="utf-8", errors="replace")[-300:]
 
     def run(self, trial):
         """Run a trial; what is wrong with it, or None."""
@@ -249,8 +253,10 @@ class Workshop:
             "results_folder": self.folder, "output_folder": self.folder / name,
             "classifier_checkpoint": self.folder / "classifier/best",
             "lmac_checkpoint": self.folder / "lmac/best",
-            "finetune_from": self.folder / "lmac/best", "noise_folder": "null",
+            "noise_folder": "null",
         }  # fmt: skip
+        if experiment_of(path) == "lmac_finetune":
+            given["finetune_from"] = self.folder / "lmac/best"
         if hasattr(self, "recording"):
             given["audio"] = self.recording
         if name == "classifier" or experiment_of(path) == "classifier":
