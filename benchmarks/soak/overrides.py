@@ -24,7 +24,7 @@ from lmac import composition
 from lmac.commands import glance
 from lmac.composition import HPARAMS, SLOTS, ConfigError, experiment_of, merge
 from lmac.config import parse, resolved, run
-from lmac.results.folds import MODULES
+from lmac.results.repeats import MODULES
 from lmac.settings.check import run_options
 from lmac.settings.kinds import tag_of
 from lmac.usage import answer
