@@ -12,7 +12,9 @@ class LMAC(Interpreter):
     """Mask of a trained L-MAC decoder, fine-tuned or not.
 
     It explains the classifier's own decision; only a decoder trained with
-    ``decoder_conditioned: True`` can be asked for another class.
+    ``decoder_conditioned: True`` can be asked for another class. The mask of a class that the
+    classifier gives a probability below the ``audible`` of the training (``lmac_conditional.yaml``)
+    is multiplied by ``p / audible``: of what is hardly there, hardly anything is kept.
 
     Arguments
     ---------
@@ -27,14 +29,24 @@ class LMAC(Interpreter):
 
     def __init__(self, explained, decoder, checkpoint, key="lmac_checkpoint"):
         path = decoder_file(checkpoint, key)
-        super().__init__(explained, weights=hashlib.sha256(path.read_bytes()).hexdigest()[:12])
         self.key, self.training = key, training_info(path)
-        self.decoder = load_decoder(build_decoder(decoder, explained), explained, path, key)
-        self.any_class = self.decoder.conditioned
+        trained = load_decoder(build_decoder(decoder, explained), explained, path, key)
+        # Prompts have similarities, which are kept as they are.
+        fixed = explained.classifier.prompt_vectors is None
+        self.audible = self.training.get("audible") if trained.conditioned and fixed else None
+        options = {} if self.audible is None else {"audible": self.audible}
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        super().__init__(explained, weights=digest, **options)
+        self.decoder = trained
+        self.any_class = trained.conditioned
         self.decoder.to(next(explained.buffers()).device).eval()
 
     @torch.no_grad()
     def explain(self, X, target, phase=None):
         logits, representations = self.explained(X, phase)
         told = self.explained.condition(target, logits)
-        return self.decoder(representations, X, told, self.explained.domain).sigmoid()
+        mask = self.decoder(representations, X, told, self.explained.domain).sigmoid()
+        if self.audible is None:
+            return mask
+        presence = self.explained.presence(target, logits, self.audible)
+        return mask * presence[:, None, None].to(mask.dtype)

@@ -1,6 +1,7 @@
 """The frozen classifier seen from an explanation domain: f(X), for any X and any mask."""
 
 import math
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +66,21 @@ class ExplainedClassifier(nn.Module):
         log_p = logits.detach().float().log_softmax(1).gather(1, target[:, None])
         told = ((log_p - math.log(0.05)) / 3).clamp_min(-4)
         return torch.cat([F.one_hot(target, logits.shape[1]).to(told.dtype), told], dim=1)
+
+    def presence(self, target, logits, audible):
+        """How much of the classes ``target`` [B] there is in clips of ``logits`` [B, K]: [B].
+
+        1 for the classifier's decision, ``min(1, p / audible)`` for any other class; 1 also for
+        the class that it decides in silence, since an empty mask would convince it of that one.
+        """
+        p = logits.softmax(1).gather(1, target[:, None]).squeeze(1)
+        heard = (target == logits.argmax(1)) | (target == self.silent_class)
+        return torch.where(heard, torch.ones_like(p), (p / audible).clamp_max(1))
+
+    @cached_property
+    def silent_class(self):
+        """Number of the class that the classifier decides in silence."""
+        return int(self.on_silence()[0].argmax())
 
     @torch.no_grad()
     def output_sizes(self, seconds=2.0):
