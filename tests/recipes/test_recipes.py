@@ -109,6 +109,11 @@ class Bench:
             own |= self.zero_shot(tree)
         if "noise_folder" in tree and (noise or tag_of(tree["noise_folder"]) == "!PLACEHOLDER"):
             own["noise_folder"] = str(self.folder / "wham_noise" / "tr")
+        shared = re.fullmatch(
+            r"results/(\w+)/classifier/best", str(tree.get("classifier_checkpoint"))
+        )
+        if shared:  # the classifier of another recipe
+            own["classifier_checkpoint"] = str(self.folder / shared[1] / "classifier" / "best")
         if tree.get("scenario") in CONTAMINANTS:
             own["contaminant_folder"] = str(self.folder / CONTAMINANTS[tree["scenario"]])
         return own
@@ -137,7 +142,7 @@ class Bench:
             own = self.overrides(path, domain, noise)
             plain = settings(path, own)
             # Those of interpreters, too, which are no plain settings.
-            text = config._dump(config._resolved(path, own))
+            text = config._dump(config.resolved(path, own))
             for weights in sorted(set(re.findall(r"\S+/best\b", text))):
                 self.run(*self.maker(path, plain, weights, noise), noise)
             module = importlib.import_module(module_of(path))
@@ -149,9 +154,10 @@ class Bench:
         return self.done[key]
 
     def maker(self, path, plain, weights, noise=False):
-        """The YAML beside ``path``, and its domain, that leaves ``weights``."""
+        """The YAML, beside ``path`` or of the recipe named, that leaves ``weights``; its domain."""
         domain = plain.get("domain")
-        for other in (recipe for recipe in RECIPES if recipe.parent == path.parent):
+        named = Path(weights).relative_to(self.folder).parts[0].removesuffix("_in_noise")
+        for other in (recipe for recipe in RECIPES if recipe.parent.name == named):
             if other != path and "number_of_epochs" in merge(other):
                 made = settings(other, self.overrides(other, domain, noise))
                 if Path(made["output_folder"]) / "best" == Path(weights):
