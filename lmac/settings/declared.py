@@ -191,7 +191,9 @@ class Loss(Group):
     l_out: NotNegative = says("weight of the remainder's cross-entropy, which is to be high")
     l_sparse: NotNegative = says("weight of the mean of the mask")
     l_guidance: NotNegative = says("weight of the guidance towards the clean source; 0: stage 1")
-    cc_th: Share = says("correlation with the clean source above which a clip is guided")
+    cc_th: Annotated[Finite, Ge(-1), Le(1)] = says(
+        "correlation with the clean source from which on a clip is guided; -1: every clip"
+    )
     bin_th: Share = says("share of the peak above which a cell is of the source (bce)")
     guidance: Literal["bce", "mse"] = says("distance to the clean source")
     finetune_from: Place | None = says("folder of a decoder to start from; stage 2 needs one")
