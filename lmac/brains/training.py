@@ -180,11 +180,12 @@ class TrainingBrain(sb.Brain):
         return schedule if isinstance(schedule, ReduceLROnPlateau) else None
 
     def on_fit_start(self):
-        if self.plateau is not None:
-            self.checkpointer.add_recoverable("lr_schedule", self.plateau)
-        hooks = load_progress, save_progress
-        self.checkpointer.add_recoverable("progress", self, *hooks, optional_load=True)
-        once(self.checkpointer.settle, self.best_key, self.best_is)
+        if self.checkpointer is not None:  # as Brain, which can do without
+            if self.plateau is not None:
+                self.checkpointer.add_recoverable("lr_schedule", self.plateau)
+            hooks = load_progress, save_progress
+            self.checkpointer.add_recoverable("progress", self, *hooks, optional_load=True)
+            once(self.checkpointer.settle, self.best_key, self.best_is)
         if rank() > 0:  # or all would mix and mask alike; a checkpoint has its own
             torch.manual_seed(self.hparams.seed + rank())
         super().on_fit_start()
@@ -256,10 +257,11 @@ class TrainingBrain(sb.Brain):
             if self.plateau is not None:  # the rate of the next epoch, saved with this one
                 _, rate = self.plateau([self.optimizer], epoch, stats["loss"])
                 update_learning_rate(self.optimizer, rate)
-            self.checkpointer.save_and_keep_only(
-                meta={self.best_key: stats[self.best_key], "epoch": epoch},
-                **{f"{self.best_is}_keys": [self.best_key]},
-            )
+            if self.checkpointer is not None:
+                self.checkpointer.save_and_keep_only(
+                    meta={self.best_key: stats[self.best_key], "epoch": epoch},
+                    **{f"{self.best_is}_keys": [self.best_key]},
+                )
         else:
             self.test_stats = stats
 
