@@ -129,7 +129,7 @@ def test_a_foreign_dictionary_is_refused(tmp_path):
     save_dictionary(path, W, 0.25, made)
     again, error = load_dictionary(path, made)
     assert np.array_equal(W, again) and error == 0.25
-    assert [p.name for p in tmp_path.iterdir()] == ["dictionary.npz"]
+    assert {p.name for p in tmp_path.iterdir()} == {"dictionary.npz", "SHA256SUMS"}
     with pytest.raises(ValueError, match="was made with seed 1, now it is 2: delete") as problem:
         load_dictionary(path, {**made, "seed": "2"})
     assert "\n" not in str(problem.value)

@@ -122,9 +122,10 @@ def test_evaluation_and_one_file(again):
         ["hparams/explain.yaml", *common, f"--audio={sound}", "--window_s=0.5",
          "--overlap_s=0.1", f"--explain_class={list(CLASSES)[3]}", f"--output_folder={again}/one"]
     )  # fmt: skip
-    result = json.loads((again / "one" / sound.stem / "L2I/explanation.json").read_text())
+    out = again / "one" / sound.name / f"L2I, asked {list(CLASSES)[3]}"
+    result = json.loads((out / "explanation.json").read_text())
     assert result["method"] == "L2I" and len(result["windows"]) > 1
-    assert (again / "one" / sound.stem / "L2I/explanation.wav").stat().st_size > 1000
+    assert (out / "explanation.wav").stat().st_size > 1000
 
 
 def test_what_training_recorded_is_compared(again):
@@ -132,6 +133,9 @@ def test_what_training_recorded_is_compared(again):
     path, explained = again / "l2i/best/info.json", make_explained(n_classes=10)
     info = json.loads(path.read_text())
     path.write_text(json.dumps(info | {"classifier_weights": "0" * 12}))
+    with pytest.raises(ValueError, match="info.json is damaged or was changed"):
+        L2I(explained, again / "l2i/best")
+    (path.parent / "SHA256SUMS").unlink()  # a folder of an earlier version has none
     with pytest.raises(ValueError, match="l2i_checkpoint: .* classifier_weights 000000000000, not"):
         L2I(explained, again / "l2i/best")
     path.write_text(json.dumps(info | {"signal_path": "waveform"}))

@@ -235,7 +235,7 @@ def test_a_training_step_pairs_clips_and_phases(brain, paired, monkeypatch):
     l2i = L2INetwork(explained, torch.rand(513, 8), hidden=16)
     self = SimpleNamespace(
         explained=explained, device="cpu", hparams=SimpleNamespace(augment=None),
-        modules=SimpleNamespace(decoder=decoder, l2i=l2i),
+        module=lambda name, stage: {"decoder": decoder, "l2i": l2i}[name],
         sounds=lambda batch, stage: (batch.sig.data, batch.sig.data),
     )  # fmt: skip
     batch = SimpleNamespace(sig=SimpleNamespace(data=torch.zeros(3, 6000)))
