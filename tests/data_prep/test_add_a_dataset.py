@@ -12,7 +12,10 @@ import pandas as pd
 import soundfile
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-NEEDED = ("data_prep", "hparams", "lmac", "metrics", "recipes", "train_classifier.py")
+NEEDED = (
+    *("data_prep", "hparams", "lmac", "metrics", "recipes"),
+    *("requirements.txt", "train_classifier.py"),
+)
 # What a test may change: how long it takes and where the data is.
 QUICK = " --number_of_epochs=1 --classifier_width=2 --batch_size=4 --device=cpu"
 
