@@ -8,6 +8,7 @@ import torch
 from lmac.classifiers import AudioClassifier, Cnn14, Conv2dEncoder, LinearHead, Wave1d
 from lmac.domain import FrontEnd, get_domain
 from lmac.explained import ExplainedClassifier
+from metrics.files import read_sums, write_sums
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Overrides for the scripts: a few short built-in sounds and a narrow network.
@@ -19,6 +20,13 @@ TINY = [
     "--device=cpu",
 ]
 ESC10 = REPOSITORY.parent / "shared" / "data" / "ESC-10"
+
+
+def forget_sum(path):
+    """Delete the line of the file at ``path`` in SHA256SUMS: it is to be used as it is now."""
+    sums = read_sums(path.parent)
+    del sums[path.name]
+    write_sums(path.parent, sums)
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from conftest import forget_sum
 
 from data_prep.manifest import DataError
 from data_prep.mixing import mix, scenario_dataset
 from data_prep.scenarios import folder_clips, scenario_manifest
+from metrics.files import Damaged
 
 
 @pytest.fixture
@@ -65,7 +67,11 @@ def test_a_manifest_is_drawn_once_from_its_seed(clips):
     assert not one["contaminant"].equals(other["contaminant"])
     pd.testing.assert_frame_equal(draw("1.csv", 3), one)  # kept
     (folder / "1.csv").write_text((folder / "1.csv").read_text().replace("c6", "c9"))
-    assert not draw("1.csv", 3).equals(one)  # read, not drawn again
+    with pytest.raises(Damaged, match="1.csv is damaged or was changed: .*delete its line there"):
+        draw("1.csv", 3)
+    forget_sum(folder / "1.csv")
+    changed = draw("1.csv", 3)  # read, not drawn again
+    assert not changed.equals(one) and "c9" in changed["contaminant"].to_list()
 
 
 def test_a_foreign_manifest_is_refused(clips):

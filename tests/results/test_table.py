@@ -11,6 +11,7 @@ import pytest
 from latex import plain, tabulars
 from planted import markdown_tables, plant
 
+from lmac.composition import ConfigError
 from lmac.results import table
 from metrics import METRICS, checks, paper_metrics
 from metrics.ranks import RANK_CORRELATION
@@ -285,8 +286,13 @@ def test_methods_and_domains_are_restricted(results, monkeypatch, capsys):
     assert len(stft) == 13 and [m for m in stft if m != "L2I"] == mel
     assert {"L-MAC", "L-MAC FT", "L2I", "Oracle", "Guided GradCAM"} <= set(stft)
     calls.clear()
-    table.main([*argv, "--methods=[L2I,Guided GradCAM,Mine]", "--domains=[mel]"])
-    assert calls == [("mel", ["Guided GradCAM", "Mine"])]
+    # A method that no domain lists runs where it is asked for; one that is not there is refused.
+    table.main([*argv, "--methods=[L2I,Guided GradCAM,L-MAC-ZS]", "--domains=[mel]"])
+    assert calls == [("mel", ["Guided GradCAM", "L-MAC-ZS"])]
+    calls.clear()
+    with pytest.raises(ConfigError, match="there is no method Mine, expected some of L-MAC, "):
+        table.main([*argv, "--methods=[L2I,Guided GradCAM,Mine]", "--domains=[mel]"])
+    assert calls == []
     calls.clear()
     table.main([*argv, "--methods=[L2I]"])
     assert calls == [("stft", ["L2I"])]
