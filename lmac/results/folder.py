@@ -158,6 +158,10 @@ class EvaluationFolder:
             methods = {m: {"description": "not recorded"} for m in rows["method"]} | methods
         note = {**note, "setting": setting, "methods": methods}
         self._made = _made_with(note)
+        if made is not None and CHECK in rows:
+            # Of a version that noted other keys of the setting: whole, by what it noted.
+            renoted = rows["method"].map(lambda m: made[m] != self._made[m]).astype(bool)
+            rows = rows.assign(**{CHECK: rows[CHECK].where(~renoted, "")})
         self._replace_rows(rows)
         for part in self._parts():
             part.unlink()
@@ -246,7 +250,9 @@ class EvaluationFolder:
     def append(self, rows):
         """Write dictionaries of one batch and method at once; known ones are left alone."""
         fresh = [r for r in rows if (r["method"], r["ID"]) not in self.done]
-        fields = [[str(row[column]) for column in COLUMNS] for row in fresh]
+        # A metric that a domain cannot have, such as one of sound in mel, is an empty cell.
+        undefined = dict.fromkeys(METRICS, "")
+        fields = [[str((undefined | row)[column]) for column in COLUMNS] for row in fresh]
         checks = [check_of(f, self._made[r["method"]]) for f, r in zip(fields, fresh, strict=True)]
         lines = to_text([*f, check] for f, check in zip(fields, checks, strict=True))
         path = self._own_csv
