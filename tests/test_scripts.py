@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from conftest import TINY
+from conftest import TINY, forget_sum
 from PIL import Image
 from pretrained import text_folder
 from speechbrain.dataio.encoder import CategoricalEncoder
@@ -25,8 +25,10 @@ from lmac.domain import FrontEnd
 from lmac.explained import ExplainedClassifier
 from lmac.media.audio import add_wavs, write_wavs
 from lmac.results import resynthesis
+from lmac.results.checked_rows import CHECK
 from lmac.results.folder import COLUMNS
 from metrics import METRICS
+from metrics.files import Damaged
 
 RECIPES = sorted(
     path for path in Path("recipes").glob("*/*.yaml") if not path.stem.startswith("common")
@@ -179,7 +181,9 @@ def test_the_published_decoder_trains_through_yaml(folder, tmp_path):
 def test_evaluation_files(folder):
     rows, summary = (pd.read_csv(folder / "all" / f"{f}.csv") for f in ("metrics", "summary"))
     methods = ["L-MAC", "Saliency", "GradCAM", "All-ones", "Random"]
-    assert list(rows.columns) == list(COLUMNS)
+    assert (
+        list(rows.columns) == [*COLUMNS, CHECK] and rows[CHECK].str.fullmatch("[0-9a-f]{12}").all()
+    )
     assert len(rows) == 5 * 20 and not rows.duplicated(["method", "ID"]).any()
     assert list(summary["method"]) == methods and set(summary["n"]) == {20}
     for name in METRICS:
@@ -263,7 +267,8 @@ def test_sounds_of_a_clip_share_one_gain_whoever_comes_later(tmp_path):
 
 
 def without_time(rows):
-    return rows.drop(columns="s/clip").sort_values(["method", "ID"]).reset_index(drop=True)
+    """Nor its checksum, which covers the time."""
+    return rows.drop(columns=["s/clip", CHECK]).sort_values(["method", "ID"]).reset_index(drop=True)
 
 
 def test_a_killed_evaluation_loses_nothing(folder):
@@ -275,6 +280,9 @@ def test_a_killed_evaluation_loses_nothing(folder):
     path.write_text("".join(lines[:30]) + lines[30][:25])
     rows, _ = evaluate_in(folder, "killed")
     pd.testing.assert_frame_equal(without_time(rows), without_time(whole))
+    # What was written before is kept as it was, with its time and checksum.
+    kept = {line.split(",")[-1].strip() for line in lines[1:30]}
+    assert kept <= set(rows[CHECK])
 
 
 def test_a_method_added_later_is_the_only_one_computed(folder, monkeypatch):
@@ -299,6 +307,9 @@ def test_a_changed_decoder_is_computed_again_and_a_changed_classifier_refused(fo
     state = torch.load(path, weights_only=True)
     state["head.bias"] += 2
     torch.save(state, path)
+    with pytest.raises(Damaged, match="decoder.ckpt is damaged or was changed: .*delete its line"):
+        evaluate_in(copy, "all")
+    forget_sum(path)
     rows, _ = evaluate_in(copy, "all")
     before = pd.read_csv(folder / "all" / "metrics.csv")
     mean = [r[r["method"] == "L-MAC"]["MM"].mean() for r in (before, rows)]
@@ -308,6 +319,7 @@ def test_a_changed_decoder_is_computed_again_and_a_changed_classifier_refused(fo
     state = torch.load(path, weights_only=True)
     state["bias"] += 1
     torch.save(state, path)
+    forget_sum(path)
     with pytest.raises(ValueError, match="rows of another classifier .*another --output_folder"):
         evaluate_in(copy, "all", "--methods=[Saliency]")
     with pytest.raises(ValueError, match="lmac_checkpoint: .*decoder.ckpt was trained for class"):
