@@ -60,10 +60,10 @@ KNOWN = [
 ]  # fmt: skip
 # What may be below zero, and what may be zero; anything else has to be above.
 MAY_BE_NEGATIVE = {"gain_db", "mix_snr_db", "noise_snr_db", "cam_layer", "max_grad_norm"}
-MAY_BE_NEGATIVE |= {"asked_snr_db"}
+MAY_BE_NEGATIVE |= {"asked_snr_db", "cc_th"}
 MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     *("seed", "num_workers", "listen", "l_in", "l_out", "l_sparse", "l_guidance", "l_absent"),
-    *("cc_th", "bin_th", "mix_probability", "noise_probability", "mixup", "weight_decay"),
+    *("bin_th", "mix_probability", "noise_probability", "mixup", "weight_decay"),
     *("alpha", "beta", "gamma", "relevance_threshold", "smoothgrad_noise", "overlap_s"),
     *("min_length_s", "train_folds", "valid_folds", "test_folds", "target_folds"),
     *("contaminant_folds", "absent_sparsity", "ask_decision", "ask_source", "ask_probable"),

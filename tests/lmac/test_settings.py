@@ -81,7 +81,7 @@ VALUES = {
     "listen": ([0, 10], [-5, 1.5, "all", None]),
     "l_in": ([0, 4.0], [-1, NAN, INF, "a"]),
     "l_sparse": ([0, 6.4], [-1, NAN, [1]]),
-    "cc_th": ([0, 0.6, 1], ["abc", 1.1, -0.1, NAN]),
+    "cc_th": ([-1, -0.1, 0, 0.6, 1], ["abc", 1.1, -1.1, NAN]),
     "bin_th": ([0, 0.35, 1], [2, "x"]),
     "relevance_threshold": ([0, 0.2, 1], [5, -1, NAN]),
     "noise_probability": ([0, 0.5, 1], ["abc", 1.5, -0.5, NAN, True]),
