@@ -1,7 +1,5 @@
 """What one of several processes (``torchrun``) does for all of them."""
 
-from speechbrain.utils.distributed import if_main_process, run_on_main
-
 
 def once(function, *args, **kwargs):
     """``function(*args, **kwargs)`` on the main process; the others wait, and get its result.
@@ -9,6 +7,9 @@ def once(function, *args, **kwargs):
     For what writes files, or would only be done again. The result goes through pickle. When it
     raises, the main process does, and the others end without a word: one message is enough.
     """
+
+    # Here, since not all that reads this file trains or evaluates.
+    from speechbrain.utils.distributed import if_main_process, run_on_main
 
     def attempt():
         try:

@@ -443,5 +443,8 @@ def run(main, usage, argv=None):
 def _says_what_to_do(error):
     """Whether this project raised ``error``, and no library below it."""
     file = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-    ours = not OURS.isdisjoint((file, *file.parents))
-    return ours and isinstance(error, ValueError | FileNotFoundError)
+    if not OURS.isdisjoint((file, *file.parents)):
+        return isinstance(error, ValueError | FileNotFoundError)
+    from metrics.files import Unwritable  # here, for it brings torch
+
+    return isinstance(error, Unwritable)

@@ -92,7 +92,9 @@ class Data(Group):
     valid_folds: Folds = says("clips that select the checkpoint")
     test_folds: Folds = says("clips that neither trained nor selected")
     signal_length_s: Seconds = says("length that every clip is cut or padded to", "s")
-    out_n_neurons: Annotated[int, Ge(2), Le(100000)] = says("number of classes")
+    out_n_neurons: Annotated[int, Ge(0), Le(100000)] = says(
+        "number of classes; 0 where the classifier knows its own"
+    )
     esc10_only: bool = says("only the ten classes of ESC-10")
     esc50_subfolder: Place = says("folder of ESC-10 or ESC-50 in data_folder")
     urbansound8k_subfolder: Place = says("folder of UrbanSound8K in data_folder")

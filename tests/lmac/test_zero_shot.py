@@ -426,7 +426,7 @@ def test_explain_says_what_is_wrong_with_prompts(clap, tmp_path):
     words = ["hparams/explain.yaml", "--classifier_yaml=hparams/classifiers/clap.yaml",
              f"--classifier_source={clap}", f"--audio={tmp_path / 'street.wav'}"]  # fmt: skip
     for prompts, message in {
-        "--prompts=": "prompts: there are none",
+        "--prompts=": "--prompts=.*: expected prompts separated by commas",
         "--prompts=a dog": "is the only one",
         "--prompts=a dog, a dog": "is there twice",
     }.items():

@@ -460,7 +460,7 @@ def test_a_click_on_a_spectrogram_goes_there_and_the_cursor_follows(gallery):
     assert gallery.execute_script(at) == pytest.approx(0.75, abs=0.05)
     press(gallery, " ")
     now = hears(gallery, "dog 1/Saliency/explanation.wav")
-    assert now["time"] >= 0.74
+    assert now["time"] >= 0.7  # within the 0.05 s of above
     moved = "return parseFloat(shown[0].card.querySelector('.cursor').style.left) > 26"
     until(gallery, lambda: gallery.execute_script(moved), "the cursor moves")
 
