@@ -7,8 +7,7 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from data_prep.audio import AudioCache, fit_length, peak_normalise
-
-GAUSSIAN = "gaussian"
+from data_prep.scenario_kinds import GAUSSIAN
 
 
 def mix(target, contaminant, gain_target, gain_contaminant):

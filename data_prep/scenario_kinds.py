@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+GAUSSIAN = "gaussian"  # the contaminant that is no recording, but drawn anew for every clip
+
 
 @dataclass(frozen=True)
 class Scenario:

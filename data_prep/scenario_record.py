@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_prep.manifest import DataError, read_table, write_table
-from data_prep.mixing import GAUSSIAN
+from data_prep.scenario_kinds import GAUSSIAN
 from metrics.files import require_undamaged
 
 COLUMNS = (
@@ -154,7 +154,7 @@ def thin_data(rows):
         Of a scenario manifest: its columns ``ID, target, contaminant``.
 
         ``contaminant`` names the recording: rows with the same one share a sound, and are not
-        independent, unless it is ``data_prep.mixing.GAUSSIAN``, which is drawn anew in every row,
+        independent, unless it is ``scenario_kinds.GAUSSIAN``, which is drawn anew in every row,
         or empty (no contaminant). Clips count as different where their names are, even when they
         were cut from one recording; twelve sentences of two speakers count as twelve.
 

@@ -16,11 +16,11 @@ from tqdm import tqdm
 from data_prep.in_domain import refuse_other_noise
 from data_prep.leaks import warn_of_scenario_leaks
 from data_prep.manifest import DataError, audio_duration, listed, read_table, select_folds
-from data_prep.mixing import GAUSSIAN, scenario_dataset
+from data_prep.mixing import scenario_dataset
 from data_prep.once import once
 from data_prep.recordings import audio_files, refuse_training_noise
 from data_prep.rehearsal import few
-from data_prep.scenario_kinds import EXTERNAL, SCENARIOS
+from data_prep.scenario_kinds import EXTERNAL, GAUSSIAN, SCENARIOS
 from data_prep.scenario_record import CHANGED, COLUMNS, digest, refuse_other_settings, write_rows
 from metrics.files import require_undamaged
 

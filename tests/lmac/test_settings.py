@@ -107,7 +107,7 @@ VALUES = {
     "n_mels": ([1, 80], [0, 5000, 80.0]),
     "win_length": ([23.2, 25], [0, -1, NAN, INF]),
     "signal_length_s": ([5, 0.5], [0, -5, NAN, INF, 1e9]),
-    "out_n_neurons": ([2, 50], [1, 0, -1, 2.0]),
+    "out_n_neurons": ([0, 2, 50], [-1, 2.0]),
     "last_contaminants": ([None, 1, 3000], [0, -1, 1.5]),
     "contaminant_folder": ([None, "x", "a: b #c"], ["", 3, ["x"], "a\nb", "a\0"]),
     "results_folder": (["results", "r é"], [None, "", 3, True, "é" * 130]),
