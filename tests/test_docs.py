@@ -241,9 +241,13 @@ def test_committed_summaries_are_those_of_their_rows(path):
 
 
 def test_no_file_has_the_marks_of_an_unfinished_merge():
-    files = [p for p in ROOT.rglob("*") if p.is_file() and p.relative_to(ROOT).parts[0] not in (".git", ".venv", "results")]  # fmt: skip
-    texts = [p for p in files if p.suffix in (".py", ".md", ".txt", ".yaml", ".sh", ".js", ".css",
-                                              ".html", ".toml", "")]  # fmt: skip
+    kinds = (".py", ".md", ".txt", ".yaml", ".sh", ".js", ".css", ".html", ".toml", "")
+    elsewhere = (".git", ".venv", "results")
+    texts = [
+        p
+        for p in ROOT.rglob("*")
+        if p.is_file() and p.suffix in kinds and p.relative_to(ROOT).parts[0] not in elsewhere
+    ]
     assert ROOT / "requirements.txt" in texts
     mark = re.compile(r"^(<{7}|>{7}) ", re.M)
     assert not [name(p) for p in texts if mark.search(p.read_text("utf-8", errors="replace"))]
