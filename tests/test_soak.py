@@ -1,5 +1,6 @@
 """Faults: a few of each part of benchmarks/soak, and the frame that counts them."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,17 @@ from benchmarks import soak
 from benchmarks.soak.__main__ import main
 
 SEED = 1
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before():
+    """What a part really runs logs to a folder that is gone afterwards."""
+    before = logging.root.handlers[:]
+    yield
+    for handler in logging.root.handlers:
+        if handler not in before:
+            handler.close()
+    logging.root.handlers[:] = before
 
 
 @pytest.mark.parametrize("name", soak.parts())

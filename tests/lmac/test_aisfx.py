@@ -176,7 +176,7 @@ TINY = [
     "hparams/classifier.yaml", "--dataset_yaml=hparams/datasets/builtin.yaml",
     "--classifier_yaml=hparams/classifiers/aisfx.yaml", "--clips_per_class=5",
     "--signal_length_s=0.5", "--classifier_width=4", "--sample_rate=16000", "--n_fft=256",
-    "--win_length=16",
+    "--win_length=16", "--hop_length=8",
     "--number_of_epochs=5", "--batch_size=10", "--lr=0.03", "--mixup=0", "--device=cpu",
 ]  # fmt: skip
 
