@@ -1,6 +1,7 @@
 """Faults: a few of each part of benchmarks/soak, and the frame that counts them."""
 
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,12 +15,14 @@ SEED = 1
 @pytest.fixture(autouse=True)
 def logs_as_before():
     """What a part really runs logs to a folder that is gone afterwards."""
-    before = logging.root.handlers[:]
     yield
-    for handler in logging.root.handlers:
-        if handler not in before:
-            handler.close()
-    logging.root.handlers[:] = before
+    names = [None, *logging.root.manager.loggerDict]
+    for logger in map(logging.getLogger, names):
+        for handler in logger.handlers[:]:
+            path = getattr(handler, "baseFilename", None)
+            if path is not None and not Path(path).parent.is_dir():
+                logger.removeHandler(handler)
+                handler.close()
 
 
 @pytest.mark.parametrize("name", soak.parts())
