@@ -65,16 +65,9 @@ class ConditionalBrain(DecoderBrain):
         decisions = self.explained.logits(X, phase).argmax(1)
         return decisions.view(2, -1).T, X.view(2, len(wav), *X.shape[1:])
 
-    @contextlib.contextmanager
     def draws(self, stage):
         """Random numbers of the asked classes: in validation the same in every epoch."""
-        if stage == sb.Stage.TRAIN:
-            yield
-            return
-        device = torch.device(self.device)
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(self.hparams.seed + self.batch_number)
-            yield
+        return contextlib.nullcontext() if stage == sb.Stage.TRAIN else self.validation_numbers()
 
     def loss(self, predictions):
         """What ``compute_forward`` gave to the parts of the loss, a dict of scalars."""

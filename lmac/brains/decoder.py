@@ -1,5 +1,7 @@
 """Training the L-MAC decoder on a frozen classifier."""
 
+import contextlib
+
 import speechbrain as sb
 import torch
 
@@ -67,14 +69,22 @@ class DecoderBrain(TrainingBrain):
     def mix_for_validation(self, wav):
         """Clips [B, L] to mixtures and the clips' own part in them, without shift and gain.
 
-        The random numbers come from ``seed`` and the number of the batch: every epoch and every
-        run validates on the same audio, and training draws the same as without validation.
+        Every epoch and every run validates on the same audio.
         """
         mix = WaveformAugment(shift=False, gain_db=(0, 0), mixer=self.hparams.augment.mixer)
+        with self.validation_numbers():
+            return mix(wav)
+
+    @contextlib.contextmanager
+    def validation_numbers(self):
+        """Random numbers that come from ``seed`` and the number of the batch.
+
+        They are the same in every epoch, and training draws the same as without validation.
+        """
         device = torch.device(self.device)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.hparams.seed + self.batch_number)
-            return mix(wav)
+            yield
 
     def compute_objectives(self, predictions, batch, stage):
         """The L-MAC loss; in evaluation also the metrics of every clip."""
