@@ -47,6 +47,12 @@ def tested_on_other_clips(s):
         )
 
 
+@rule("out_n_neurons", "train_folds")
+def classes_of_the_data(s):
+    if s["out_n_neurons"] == 0:
+        return "out_n_neurons is 0: expected the number of the data set's classes, at least 1"
+
+
 @rule("n_fft", "n_mels")
 def bands_for_bins(s):
     most = s["n_fft"] // 2 + 1

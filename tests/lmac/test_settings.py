@@ -165,6 +165,7 @@ RULES = [
     ({"train_folds": 1, "test_folds": [1, 5]}, r"test_folds has fold \[1\] of train_folds"),
     (FRONT, None),
     (FRONT | {"n_mels": 513}, None),
+    ({"out_n_neurons": 0, "train_folds": [1]}, "out_n_neurons is 0: expected the number"),
     (FRONT | {"n_mels": 514}, "n_mels is 514: expected at most 513, the bins of n_fft 1024"),
     (FRONT | {"win_length": 64}, None),
     (FRONT | {"win_length": 64.1}, "win_length is 64.1 ms: .* 2 samples to 64 ms"),
