@@ -3,6 +3,8 @@
 import logging
 
 import torch
+import torch.nn.functional as F
+from speechbrain.augment.time_domain import SpeedPerturb
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ class ClipMixer:
 
 
 class WaveformAugment:
-    """Time shift, gain and mixing, in this order.
+    """Speed, time shift, mixing and gain, in this order.
 
     Arguments
     ---------
@@ -94,18 +96,27 @@ class WaveformAugment:
     gain_db : list of two floats
         Range of a random gain after peak normalisation.
     mixer : ClipMixer, optional
+    speeds : list of int
+        Percent; each batch is played at one of them, by SpeechBrain's SpeedPerturb. A clip keeps
+        its length: a slow one loses its end, a fast one is padded with silence.
     """
 
-    def __init__(self, shift=True, gain_db=(-12, 0), mixer=None):
+    def __init__(self, shift=True, gain_db=(-12, 0), mixer=None, speeds=(100,)):
         self.shift = shift
         self.gain_db = gain_db
         self.mixer = mixer
+        # Whole percentages do not need the sample rate.
+        self.perturb = None if set(speeds) == {100} else SpeedPerturb(None, list(speeds))
 
     def __call__(self, wav):
         """Clips [B, L] to augmented clips and the clips' own part in them, both [B, L].
 
         The second is the shifted clip before anything was mixed in, at its level in the first.
         """
+        if self.perturb is not None:
+            n = wav.shape[1]
+            wav = self.perturb(wav)[:, :n]
+            wav = F.pad(wav, (0, n - wav.shape[1]))
         clean = random_shift(wav) if self.shift else wav
         mixed = clean if self.mixer is None else self.mixer(clean)
         gain = 10 ** (uniform(len(wav), *self.gain_db, wav.device).unsqueeze(1) / 20)

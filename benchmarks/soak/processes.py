@@ -40,8 +40,8 @@ def trials(count, seed, folder):
         f"--results_folder={folder}", f"--data_folder={folder}/sounds",
     ]  # fmt: skip
     checkpoint = f"--classifier_checkpoint={folder}/classifier/best"
-    run(["train_classifier.py", "hparams/classifier.yaml", *tiny, "--number_of_epochs=2", "--batch_size=6",
-         f"--output_folder={folder}/classifier"])  # fmt: skip
+    run(["train_classifier.py", "hparams/classifier.yaml", *tiny, "--number_of_epochs=2",
+         "--batch_size=6", f"--output_folder={folder}/classifier"])  # fmt: skip
     for domain in METHODS:
         run(["train_lmac.py", "hparams/lmac.yaml", *tiny, checkpoint, "--number_of_epochs=1",
              f"--domain={domain}", "--decoder_hidden=8", "--batch_size=6",

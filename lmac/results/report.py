@@ -163,10 +163,12 @@ def augmentation(recorded):
     kind = "noise" if noise else "mix"
     share = recorded[f"{kind}_probability"]
     if not share:
-        return "nothing mixed in"
-    return (
-        f"{what} mixed in at {levels(recorded[f'{kind}_snr_db'])} in {100 * share:g} % of the clips"
-    )
+        said = "nothing mixed in"
+    else:
+        snr_db = levels(recorded[f"{kind}_snr_db"])
+        said = f"{what} mixed in at {snr_db} in {100 * share:g} % of the clips"
+    speeds = recorded.get("speeds")
+    return f"{said}, speeds of {' or '.join(map(str, speeds))} %" if speeds else said
 
 
 def _noise(hparams, trained):

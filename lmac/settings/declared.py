@@ -51,6 +51,7 @@ Prompts = Annotated[
     Words("prompts separated by commas, a list of them, or a mapping of class names to them"),
 ]
 Phrases = Annotated[dict[str, list[Text]], Words("a mapping of prompts to lists of other words")]
+Speeds = Annotated[list[Annotated[int, Ge(50), Le(200)]], MinLen(1), Distinct]
 Layers = Annotated[
     list[Text] | dict[str, Text | None],
     Words("a list of layers, or a mapping of each to its axes, such as {layers.0: BTC}"),
@@ -176,6 +177,7 @@ class Augmentation(Group):
     noise_folder: Place | None = says("recordings that are mixed in instead; null: none")
     noise_probability: Share = says("share of clips that get noise of noise_folder")
     noise_snr_db: DecibelRange = says("level of the clip above that noise", "dB")
+    speeds: Speeds = says("speeds of training clips, one for each batch; [100]: as they are", "%")
     gain_db: DecibelRange = says("gain after peak normalisation", "dB")
     mixup: Annotated[Finite, Ge(0), Le(100)] = says("parameter of mixup's Beta; 0: no mixup")
     time_drop: Built = says("SpecAugment in time")

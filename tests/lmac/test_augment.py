@@ -55,6 +55,22 @@ def test_gain_range_and_other_clips_of_the_batch():
         torch.testing.assert_close(part, wav / wav.abs().amax(1, keepdim=True))
 
 
+def test_speed_moves_a_tone_and_keeps_the_length():
+    """Faster by a quarter: a tone of 1000 Hz is one of 1250, and the last fifth is silent."""
+    torch.manual_seed(0)
+    tone = (2 * torch.pi * 1000 * torch.arange(16000) / 16000).sin().repeat(2, 1)
+    augment = WaveformAugment(shift=False, gain_db=(0, 0), speeds=[80, 125])
+    heard = set()
+    for _ in range(12):
+        out, clean = augment(tone)
+        assert out.shape == tone.shape
+        torch.testing.assert_close(out, clean)
+        hz = 2 * int(torch.fft.rfft(out[0, :8000]).abs().argmax())
+        assert (out[:, 13000:].abs().max() == 0) == (hz == 1250)
+        heard.add(hz)
+    assert heard == {800, 1250}
+
+
 def test_noise_is_mixed_in_at_its_own_ratio():
     """0 dB in every clip by default, whatever is set for clips of the batch."""
     torch.manual_seed(0)
