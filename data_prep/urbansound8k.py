@@ -15,17 +15,20 @@ from data_prep.manifest import (
     to_int,
     write_manifest,
 )
+from data_prep.split import split_fold as split_by_recording
 
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("slice_file_name", "fsID", "fold", "classID", "class")
+# Of the second half of a split fold: the half of fold 3 is 13.
+HALF = 10
 _HINT = (
     "Give the folder that holds audio/fold1 … fold10 and metadata/UrbanSound8K.csv: "
     "--data_folder=/path/to/UrbanSound8K."
 )
 
 
-def prepare(data_folder, manifest):
+def prepare(data_folder, manifest, split_fold=None):
     """Write the manifest of UrbanSound8K.
 
     The published folds keep all slices of one recording (``fsID``) together, so they must not be
@@ -38,6 +41,8 @@ def prepare(data_folder, manifest):
         The unpacked data set.
     manifest : path
         CSV to write.
+    split_fold : int, optional
+        A fold of which half of the recordings become fold 10 + k (``data_prep.split``).
 
     Returns
     -------
@@ -48,6 +53,7 @@ def prepare(data_folder, manifest):
     ------
     DataError
         For a missing folder, file or column, or a damaged row or file; names file and row.
+        For a fold that cannot be split.
     """
     folder = require_folder(data_folder, "data_folder", _HINT)
     meta = folder / "metadata" / "UrbanSound8K.csv"
@@ -81,5 +87,7 @@ def prepare(data_folder, manifest):
             sum(absent.values()),
             len(table),
         )
+    if split_fold is not None:
+        rows = split_by_recording(rows, split_fold, split_fold + HALF)
     write_manifest(rows, manifest, folder, meta)
     return [classes[number] for number in sorted(classes)]

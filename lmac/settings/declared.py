@@ -20,6 +20,7 @@ from lmac.settings.kinds import (
     DecibelRange,
     Distinct,
     Finite,
+    Fold,
     Folds,
     Names,
     NotNegative,
@@ -99,6 +100,7 @@ class Data(Group):
     esc10_only: bool = says("only the ten classes of ESC-10")
     esc50_subfolder: Place = says("folder of ESC-10 or ESC-50 in data_folder")
     urbansound8k_subfolder: Place = says("folder of UrbanSound8K in data_folder")
+    split_fold: Fold | None = says("half of its recordings become fold 10 + k; null: none")
     without_classes: Classes = says("classes whose clips are left out")
     clips_per_class: Annotated[int, Ge(1), Le(10000)] = says("built-in sounds of each class")
     download: bool = says("fetch the data set where data_folder does not exist")

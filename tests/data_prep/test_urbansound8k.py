@@ -13,7 +13,9 @@ from conftest import make_explained
 from layouts import CLASSES, US8K_HEADER, sound, us8k_row, write_sound, write_urbansound8k
 
 from data_prep.dataset import clip_dataset
+from data_prep.leaks import source_leaks
 from data_prep.manifest import DataError, read_manifest, select_folds
+from data_prep.split import split_fold
 from data_prep.urbansound8k import prepare
 from lmac.checkpoints import build_decoder
 from lmac.config import load
@@ -220,3 +222,58 @@ def test_the_shortest_and_the_silent_clip_train_without_nan(encoded, tmp_path, d
         assert all(p.grad.isfinite().all() for p in decoder.parameters() if p.grad is not None)
         scores = compute(Outcome(*[x.detach().double().softmax(1) for x in parts], target, mask))
         assert all(value.isfinite().all() for value in scores.values())
+
+
+def test_a_fold_is_split_by_recording(folder, tmp_path):
+    """Three more recordings of a class in fold 3: the second and third largest are moved."""
+    meta = folder / "metadata" / "UrbanSound8K.csv"
+    for fsid, n in ((7, 3), (8, 2), (9, 2)):
+        for i in range(n):
+            name = f"{fsid}-0-0-{i}.wav"
+            write_sound(folder / "audio" / "fold3" / name, 0.2, seed=i)
+            meta.write_text(meta.read_text() + us8k_row(name, fsid, 0.2, 3, 0))
+    prepare(folder, tmp_path / "whole.csv")
+    prepare(folder, tmp_path / "split.csv", split_fold=3)
+    whole, split = (read_manifest(tmp_path / f"{name}.csv") for name in ("whole", "split"))
+    moved = split["fold"] == 13
+    assert set(split[moved]["source"]) == {"8", "9"} and moved.sum() == 4
+    assert (whole["fold"][moved] == 3).all() and whole[~moved].equals(split[~moved])
+    # 1030 is the class's own fourth; the other classes have one recording each, which stays.
+    assert set(split[split["fold"] == 3]["source"]) == {"7", "1030", "1031", "1032"}
+    assert source_leaks(split, [1, 2, 3], [13]).empty
+
+
+def test_the_three_folds(folder, tmp_path):
+    words = {"dataset_yaml": "hparams/datasets/urbansound8k_3folds.yaml",
+             "data_folder": str(folder), "results_folder": str(tmp_path)}  # fmt: skip
+    hparams, _ = load("recipes/UrbanSound8K/evaluation.yaml", words)
+    folds = ("train_folds", "valid_folds", "test_folds", "target_folds", "contaminant_folds")
+    assert [hparams[key] for key in folds] == [[1, 2], [3], [13], [3], [13]]
+    # This copy has one recording a class and fold.
+    with pytest.raises(DataError, match="no class has two recordings in fold 3, so it cannot"):
+        hparams["prepare_data"](manifest=tmp_path / "m.csv")
+
+
+def row(fold, source, label="a"):
+    return {"ID": f"{fold}-{source}-{label}", "fold": fold, "label": label, "source": source}
+
+
+@pytest.mark.parametrize(
+    "rows,message",
+    [
+        ([row(1, "x")], r"fold 3 has no clips; folds here: \[1\]"),
+        ([row(3, "x"), row(13, "y")], "fold 13, which is to get a half, has clips already"),
+        ([row(3, "x"), row(3, "")], "clip 3--a names no recording to split by"),
+    ],
+)
+def test_a_fold_that_cannot_be_split(rows, message):
+    with pytest.raises(DataError, match=f"split_fold: {message}"):
+        split_fold(rows, 3, 13)
+
+
+def test_a_recording_of_two_classes_is_in_one_part():
+    rows = [row(3, "p"), row(3, "q"), row(3, "q", "b"), row(3, "r", "b"), row(3, "s", "b")]
+    folds = {}
+    for one in split_fold(rows, 3, 13):
+        folds.setdefault(one["source"], set()).add(one["fold"])
+    assert folds == {"p": {3}, "q": {13}, "r": {3}, "s": {13}}

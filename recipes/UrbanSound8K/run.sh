@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# UrbanSound8K's first three folds (hparams/datasets/urbansound8k_3folds.yaml): CNN14, L-MAC, its
+# fine-tuning, L2I, and mixtures, white noise and speech. About two hours of one CPU core. Goes on
+# where it was killed. The speech folder is LJSpeech's wavs, or any other.
+#
+#   recipes/UrbanSound8K/run.sh /path/to/UrbanSound8K /path/to/speech [--key=value ...]
+#       keys that all steps share; the published ten folds, in about eight hours:
+#       --dataset_yaml=hparams/datasets/urbansound8k.yaml
+set -euo pipefail
+data=$(realpath "$1"); speech=$(realpath "$2"); shift 2
+cd "$(dirname "$0")/../.."
+python=${PYTHON:-python3}
+recipe=recipes/UrbanSound8K
+set -- --data_folder="$data" --dataset_yaml=hparams/datasets/urbansound8k_3folds.yaml "$@"
+
+"$python" train_classifier.py $recipe/classifier.yaml "$@"
+"$python" train_lmac.py $recipe/lmac.yaml "$@"
+"$python" train_lmac.py $recipe/lmac_finetune.yaml "$@"
+"$python" -m lmac l2i $recipe/l2i.yaml "$@"
+"$python" eval_explanations.py $recipe/evaluation.yaml --listen=6 "$@"
+for scenario in white_noise speech; do
+    "$python" eval_explanations.py $recipe/evaluation.yaml --listen=0 --scenario=$scenario \
+        --contaminant_folder="$speech" "$@"
+done
+"$python" -m lmac publish results/UrbanSound8K $recipe/results --figures=mixtures_stft
