@@ -217,6 +217,8 @@ def _without_references(path, tree, overrides):
         named.add(name := re.split(r"[\[.]", reference)[0])
         if name not in tree:
             where = f"--{key}" if key in overrides else f"{origin(path, key, overrides)}: {key}"
+            emptied = [k for k in SLOTS if k in overrides and name in SLOTS[k]]
+            where = f"--{emptied[0]}={brief(overrides[emptied[0]])}: {key}" if emptied else where
             raise ConfigError(f"{where}: there is no {name}, which !ref <{reference}> names.")
     _refuse_misspelt(path, tree, overrides, named)
     for key, value in overrides.items():

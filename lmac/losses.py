@@ -125,8 +125,8 @@ def asked_loss(
         in     = w CE(f(M X), c)
         absent = (1 - w) max(0, log f(M X)_c - max(log p, log f(0)_c))
         leak   = w |max(0, M X - S)|^2 / |X|^2
-        energy = v |max(0, e(M X) - e(S))|^2 / |e(X)|^2, with the magnitudes e(X) = exp(X) - 1, and
-            v = w for the decision on one of the sounds, otherwise 1 - w and S = 0
+        energy = w |max(0, e(M X) - e(S))|^2 / |e(M X)|^2 for the decision on one of the sounds,
+            with the magnitudes e(X) = exp(X) - 1; (1 - w) |e(M X)|^2 / |e(X)|^2 for others
         out    = w CE(f((1 - M) X), c)
         sparse = (1 + absent_sparsity (1 - w)) mean(M)
         loss   = l_in (in + l_absent absent) + l_leak leak + l_energy energy
@@ -136,8 +136,8 @@ def asked_loss(
     empty mask is right for a class that is not there. But one class is what the classifier
     decides in silence, and an empty mask would convince it of that one: there, log f(0)_c is left
     out of the maximum. The third says: where c is the decision on one of the sounds, with X of that
-    sound alone S, keep no more than that sound has; elsewhere it is 0. So does the fourth, of which
-    the loudest cells are most, and a class that is not there has no sound at all.
+    sound alone S, keep no more than that sound has; elsewhere it is 0. So does the fourth, as a share
+    of what is kept, of which the loudest cells are most; of a class that is not there, keep nothing.
 
     Arguments
     ---------
@@ -191,8 +191,13 @@ def asked_loss(
         leak = _share_above(mask * X, source_X, X)
         parts["leak"] = l_leak * (w * leak.masked_fill(~source, 0)).mean()
     if l_energy > 0:
-        energy = _share_above(*(torch.expm1(x) for x in (mask * X, source_X, X)))
-        parts["energy"] = l_energy * (torch.where(source, w, 1 - w) * energy).mean()
+        kept, allowed, whole = (torch.expm1(x) for x in (mask * X, source_X, X))
+        energy = torch.where(
+            source,
+            w * _share_above(kept, allowed, kept),
+            (1 - w) * _share_above(kept, allowed, whole),
+        )
+        parts["energy"] = l_energy * energy.mean()
     return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
 

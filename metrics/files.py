@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -82,10 +83,12 @@ def whole(path: str | Path, mode: str = "wb", sync: bool = True):
             logger.debug("%s could not be removed.", part)
 
 
-def remove_remains(folder: str | Path) -> None:
-    """Remove below ``folder`` what a killed run had not finished; nobody else may write there."""
+def remove_remains(folder: str | Path, names: str = "*") -> None:
+    """Remove below ``folder`` what a killed run had not finished of files called ``names`` (a
+    pattern); nobody else may write these."""
     for path in Path(folder).rglob(".*"):
-        if _PART in path.name or path.name.endswith(".new"):
+        name, part, _ = path.name.lstrip(".").partition(_PART)
+        if (part or name.endswith(".new")) and fnmatch(name.removesuffix(".new"), names):
             path.unlink()
 
 

@@ -16,6 +16,7 @@ FLOORS = [
     {"benchmarks"},
 ]
 INSIDE = [
+    {"prompts"},
     {
         "front_end",
         "phase",

@@ -44,6 +44,9 @@ class ConditionalBrain(DecoderBrain):
             source_X = (source_X * own.T[:, :, None, None]).amax(0)
             told = self.explained.condition(asked, logits)
         mask = self.module("decoder", stage)(representations, X, told, domain).sigmoid()
+        # As the interpreter does: of what is hardly there, hardly anything is kept.
+        presence = self.explained.presence(asked, logits, self.hparams.audible)
+        mask = mask * presence[:, None, None].to(mask.dtype)
         both = self.explained.logits(
             torch.cat([mask * X, (1 - mask) * X]), Phase.cat([phase, phase])
         )

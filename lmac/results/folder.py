@@ -33,7 +33,14 @@ from lmac.results.checked_rows import CHECK, check_of, made_with, read_checked, 
 from lmac.results.clip import Clip
 from lmac.results.files import PROVENANCE
 from metrics import METRICS, checks, paper_metrics
-from metrics.files import Damaged, damage, require_undamaged, whole, writing
+from metrics.files import (
+    Damaged,
+    damage,
+    remove_remains,
+    require_undamaged,
+    whole,
+    writing,
+)
 from metrics.summary import summarise
 from metrics.tables import SECONDS, write_csv, write_text
 
@@ -431,6 +438,7 @@ class EvaluationFolder:
 
     def write_check(self, name, rows, text=None):
         """Write the rows of a check and, when complete, its report; returns the CSV's path."""
+        remove_remains(self.path, f"{name}.*")
         write_csv(rows, self.path / f"{name}.csv", checked=True)
         if text is not None:
             write_text(text, self.path / f"{name}.md", checked=True)

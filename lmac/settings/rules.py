@@ -8,6 +8,7 @@ those rules are called that are for ``null``: what a run needs, and a mere look 
 import difflib
 
 from data_prep.scenario_kinds import EXTERNAL
+from lmac.prompts import read_prompts
 
 RULES = []
 
@@ -51,6 +52,14 @@ def tested_on_other_clips(s):
 def classes_of_the_data(s):
     if s["out_n_neurons"] == 0:
         return "out_n_neurons is 0: expected the number of the data set's classes, at least 1"
+
+
+@rule("prompts")
+def prompts_to_choose_from(s):
+    try:
+        read_prompts(s["prompts"])
+    except ValueError as error:
+        return str(error).removeprefix("prompts: ").removesuffix(".")
 
 
 @rule("n_fft", "n_mels")

@@ -113,7 +113,8 @@ VALUES = {
     "results_folder": (["results", "r é"], [None, "", 3, True, "é" * 130]),
     "explain_class": ([None, "dog", "007", ["dog", "rain"]], [7, "", [], [7]]),
     "asked_snr_db": ([[12, 0]], [[], 3, [0, 0], [NAN]]),
-    "prompts": (["a dog, rain", ["a dog"], {"dog": "a dog"}], ["", [], ["a", "a"], {"dog": 1}, 3]),
+    "prompts": (["a dog, rain", ["a", "b"], {"dog": "a", "b": "c"}],
+                ["", [], ["a", "a"], {"dog": 1}, 3]),
     "without_classes": ([[], ["dog"]], ["dog", [1], None]),
     "audible": ([0.05, 1], [0, 1.5]),
     "window_s": ([5.0, 2], [0, -1, NAN]),
@@ -165,6 +166,10 @@ RULES = [
     ({"train_folds": 1, "test_folds": [1, 5]}, r"test_folds has fold \[1\] of train_folds"),
     (FRONT, None),
     (FRONT | {"n_mels": 513}, None),
+    ({"prompts": "a dog, rain"}, None),
+    ({"prompts": {"dog": "a dog", "rain": "rain falling"}}, None),
+    ({"prompts": "a dog"}, "'a dog' is the only one"),
+    ({"prompts": ["a dog", "A  dog"]}, "'A dog' is there twice"),
     ({"out_n_neurons": 0, "train_folds": [1]}, "out_n_neurons is 0: expected the number"),
     (FRONT | {"n_mels": 514}, "n_mels is 514: expected at most 513, the bins of n_fft 1024"),
     (FRONT | {"win_length": 64}, None),
@@ -191,6 +196,12 @@ def test_rules(values, message):
     assert (found is None) == (message is None), found
     if message:
         assert re.search(message, found.sentence) and set(found.about) & values.keys()
+
+
+def test_an_emptied_slot_is_what_is_named():
+    message = "^--decoder_yaml=null: interpreters: there is no decoder"
+    with pytest.raises(ConfigError, match=message):
+        settings("recipes/ESC10/evaluation.yaml", {"decoder_yaml": None, "data_folder": "x"})
 
 
 def test_methods_are_those_of_the_yaml_and_the_nearest_is_named():

@@ -22,12 +22,13 @@ from lmac.checkpoints import build_decoder, class_names, explained_classifier
 from lmac.classifiers import AudioClassifier, Cnn14
 from lmac.classifiers.clap import INSTALL, ClapAudio, ClapFeatures, ClapHead
 from lmac.classifiers.contrastive import ContrastiveHead, embed_texts
-from lmac.classifiers.prompts import phrasings, read_prompts
+from lmac.classifiers.prompts import phrasings
 from lmac.config import ConfigError, load
 from lmac.decoder import TopDownDecoder
 from lmac.domain import FrontEnd, get_domain
 from lmac.explained import ExplainedClassifier
 from lmac.losses import cross_entropy, zero_shot_loss
+from lmac.prompts import read_prompts
 
 pytest.importorskip("transformers", reason=INSTALL)
 PROMPTS = "a dog barking, rain falling, a crying baby"

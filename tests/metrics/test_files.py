@@ -115,6 +115,17 @@ def test_a_kill_leaves_what_was_or_what_is_and_never_a_mixture(tmp_path, names):
     assert not killed and {(text,) * len(names) for text in ("old", "new")} <= ends
 
 
+def test_remains_of_one_file_go_and_others_stay(tmp_path):
+    ours = ["..rows.csv.new.part-123", ".rows.csv.new", ".rows.md.part-9"]
+    others = [".rows2.csv.new", "..metrics.csv.new.part-7", "rows.csv", "new.part-1"]
+    for name in ours + others:
+        (tmp_path / name).touch()
+    remove_remains(tmp_path, "rows.*")
+    assert {p.name for p in tmp_path.iterdir()} == set(others)
+    remove_remains(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"rows.csv", "new.part-1"}
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
 def test_a_disk_that_takes_nothing_leaves_the_earlier_file_and_says_so(tmp_path, monkeypatch, code):
     write(tmp_path, one="1")
