@@ -60,6 +60,7 @@ def brain_with(ask, probability=1.0):
         "seed": 1,
         "lmac_loss": asked_loss,
         "asked_classes": ask,
+        "audible": 0.3,
     }
     brain = ConditionalBrain(make_explained(), modules={"decoder": Told()}, hparams=hparams)
     brain.on_stage_start(sb.Stage.VALID)
@@ -92,6 +93,18 @@ def test_the_decoder_is_told_what_the_loss_is_of(batch):
     assert torch.equal(told[:, :-1].argmax(1), asked)
     zeros = torch.zeros_like(brain.explained.domain.analyse(batch.sig.data)[0][:1])
     assert torch.equal(silence, brain.explained.logits(zeros))
+
+
+def test_the_mask_in_training_is_that_of_the_interpreter(batch):
+    """Multiplied by p / audible below that, but for the decision and the class of silence."""
+    brain = brain_with(AskedClasses(0.25, 0.0, 0.25))
+    logits, _, _, asked, mask, *_ = brain.compute_forward(batch, sb.Stage.VALID)
+    p = logits.softmax(1).gather(1, asked[:, None]).squeeze(1)
+    whole = (asked == logits.argmax(1)) | (asked == brain.explained.silent_class)
+    presence = torch.where(whole, 1.0, p / 0.3)
+    assert float(presence.min()) < 1, "at least one is hardly there"
+    expected = presence[:, None, None] * torch.tensor(0.3).sigmoid()
+    torch.testing.assert_close(mask, expected.expand_as(mask))
 
 
 def test_what_a_decoder_is_told_of_a_class():

@@ -275,10 +275,11 @@ def test_energy_above_the_sound_and_who_is_believed():
     S = torch.tensor([0.5, 1.0], dtype=torch.float64).log1p().expand(3, 1, 2).clone()
     S[2] = 0  # of the class that is not there
     case[5] = torch.tensor([[[1.0, 0.5]], [[0.0, 1.0]], [[1.0, 1.0]]], dtype=torch.float64)
-    # Half of log(1 + 3) leaves a magnitude of 1: kept are (1, 1) and (0, 3), of an energy of 10.
+    # Half of log(1 + 3) leaves a magnitude of 1: kept are (1, 1) and (0, 3), above S (0.5, 0) and
+    # (0, 2); of the class that is not there (1, 3), all of the input.
     p = {c: math.exp(log_probability(case[0][:1], [c])[0]) for c in (2, 3)}
     parts = asked_loss(*case, X, S, l_energy=2.0)
-    expected = 2 * (0.5**2 / 10 + p[3] / 0.05 * 2**2 / 10 + (1 - p[2])) / 3
+    expected = 2 * (0.5**2 / 2 + p[3] / 0.05 * 2**2 / 9 + (1 - p[2])) / 3
     assert float(parts["energy"]) == pytest.approx(expected, abs=1e-12)
     # The third clip is asked for a class that is not there: what p says of it may count, or not.
     log_in = log_probability(case[1], case[4].tolist())
