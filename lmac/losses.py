@@ -136,8 +136,9 @@ def asked_loss(
     empty mask is right for a class that is not there. But one class is what the classifier
     decides in silence, and an empty mask would convince it of that one: there, log f(0)_c is left
     out of the maximum. The third says: where c is the decision on one of the sounds, with X of that
-    sound alone S, keep no more than that sound has; elsewhere it is 0. So does the fourth, as a share
-    of what is kept, of which the loudest cells are most; of a class that is not there, keep nothing.
+    sound alone S, keep no more than that sound has; elsewhere it is 0. So does the fourth, as a
+    share of what is kept, of which the loudest cells are most; of a class that is not there, keep
+    nothing.
 
     Arguments
     ---------
