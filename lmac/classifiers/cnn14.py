@@ -9,6 +9,7 @@ ReLU in functional calls, and compute plain gradients.
 from torch import nn
 
 from lmac.classifiers.base import EmbeddingModel
+from lmac.fused import conv_norm_relu
 
 _NORMS = {
     "bn": nn.BatchNorm2d,
@@ -37,8 +38,8 @@ class ConvBlock(nn.Module):
         nn.init.xavier_uniform_(self.conv2.weight)
 
     def forward(self, x):
-        x = self.relu1(self.norm1(self.conv1(x)))
-        x = self.relu2(self.norm2(self.conv2(x)))
+        x = conv_norm_relu(x, self.conv1, self.norm1, self.relu1)
+        x = conv_norm_relu(x, self.conv2, self.norm2, self.relu2)
         return self.pool(x)
 
 
