@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from speechbrain.lobes.models.Cnn14 import CNN14PSI, CNN14PSI_stft
 from torch import nn
 
+from lmac.fused import conv_norm_relu
+
 
 class ConvNorm(nn.Sequential):
     """Convolution, batch norm and ReLU that keep the map's size."""
@@ -22,6 +24,9 @@ class ConvNorm(nn.Sequential):
             nn.BatchNorm2d(n_out),
             nn.ReLU(),
         )
+
+    def forward(self, maps):
+        return conv_norm_relu(maps, *self)
 
 
 class Condition(nn.Module):
@@ -152,7 +157,7 @@ class TopDownDecoder(Decoder):
         vector = self._vector(target) if self.conditioned else None
         level = None
         for i in reversed(range(len(representations))):
-            h = self.laterals[i](representations[i])
+            h = conv_norm_relu(representations[i], *self.laterals[i])
             if self.conditioned:
                 h = self.conditions[i](h, vector)
             if level is not None:

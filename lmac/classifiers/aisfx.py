@@ -16,6 +16,7 @@ from torch import nn
 
 from lmac.classifiers.base import EmbeddingModel
 from lmac.front_end import FrontEnd
+from lmac.fused import conv_norm_relu
 
 INSTALL = "pip install --no-deps aisfx==0.1.2"
 # Largest value of the features over its training data, by which they are divided.
@@ -73,8 +74,8 @@ class AisfxBlock(nn.Module):
         self.pool = nn.MaxPool2d(pool) if pool > 1 else nn.Identity()
 
     def forward(self, x):
-        x = self.relu1(self.bn1(self.conv1(x)))
-        return self.pool(self.relu2(self.bn2(self.conv2(x))))
+        x = conv_norm_relu(x, self.conv1, self.bn1, self.relu1)
+        return self.pool(conv_norm_relu(x, self.conv2, self.bn2, self.relu2))
 
 
 class Aisfx(EmbeddingModel):

@@ -7,6 +7,7 @@ unchanged; every ReLU is a module of its own, for hook-based methods.
 from torch import nn
 
 from lmac.classifiers.base import EmbeddingModel
+from lmac.fused import conv_norm_relu
 
 
 class ResBlock(nn.Module):
@@ -23,7 +24,8 @@ class ResBlock(nn.Module):
         )
 
     def forward(self, x):
-        return x + self.block(x)
+        h = conv_norm_relu(x, *self.block[:3])
+        return x + conv_norm_relu(h, *self.block[3:])
 
 
 class Conv2dEncoder(EmbeddingModel):
@@ -57,8 +59,7 @@ class Conv2dEncoder(EmbeddingModel):
         x = features.unsqueeze(1)
         representations = []
         for i in range(1, 5):
-            x = getattr(self, f"conv{i}")(x)
-            x = getattr(self, f"relu{i}")(getattr(self, f"bn{i}")(x))
+            x = conv_norm_relu(x, *(getattr(self, f"{name}{i}") for name in ("conv", "bn", "relu")))
             representations.append(x)
         x = self.resblock(x)
         representations.append(x)
