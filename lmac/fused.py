@@ -18,7 +18,7 @@ def conv_norm_relu(x, conv, norm, relu=None):
     x : Tensor [B, C, T, F]
     conv : nn.Conv2d
     norm : nn.Module
-        Any norm; folded if it is an ``nn.BatchNorm2d`` in eval mode whose gradient nobody wants.
+        Any norm; folded if it is an ``nn.BatchNorm2d`` in eval mode.
     relu : nn.ReLU, optional
     """
     modules = [m for m in (conv, norm, relu) if m is not None]
@@ -44,13 +44,10 @@ def _has_hooks(module):
 
 
 def _is_frozen(conv, norm):
-    """Whether the norm is a constant scale and shift, and no weight is to get a gradient."""
+    """Whether the norm is a constant scale and shift behind a convolution that is a plain one."""
     if type(conv) is not nn.Conv2d or conv.padding_mode != "zeros":
         return False
-    if type(norm) is not nn.BatchNorm2d or norm.training or norm.running_mean is None:
-        return False
-    weights = (*conv.parameters(), *norm.parameters())
-    return not (torch.is_grad_enabled() and any(w.requires_grad for w in weights))
+    return type(norm) is nn.BatchNorm2d and not norm.training and norm.running_mean is not None
 
 
 def _cells(x, conv):
@@ -70,7 +67,9 @@ def _folded(x, conv, norm):
 
 
 def _normed(x, norm):
+    """``norm(x)`` in the layout of ``x``."""
     # On CPUs, batch norm of channels-last maps is slow unless channels fill vectors of 16.
-    if x.device.type == "cpu" and x.shape[1] % 16 and isinstance(norm, nn.BatchNorm2d):
-        x = x.contiguous()
+    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    if channels_last and x.device.type == "cpu" and x.shape[1] % 16:
+        return norm(x.contiguous()).contiguous(memory_format=torch.channels_last)
     return norm(x)

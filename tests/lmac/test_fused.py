@@ -163,3 +163,10 @@ def test_a_few_cells_and_many_weights_are_not_folded():
     """Scaling the weights would take longer than the norm does."""
     layers = parts(64, 64).eval().requires_grad_(False)
     assert torch.equal(conv_norm_relu(x := torch.randn(1, 64, 4, 4), *layers), layers(x))
+
+
+def test_the_layout_stays():
+    """Dropout draws in the order of memory."""
+    layers = parts().train()
+    x = torch.randn(2, 6, 33, 20).contiguous(memory_format=torch.channels_last)
+    assert conv_norm_relu(x, *layers).stride() == layers(x).stride()
