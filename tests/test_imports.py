@@ -16,7 +16,7 @@ FLOORS = [
     {"benchmarks"},
 ]
 INSIDE = [
-    {"prompts"},
+    {"prompts", "fused"},
     {
         "front_end",
         "phase",
