@@ -241,3 +241,38 @@ def asked_figure(summary, path):
     axes[0][-1].legend(fontsize=8)
     _save(figure, path, dpi=100)
     plt.close(figure)
+
+
+@names_as_text
+def audit_figure(summary, networks, path):
+    """Fid-In under every network: a panel each, a bar with its interval for each method.
+
+    Crosses are the same masks' values in random cells.
+
+    Arguments
+    ---------
+    summary : DataFrame
+        Of :func:`lmac.results.audit.summary_of`.
+    networks : list of str
+        Names of the other classifiers.
+    path : path
+        Of the PNG.
+    """
+    panels = {"the classifier explained": "", **{name: f" ({name})" for name in networks}}
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(1.5 + 2.6 * len(panels), 1.2 + 0.3 * len(summary)), sharey=True,
+        squeeze=False, layout="constrained",
+    )  # fmt: skip
+    places = range(len(summary))
+    for axis, (title, end) in zip(axes[0], panels.items(), strict=True):
+        mean = summary[f"Fid-In{end}"]
+        low, high = (summary[f"Fid-In{end} {side}"].fillna(mean) for side in ("lo", "hi"))
+        spans = [(mean - low).clip(lower=0), (high - mean).clip(lower=0)]
+        axis.barh(places, mean, xerr=spans, color="C0", error_kw={"linewidth": 1})
+        axis.plot(summary[f"Fid-In random{end}"], places, "x", color="C1")
+        axis.set(xlim=(0, 1.02), xlabel="Fid-In")
+        axis.set_title(title, fontsize=9)
+    axes[0][0].set_yticks(places, summary["method"])
+    axes[0][0].invert_yaxis()
+    _save(figure, path, dpi=100)
+    plt.close(figure)

@@ -28,6 +28,7 @@ from lmac.config import load, parse, run_opts_of
 from lmac.media.figures import asked_figure
 from lmac.results.files import ASKED, ASKED_CLIPS
 from lmac.results.folder import EvaluationFolder, in_order
+from lmac.results.kept import Kept
 from lmac.results.report import write_report
 from lmac.results.scoring import analyse_clips, explain, probabilities
 from lmac.results.setting import Setting
@@ -158,15 +159,11 @@ def ask(asker, interpreters, scenario, dataset_of, levels, batch_size, folder, d
     """
     shared = f"classifier {weights_digest(asker.explained.classifier)}, seed {asker.seed}"
     shared += f", p from {asker.least_p:g}, {_pairs(scenario)}"
-    known = folder.check(ASKED_CLIPS)
-    if known is None:
-        known = pd.DataFrame(columns=list(COLUMNS))
-    todo = []
+    kept, todo = Kept(folder, ASKED_CLIPS, COLUMNS), []
     for level in levels:
         for method, interpreter in interpreters.items():
             computed_with = f"{interpreter.description}, {shared}"
-            there = known[(known["method"] == method) & (known["snr_db"] == level)]
-            if set(there["computed_with"]) != {computed_with}:
+            if kept.lacks(computed_with, method=method, snr_db=level):
                 todo.append((level, method, computed_with))
     by_level = {}
     for level, method, computed_with in todo:
@@ -174,9 +171,10 @@ def ask(asker, interpreters, scenario, dataset_of, levels, batch_size, folder, d
     bar = tqdm(total=len(todo) * len(scenario), desc="questions", unit="clip", disable=not todo)
     for level, methods in by_level.items():
         dataset = dataset_of(at_level(scenario, level))
-        rows = scenario.to_dict("records")
+        pairs = scenario.to_dict("records")
         batches = [
-            list(range(i, min(i + batch_size, len(rows)))) for i in range(0, len(rows), batch_size)
+            list(range(i, min(i + batch_size, len(pairs))))
+            for i in range(0, len(pairs), batch_size)
         ]
         answers = {method: [] for method, _ in methods}
         for batch in batches:
@@ -187,25 +185,18 @@ def ask(asker, interpreters, scenario, dataset_of, levels, batch_size, folder, d
             clips = analyse_clips(asker.explained, sig, clean)
             for method, _ in methods:
                 found = asker.questions(
-                    interpreters[method], clips, (clean, sig - clean), [rows[i] for i in batch]
+                    interpreters[method], clips, (clean, sig - clean), [pairs[i] for i in batch]
                 )
                 for answer in found:
-                    row = rows[batch[answer.pop("row")]]
-                    answers[method].append({**_who(row), **answer, "snr_db": level})
+                    row = pairs[batch[answer.pop("row")]]
+                    answers[method].append({**_who(row), **answer})
                 bar.update(len(batch))
         for method, computed_with in methods:
-            table = pd.DataFrame(answers[method]).assign(
-                method=method,
-                can_be_asked=interpreters[method].any_class,
-                computed_with=computed_with,
-            )
-            kept = known[(known["method"] != method) | (known["snr_db"] != level)]
-            table = table.reindex(columns=list(COLUMNS))
-            known = pd.concat([kept, table]) if len(kept) else table
-            folder.write_check(ASKED_CLIPS, known)
+            any_class = interpreters[method].any_class
+            rows = [{**answer, "can_be_asked": any_class} for answer in answers[method]]
+            kept.put(rows, computed_with, method=method, snr_db=level)
     bar.close()
-    # As the file has them, so that a later call gives the same.
-    return folder.check(ASKED_CLIPS)
+    return kept.rows()
 
 
 def _who(row):

@@ -9,12 +9,13 @@ from pathlib import Path
 PROVENANCE = "provenance.json"
 RANDOMISATION, RESYNTHESIS = "randomisation", "resynthesis"
 ASKED, ASKED_CLIPS, HELD_OUT = "asked", "asked_clips", "held_out"
-CHECKS = (RANDOMISATION, RESYNTHESIS, ASKED, HELD_OUT)
+AUDIT, AUDIT_CLIPS = "audit", "audit_clips"
+CHECKS = (RANDOMISATION, RESYNTHESIS, ASKED, HELD_OUT, AUDIT)
 # What may be published: no audio that we did not make, and no path of a machine.
 PUBLISHED = (
     *("metrics.csv", "summary.csv", "scenario.csv", "evaluation.json", "table.md"),
     PROVENANCE,
-    *(f"{ASKED_CLIPS}.csv", f"{ASKED}.png"),
+    *(f"{ASKED_CLIPS}.csv", f"{ASKED}.png", f"{AUDIT_CLIPS}.csv", f"{AUDIT}.png"),
     *(f"{check}.{kind}" for check in CHECKS for kind in ("csv", "md")),
 )
 

@@ -1,13 +1,14 @@
 """summary.csv and table.md of an evaluation, with what a reader must know to judge them."""
 
 import datetime
+import re
 
 import pandas as pd
 
 from data_prep.in_domain import levels, training_noise
 from data_prep.scenario_record import drawn_with, thin_data
 from lmac.provenance import commit, hardware
-from lmac.results.files import ASKED
+from lmac.results.files import ASKED, AUDIT
 from metrics import METRICS, checks
 from metrics.tables import SECONDS, to_markdown
 
@@ -34,7 +35,7 @@ def write_report(folder, hparams, classifier_info, device, fresh=True):
     stated = statement(folder, rows, hparams, classifier_info, device)
     if not fresh:
         stated["run"] = folder.statement.get("run", stated["run"])
-    columns = _asked_columns(folder)
+    columns = _check_columns(folder)
     text = to_markdown(
         summary if columns is None else summary.merge(columns, on="method", how="left"),
         caption=list(stated.values()),
@@ -51,12 +52,28 @@ _ASKED = (
 )
 
 
-def _asked_columns(folder):
-    """Carving and asked source at every level, a row per method; None where nobody was asked."""
+_AUDIT = (
+    "deletion, insertion: area under p as cells are removed, or put back, in the order of the "
+    "mask; Fid-In with a classifier's name: share of the explanations that convince it of the "
+    "decision, where it decides alike on the input (audit.md)."
+)
+
+
+def _check_columns(folder):
+    """What checks add to the table, a row per method; None where none was made.
+
+    Carving and asked source at every level; deletion, insertion and Fid-In under other networks.
+    """
+    found = {}
+    audit = folder.check(AUDIT)
+    if audit is not None:
+        audit = audit.set_index("method")
+        for name in audit:
+            if name in ("deletion", "insertion") or re.fullmatch(r"Fid-In \(.*\)", name):
+                found[name] = audit[name]
     asked = folder.check(ASKED)
     if asked is None:
-        return None
-    found = {}
+        return pd.DataFrame(found).rename_axis("method").reset_index() if found else None
     for name, head in (("carving", "carving"), ("asked_source", "asked source")):
         for level, part in asked.dropna(subset=[name]).groupby("snr_db"):
             found[f"{head} {level:g} dB (%)"] = part.set_index("method")[name]
@@ -80,6 +97,7 @@ def statement(folder, rows, hparams, classifier_info, device):
         "classifier": _classifier(rows, hparams, classifier_info),
         "convention": _convention(rows),
         "asked": "" if folder.check(ASKED) is None else _ASKED,
+        "audit": "" if folder.check(AUDIT) is None else _AUDIT,
         "methods": f"Methods: {'; '.join(described)}." if described else "",
         "training": " ".join(f"{m} was trained with {_training(i)}." for m, i in trained.items()),
         "noise": _noise(hparams, {"the classifier": classifier_info, **trained}),

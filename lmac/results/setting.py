@@ -44,6 +44,11 @@ class Setting:
         return manifest, class_names(checkpoint, labels, self.explained.classifier)
 
     @property
+    def manifest(self):
+        """The data set's clips, a row each."""
+        return self._data[0]
+
+    @property
     def labels(self):
         """Class names, in the order of the classifier's outputs."""
         return self._data[1]

@@ -47,6 +47,7 @@ Checksum = Annotated[
     Words("md5: and 32 or sha256: and 64 hexadecimal digits"),
 ]
 Classes = Annotated[list[Text], Distinct, Words("a list of class names, which may be empty")]
+Places = Annotated[list[Place], Distinct, Words("a list of folders, which may be empty")]
 Prompts = Annotated[
     Text | Annotated[list[Text], MinLen(1), Distinct] | dict[str, Text],
     Words("prompts separated by commas, a list of them, or a mapping of class names to them"),
@@ -273,6 +274,10 @@ class Evaluation(Group):
     target_folds: Folds = says("clips that are explained")
     contaminant_folds: Folds = says("clips that are mixed in (mixtures)")
     contaminant_folder: Place | None = says("recordings that are mixed in (id, noise, speech)")
+    other_classifiers: Places = says(
+        "folders of classifiers that explanations are shown to (python -m lmac audit)"
+    )
+    audit_clips: Count | None = says("clips of python -m lmac audit; null: all")
     held_out_classes: Names = says("never trained on (python -m lmac held_out)")
     held_out_clips: Count | None = says("of each of them; null: all")
     last_contaminants: Count | None = says("only so many of them, from the end; null: all")
