@@ -28,10 +28,7 @@ COMMANDS = {
         "classify the written explanation.wav files again",
     ),
     "asked": ("lmac.results.asked", "ask for classes: are absent ones carved, present ones found?"),
-    "audit": (
-        "lmac.results.audit",
-        "do explanations convince other classifiers, and survive small changes?",
-    ),
+    "audit": ("lmac.results.audit", "do explanations convince other classifiers, too?"),
     "held_out": (
         "lmac.results.held_out",
         "zero-shot accuracy on classes that were never trained on",
