@@ -10,6 +10,7 @@ from data_prep.scenario_record import drawn_with, thin_data
 from lmac.provenance import commit, hardware
 from lmac.results.files import ASKED, AUDIT
 from metrics import METRICS, checks
+from metrics.significance import against_reference, footnote
 from metrics.tables import SECONDS, to_markdown
 
 PUBLISHED_AD = "AD (published)"
@@ -96,6 +97,7 @@ def statement(folder, rows, hparams, classifier_info, device):
         "data": _data(folder, rows, hparams, [classifier_info, *trained.values()]),
         "classifier": _classifier(rows, hparams, classifier_info),
         "convention": _convention(rows),
+        "tests": _tests(rows),
         "asked": "" if folder.check(ASKED) is None else _ASKED,
         "audit": "" if folder.check(AUDIT) is None else _AUDIT,
         "methods": f"Methods: {'; '.join(described)}." if described else "",
@@ -194,6 +196,12 @@ def _noise(hparams, trained):
     if hparams["scenario"] not in ("id", "noise"):
         return ""
     return " ".join(training_noise(trained))
+
+
+def _tests(rows):
+    """Which methods differ from L-MAC, or from the best, on the same clips."""
+    tests = against_reference(rows)
+    return footnote(tests) if len(tests) else ""
 
 
 def _convention(rows):

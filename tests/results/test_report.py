@@ -11,6 +11,7 @@ from data_prep.scenario_record import write_rows
 from lmac.results.files import public
 from lmac.results.folder import EvaluationFolder
 from lmac.results.report import augmentation, statement, write_report
+from metrics.significance import against_reference, footnote
 
 MIXED = {
     "mix_probability": 1.0, "mix_snr_db": [0, 20], "gain_db": [-6, 0], "noise_folder": None,
@@ -162,6 +163,12 @@ def test_in_noise_it_is_said_who_was_trained_in_noise(folder, hparams):
 def test_augmentation_in_words():
     assert augmentation(NOISY) == "noise of wham_noise/tr mixed in at 0 dB in 100 % of the clips"
     assert augmentation({**MIXED, "mix_probability": 0.0}) == "nothing mixed in"
+
+
+def test_paired_tests_are_stated_of_these_rows(folder, hparams):
+    text = told(folder, hparams)["tests"]
+    assert text == footnote(against_reference(folder.rows()))
+    assert "corrected by Holm" in text and "AI, against L-MAC: " in text and "IG" in text
 
 
 def test_no_path_of_a_machine_is_kept(folder):
