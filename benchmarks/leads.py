@@ -1,0 +1,109 @@
+"""Does L-MAC lead every table that is kept here? The table and the figures of docs/results.md.
+
+    python -m benchmarks.leads
+
+Reads recipes/*/results/*/summary.csv, computes nothing anew, rewrites the marked table of
+docs/results.md and the pictures in docs/results/.
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from metrics import METRICS
+from metrics.tables import NOT_RANKED, head, markdown_table
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, FOLDER, MARK = "docs/results.md", "docs/results", "<!-- leads -->\n"
+METRIC_NAMES = ("AI", "AD", "AG", "FF", "Fid-In")
+OURS = ("L-MAC", "L-MAC FT")
+DRAWN = (*OURS, "GradCAM", "L2I", "Random", "Oracle")
+# Decoders that are told what to explain, which raises their scores, and other decoders.
+LEFT_OUT = ("ESC10_conditional", "zero_shot", "decoder_input_stft")
+
+
+def summaries():
+    """Evaluation, as "ESC10/mixtures_stft", to its summary by method, in order of the names."""
+    found = {}
+    for path in sorted((ROOT / "recipes").glob("*/results/*/summary.csv")):
+        recipe, name = path.parts[-4], path.parts[-2]
+        if not {recipe, name} & set(LEFT_OUT):
+            found[f"{recipe}/{name}"] = pd.read_csv(path).set_index("method")
+    return found
+
+
+def best_baseline(summary, metric):
+    """Name of the best method that is neither ours nor a bound or control."""
+    others = summary.drop(index=[*OURS, *NOT_RANKED], errors="ignore")[metric].dropna()
+    return others.idxmax() if METRICS[metric].better == "up" else others.idxmin()
+
+
+def leads(summary, method, metric):
+    """Whether ``method`` is better than every baseline."""
+    ours, theirs = summary.loc[[method, best_baseline(summary, metric)], metric]
+    return bool(ours > theirs if METRICS[metric].better == "up" else ours < theirs)
+
+
+def table(found):
+    """Lines of Markdown: a row per evaluation and decoder; what does not lead is in italics."""
+    rows = []
+    for name, summary in found.items():
+        recipe, folder = name.split("/")
+        link = f"[{name}](../recipes/{recipe}/results/{folder}/table.md)"
+        for method in (m for m in OURS if m in summary.index):
+            cells = []
+            for metric in METRIC_NAMES:
+                decimals, best = METRICS[metric].decimals, best_baseline(summary, metric)
+                ours = f"{summary.loc[method, metric]:.{decimals}f}"
+                ours = f"**{ours}**" if leads(summary, method, metric) else f"*{ours}*"
+                cells.append(f"{ours} ({summary.loc[best, metric]:.{decimals}f} {best})")
+            rows.append([link, method, *cells])
+    return markdown_table(["evaluation", "method", *map(head, METRIC_NAMES)], rows)
+
+
+def with_table(text, lines):
+    """``text`` of the page with the marked table replaced."""
+    before, after = text.split(MARK)
+    rest = after.splitlines(keepends=True)
+    while rest and rest[0].startswith("|"):
+        rest.pop(0)
+    return before + MARK + "\n".join(lines) + "\n" + "".join(rest)
+
+
+def bars(found, metric, path):
+    """A panel per evaluation, a bar with its 95 % interval for each method, as a PNG."""
+    columns = 4
+    n_rows = -(-len(found) // columns)
+    figure, axes = plt.subplots(
+        n_rows, columns, figsize=(2.6 * columns, 1.6 * n_rows), sharex=True, sharey=True,
+        layout="constrained",
+    )  # fmt: skip
+    for axis in axes.flat[len(found) :]:
+        axis.axis("off")
+    for axis, (name, summary) in zip(axes.flat, found.items(), strict=False):
+        part = summary.reindex(list(DRAWN))
+        mean, low, high = (part[f"{metric}{end}"] for end in ("", " lo", " hi"))
+        spans = [(mean - low).clip(lower=0).fillna(0), (high - mean).clip(lower=0).fillna(0)]
+        colours = ["C0", "C0", *["C1"] * 2, *["0.7"] * 2]
+        axis.barh(range(len(DRAWN)), mean.fillna(0), xerr=spans, color=colours,
+                  error_kw={"linewidth": 1})  # fmt: skip
+        axis.set_title(name, fontsize=7)
+        axis.tick_params(labelsize=7)
+    axes.flat[0].set_yticks(range(len(DRAWN)), DRAWN)
+    axes.flat[0].invert_yaxis()
+    figure.suptitle(head(metric), fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def main():
+    found, page = summaries(), ROOT / PAGE
+    page.write_text(with_table(page.read_text(encoding="utf-8"), table(found)), encoding="utf-8")
+    for metric in ("AI", "AG"):
+        bars(found, metric, ROOT / FOLDER / f"{metric}.png")
+
+
+if __name__ == "__main__":
+    main()
