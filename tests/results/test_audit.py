@@ -169,13 +169,13 @@ YAML = """
 classifier_name: Small
 seed: 7
 signal_path: direct
-front_end: !new:lmac.domain.FrontEnd {{n_mels: 80, n_fft: {n_fft}}}
+front_end: !new:lmac.domain.FrontEnd {{{front_end}}}
 embedding_model: {network}
 classifier: !new:lmac.classifiers.LinearHead {{input_size: {size}, out_neurons: 5}}
 """
 
 
-def trained(folder, kind="cnn14", seed=5, n_fft=1024, names=tuple(NAMES)):
+def trained(folder, kind="cnn14", seed=5, front_end="n_mels: 80", names=tuple(NAMES)):
     """What a training leaves of a small network; returns the folder of weights and the network."""
     network = make_explained(kind, seed=seed)
     model = network.classifier.embedding_model
@@ -183,7 +183,7 @@ def trained(folder, kind="cnn14", seed=5, n_fft=1024, names=tuple(NAMES)):
             "wave1d": "!new:lmac.classifiers.Wave1d {width: 4}"}[kind]  # fmt: skip
     (folder / "best").mkdir(parents=True)
     (folder / "hyperparams.yaml").write_text(
-        YAML.format(network=text, size=model.emb_dim, n_fft=n_fft)
+        YAML.format(network=text, size=model.emb_dim, front_end=front_end)
     )
     torch.save(model.state_dict(), folder / "best" / "embedding_model.ckpt")
     torch.save(network.classifier.classifier.state_dict(), folder / "best" / "classifier.ckpt")
@@ -210,7 +210,9 @@ def test_one_with_the_same_front_end_reads_the_masked_input(clips, tmp_path):
     torch.testing.assert_close(other.probabilities(clips, X), expected, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("change", [{"kind": "wave1d"}, {"n_fft": 512}])
+@pytest.mark.parametrize(
+    "change", [{"kind": "wave1d"}, {"front_end": "n_fft: 512"}, {"front_end": "hop_length: 5.8"}]
+)
 def test_one_with_another_front_end_hears_the_sound(clips, wav, tmp_path, change):
     ours = make_explained()
     best, theirs = trained(tmp_path / "run", **change)
