@@ -81,6 +81,15 @@ class SeededInterpreter(Interpreter):
                 np.random.set_state(state)
 
 
+# Of X, in all copies that the classifier reads at once: those of a batch of evaluation.
+CELLS = 16 * 431 * 513
+
+
+def at_a_time(X, copies):
+    """How many of so many copies of ``X`` the classifier reads at once: within ``CELLS``, or 1."""
+    return max(1, min(copies, CELLS // X.numel()))
+
+
 class Logits(nn.Module):
     """``explained.logits`` as Captum calls it: X, then the parts of its phase, if it has one.
 

@@ -3,7 +3,7 @@
 import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
-from interpreters.base import Interpreter, Logits, normalise, parts
+from interpreters.base import Interpreter, Logits, at_a_time, normalise, parts
 
 
 class IntegratedGradients(Interpreter):
@@ -13,7 +13,7 @@ class IntegratedGradients(Interpreter):
     ---------
     explained : ExplainedClassifier
     steps : int
-        Points of the Gauss-Legendre rule, evaluated a batch at a time.
+        Points of the Gauss-Legendre rule; as many at a time as ``at_a_time`` says.
     """
 
     def __init__(self, explained, steps=50):
@@ -25,7 +25,8 @@ class IntegratedGradients(Interpreter):
         with torch.enable_grad():
             return CaptumIntegratedGradients(Logits(self.explained)).attribute(
                 X.detach(), target=target, additional_forward_args=parts(phase),
-                n_steps=self.steps, internal_batch_size=len(X),
+                n_steps=self.steps,
+                internal_batch_size=len(X) * at_a_time(X, self.steps),
             )  # fmt: skip
 
     def explain(self, X, target, phase=None):

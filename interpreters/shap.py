@@ -3,7 +3,7 @@
 import torch
 from captum.attr import GradientShap
 
-from interpreters.base import Logits, SeededInterpreter, normalise, parts
+from interpreters.base import Logits, SeededInterpreter, at_a_time, normalise, parts
 
 
 class SHAP(SeededInterpreter):
@@ -13,7 +13,7 @@ class SHAP(SeededInterpreter):
     ---------
     explained : ExplainedClassifier
     samples : int
-        Random points; one at a time is in memory.
+        Random points; as many at a time as ``at_a_time`` says.
     noise : float
         Standard deviation of the noise added to X, in the unit of X.
     """
@@ -27,16 +27,21 @@ class SHAP(SeededInterpreter):
         """Signed attribution with the shape of ``X``; its sum is about logit(X) - logit(0)."""
         shap = GradientShap(Logits(self.explained))
         total = torch.zeros_like(X)
+        size = at_a_time(X, self.samples)
         with self.random_numbers(), torch.enable_grad():
-            for _ in range(self.samples):
-                total += shap.attribute(
-                    X.detach().requires_grad_(),
-                    baselines=torch.zeros_like(X[:1]),
-                    n_samples=1,
-                    stdevs=self.noise,
-                    target=target,
-                    additional_forward_args=parts(phase),
-                ).detach()
+            for done in range(0, self.samples, size):
+                n = min(size, self.samples - done)
+                total += (
+                    n
+                    * shap.attribute(
+                        X.detach().requires_grad_(),
+                        baselines=torch.zeros_like(X[:1]),
+                        n_samples=n,
+                        stdevs=self.noise,
+                        target=target,
+                        additional_forward_args=parts(phase),
+                    ).detach()
+                )
         return total / self.samples
 
     def explain(self, X, target, phase=None):

@@ -4,7 +4,7 @@ import torch
 from captum.attr import NoiseTunnel
 from captum.attr import Saliency as CaptumSaliency
 
-from interpreters.base import Logits, SeededInterpreter, normalise, parts
+from interpreters.base import Logits, SeededInterpreter, at_a_time, normalise, parts
 
 
 class SmoothGrad(SeededInterpreter):
@@ -17,7 +17,7 @@ class SmoothGrad(SeededInterpreter):
     ---------
     explained : ExplainedClassifier
     samples : int
-        Noisy copies; one at a time is in memory.
+        Noisy copies; as many at a time as ``at_a_time`` says.
     noise : float
         Standard deviation of the noise, relative to the range of X in each clip.
     """
@@ -39,7 +39,7 @@ class SmoothGrad(SeededInterpreter):
             attribution = tunnel.attribute(
                 (X / scale).detach().requires_grad_(),
                 nt_samples=self.samples,
-                nt_samples_batch_size=1,
+                nt_samples_batch_size=at_a_time(X, self.samples),
                 stdevs=1.0 if self.noise else 0.0,
                 target=target,
                 additional_forward_args=(scale, *parts(phase)),

@@ -169,9 +169,11 @@ class TopDownDecoder(Decoder):
         )
         if self.feature_norm is None:
             return domain.spread(self.head(self.detail(level))).squeeze(1)
-        level = self.detail(torch.cat([level, self.feature_norm(features)], dim=1))
+        # As [B, T, F, 1] turned round: else cat would leave the channels-last layout.
+        features = self.feature_norm(features).squeeze(1).unsqueeze(3).permute(0, 3, 1, 2)
+        level = self.detail(torch.cat([level, features], dim=1))
         keep, contrast = domain.spread(self.head(level)).unbind(1)
-        return keep + contrast * (X - domain.spread(domain.gather(X)))
+        return torch.addcmul(keep, contrast, X - domain.spread(domain.gather(X)))
 
     def _vector(self, target):
         """What is explained as vectors [B, D]. A class that comes without them is one-hot, and

@@ -342,3 +342,42 @@ def test_an_unknown_name_lists_the_valid_ones():
 def test_normalise():
     attribution = torch.tensor([[[1.0, -4.0]], [[0.0, 0.0]]])
     assert normalise(attribution).tolist() == [[[0.25, 1.0]], [[0.0, 0.0]]]
+
+
+def test_sampling_a_few_at_a_time_is_sampling_one_at_a_time(monkeypatch):
+    """One clip, 7 samples in groups of 3: IG and SHAP draw the same, so they are the same."""
+    explained = make_explained()
+    X, target = inputs(explained, batch=1)
+    calls, logits = [], explained.logits
+
+    def seen(X, phase=None):
+        calls.append(len(X))
+        return logits(X, phase)
+
+    monkeypatch.setattr(explained, "logits", seen)
+    for method in (IntegratedGradients(explained, steps=7), SHAP(explained, samples=7)):
+        found = {}
+        for size in (1, 3):
+            monkeypatch.setattr("interpreters.base.CELLS", size * X.numel())
+            method.reset(3)
+            calls.clear()
+            found[size] = method.attribute(X, target)
+            assert max(calls) == size and sum(calls) >= 7
+        peak = float(found[1].abs().max())
+        torch.testing.assert_close(found[3], found[1], rtol=1e-4, atol=1e-5 * peak)
+
+
+def test_smoothgrad_in_groups_is_the_mean_over_its_noise(monkeypatch):
+    explained = make_explained()
+    X, target = inputs(explained, batch=1)
+    monkeypatch.setattr("interpreters.base.CELLS", 3 * X.numel())
+    method = SmoothGrad(explained, samples=4, noise=0.1)
+    method.reset(3)
+    mask = method.explain(X, target)
+    torch.manual_seed(3)
+    draws = [torch.normal(0.0, torch.ones(n, *X.shape[1:])) for n in (3, 1)]
+    scale = 0.1 * (X.max() - X.min())
+    noisy = (X + scale * torch.cat(draws)).clamp_min(0).requires_grad_()
+    explained.logits(noisy)[:, target].sum().backward()
+    gradient = (noisy.grad * (noisy > 0)).sum(0, keepdim=True).abs()
+    torch.testing.assert_close(mask, gradient / gradient.max(), rtol=1e-3, atol=1e-4)

@@ -1,0 +1,170 @@
+"""The rows of speed.csv: one piece of work, ours against something else, as a ratio."""
+
+import importlib.util
+
+import torch
+from captum.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
+
+from benchmarks.speed.memory import peak
+from benchmarks.speed.ours import Ours, plain
+from benchmarks.speed.published import Published
+from interpreters.base import Logits, parts
+from interpreters.integrated_gradients import IntegratedGradients as OurIntegratedGradients
+from interpreters.shap import SHAP
+from interpreters.smoothgrad import SmoothGrad
+
+PUBLISHED, CAPTUM = "published design", "Captum's loop"
+PASSES, FUSED = "unavoidable passes", "unavoidable passes, fused"
+# Of these the ratio is theirs over ours (how many times as fast), of passes ours over theirs.
+FASTER = (PUBLISHED, CAPTUM)
+COLUMNS = ["work", "width", "batch_size", "against", "ratio", "ours_s", "theirs_s", "device"]
+# Clips of a batch, by width; and the interpreters' samples.
+BATCHES = {16: 16, 64: 2}
+SAMPLES = 20
+
+
+def row(args, work, width, batch_size, against, ours, theirs):
+    """A row; seconds of one call of each."""
+    ratio = theirs / ours if against in FASTER else ours / theirs
+    values = (work, width, batch_size, against, round(ratio, 3), ours, theirs, args.device)
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def cnn14(width):
+    """The rows of CNN14 of one width: everything against the published design and the passes."""
+
+    def group(args, clock):
+        batch_size = BATCHES[width]
+        ours = Ours(batch_size, args.seconds, args.device, width)
+        published = Published(ours)
+        times = clock.medians(
+            {
+                "decode": ours.decode,
+                "decode, published": lambda: published.decode(ours),
+                "step": ours.step,
+                "step, published": published.step,
+                "step, plain": plain(ours, ours.passes_of_a_step),
+                "step, fused": ours.passes_of_a_step,
+                "explain": ours.explain,
+                "explain, published": published.explain,
+                "pass, plain": plain(ours, ours.one_pass),
+                "pass, fused": ours.one_pass,
+                "evaluate": ours.evaluate,
+                "evaluate, published": published.evaluate,
+            },
+            args.turns,
+        )
+
+        def against(work, ours, whom, theirs, times_=1):
+            pair = (times_ * times[ours], times_ * times[theirs])
+            return row(args, work, width, batch_size, whom, *pair)
+
+        step, explanation = "training step", "explanation"
+        return [
+            against("decoder forward", "decode", PUBLISHED, "decode, published"),
+            against(step, "step", PUBLISHED, "step, published"),
+            against(step, "step", PASSES, "step, plain"),
+            against(step, "step", FUSED, "step, fused"),
+            against(explanation, "explain", PUBLISHED, "explain, published"),
+            against(explanation, "explain", PASSES, "pass, plain"),
+            against(explanation, "explain", FUSED, "pass, fused"),
+            against(
+                "explanation with all metrics, 100 clips",
+                *("evaluate", PUBLISHED, "evaluate, published"),
+                100 / batch_size,
+            ),
+        ]
+
+    return group
+
+
+def passes(width, batch_size, name=None):
+    """Step and explanation against the passes, for another classifier or batch."""
+
+    def group(args, clock):
+        ours = Ours(batch_size, args.seconds, args.device, width)
+        times = clock.medians(
+            {
+                "step": ours.step,
+                "step, plain": plain(ours, ours.passes_of_a_step),
+                "explain": ours.explain,
+                "pass, plain": plain(ours, ours.one_pass),
+            },
+            args.turns,
+        )
+        of = (name or width, batch_size, PASSES)
+        return [
+            row(args, "training step", *of, times["step"], times["step, plain"]),
+            row(args, "explanation", *of, times["explain"], times["pass, plain"]),
+        ]
+
+    return group
+
+
+def aisfx(args, clock):
+    """aisfx, where its package is."""
+    if importlib.util.find_spec("aisfx") is None:
+        print("    left out: the package aisfx is not installed")
+        return []
+    return passes(None, 4, "aisfx")(args, clock)
+
+
+def captum(args, clock):
+    """Sampling methods on one clip, against Captum's loop over its samples."""
+    ours = Ours(1, args.seconds, args.device, 16)
+    explained, X, target, phase = ours.explained, ours.X, ours.target, ours.phase
+    logits, more = Logits(explained), parts(phase if explained.domain.needs_phase else None)
+    scale = 0.15 * (X.amax() - X.amin())
+    given = {"target": target, "additional_forward_args": more}
+
+    def smoothgrad():
+        tunnel = NoiseTunnel(Saliency(lambda Z: logits(Z.clamp_min(0), *more)))
+        return tunnel.attribute(
+            X.clone().requires_grad_(), nt_samples=SAMPLES, nt_samples_batch_size=1,
+            stdevs=float(scale), target=target, abs=False,
+        )  # fmt: skip
+
+    def integrated():
+        return IntegratedGradients(logits).attribute(
+            X, n_steps=SAMPLES, internal_batch_size=1, **given
+        )
+
+    def shap():
+        method = GradientShap(logits)
+        for _ in range(SAMPLES):
+            method.attribute(
+                X.clone().requires_grad_(), baselines=torch.zeros_like(X), n_samples=1, **given
+            )
+
+    pairs = {
+        "SmoothGrad": (SmoothGrad(explained, SAMPLES), smoothgrad),
+        "IG": (OurIntegratedGradients(explained, SAMPLES), integrated),
+        "SHAP": (SHAP(explained, SAMPLES), shap),
+    }
+    found = []
+    for method, (interpreter, theirs) in pairs.items():
+        times = clock.medians(
+            {"ours": lambda m=interpreter: m.explain(X, target), "theirs": theirs}, args.turns
+        )
+        work = f"{method}, {SAMPLES} samples"
+        found.append(row(args, work, 16, 1, CAPTUM, times["ours"], times["theirs"]))
+    return found
+
+
+def memory(args, clock):
+    """Peak memory of a training step at width 64, each in a process of its own."""
+    ours, theirs = (peak(who, 64, BATCHES[64], args) for who in ("ours", "published"))
+    work = "peak memory of training (GB, not s)"
+    return [row(args, work, 64, BATCHES[64], PUBLISHED, ours, theirs)]
+
+
+GROUPS = {
+    "CNN14 of width 16": cnn14(16),
+    "CNN14 of width 64": cnn14(64),
+    "one clip at a time, width 16": passes(16, 1),
+    "one clip at a time, width 64": passes(64, 1),
+    "four clips at a time, width 16": passes(16, 4),
+    "aisfx": aisfx,
+    "Captum": captum,
+    "memory": memory,
+}
