@@ -21,10 +21,11 @@ class Interpreter(ABC):
         What distinguishes this interpreter's results, kept as ``self.options``.
 
     An interpreter whose ``needs_clean`` is true is also given ``clean_X=``, the target's part of
-    a mixture: a bound, not an explanation.
+    a mixture: a bound, not an explanation. One whose ``takes_answer`` is true is also given
+    ``answer=``, the classifier's (logits, representations) for ``X``, where these are known.
     """
 
-    needs_clean = False
+    needs_clean = takes_answer = False
     # False for methods that explain the classifier's own decision whatever class is asked for.
     any_class = True
     # Of trained methods: the setting that names their weights, and what training recorded ({} for

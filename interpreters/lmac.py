@@ -27,6 +27,8 @@ class LMAC(Interpreter):
         The setting that ``checkpoint`` comes from, for error messages.
     """
 
+    takes_answer = True
+
     def __init__(self, explained, decoder, checkpoint, key="lmac_checkpoint"):
         path = decoder_file(checkpoint, key)
         self.key, self.training = key, training_info(path)
@@ -42,8 +44,8 @@ class LMAC(Interpreter):
         self.decoder.to(next(explained.buffers()).device).eval()
 
     @torch.no_grad()
-    def explain(self, X, target, phase=None):
-        logits, representations = self.explained(X, phase)
+    def explain(self, X, target, phase=None, *, answer=None):
+        logits, representations = answer or self.explained(X, phase)
         told = self.explained.condition(target, logits)
         mask = self.decoder(representations, X, told, self.explained.domain).sigmoid()
         if self.audible is None:

@@ -13,6 +13,7 @@ padded: cells that cover no signal count like all others.
 Errors: ValueError for masks without cells.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +28,7 @@ def sparseness(mask: Tensor) -> Tensor:
     NaN (undefined) for an all-zero mask.
     """
     # Sorted in its own precision, which is faster; summed in float64, as there are 2e5 cells.
-    ordered = _magnitudes(mask).sort(dim=1).values.double()
+    ordered = _ascending(_magnitudes(mask)).double()
     n = ordered.shape[1]
     weights = torch.arange(1 - n, n, 2, dtype=torch.float64, device=mask.device)
     gini = (ordered @ weights) / (n * ordered.sum(dim=1))
@@ -47,6 +48,14 @@ def complexity(mask: Tensor) -> Tensor:
 def mask_mean(mask: Tensor) -> Tensor:
     """MM: mean of M, the share of the map that the explanation keeps."""
     return _flat(mask).mean(dim=1, dtype=torch.float64)
+
+
+def _ascending(values: Tensor) -> Tensor:
+    """[B, N], each row sorted."""
+    if values.device.type != "cpu" or values.dtype not in (torch.float32, torch.float64):
+        return values.sort(dim=1).values
+    # Much faster than the sort of torch, where there are vector instructions for it.
+    return torch.from_numpy(np.sort(values.detach().numpy(), axis=1))
 
 
 def _magnitudes(mask: Tensor) -> Tensor:

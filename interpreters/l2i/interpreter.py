@@ -75,6 +75,8 @@ class L2I(Interpreter):
         From -1 to below 1; 0.2 published.
     """
 
+    takes_answer = True
+
     def __init__(self, explained, checkpoint, relevance_threshold=0.2):
         require_stft(explained.domain)
         if not -1 <= relevance_threshold < 1:
@@ -93,8 +95,8 @@ class L2I(Interpreter):
         self.network = load_network(path, explained)
 
     @torch.no_grad()
-    def explain(self, X, target, phase=None):
-        _, representations = self.explained(X, phase)
+    def explain(self, X, target, phase=None, *, answer=None):
+        _, representations = answer or self.explained(X, phase)
         H = self.network.psi(representations, X.shape[1])
         theta = self.network.theta
         relevance = relevances(theta.linear.weight[target], theta.pool(H))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import torch.nn.functional as F
 from conftest import make_explained
 
 from interpreters.base import Interpreter
@@ -226,8 +227,8 @@ def test_every_window_explains_its_own_decision(explainer, monkeypatch):
     )
     # A classifier for which loud windows are another class than quiet ones.
     monkeypatch.setattr(
-        explainer.explained, "logits",
-        lambda X, phase=None: torch.nn.functional.one_hot((X.amax((1, 2)) > 2).long(), 5).float(),
+        explainer.explained, "forward",
+        lambda X, phase=None: (F.one_hot((X.amax((1, 2)) > 2).long(), 5).float(), []),
     )  # fmt: skip
     wav = recording(8)
     wav[: 4 * RATE] *= 0.01
@@ -272,8 +273,8 @@ def test_zeros_behind_the_end_do_not_lower_a_level():
 def test_the_file_is_announced_with_its_own_probability(explainer, monkeypatch):
     """Not with the mean of what each window thinks of its own decision."""
     monkeypatch.setattr(
-        explainer.explained, "logits",
-        lambda X, phase=None: torch.nn.functional.one_hot((X.amax((1, 2)) > 2).long(), 5).float(),
+        explainer.explained, "forward",
+        lambda X, phase=None: (F.one_hot((X.amax((1, 2)) > 2).long(), 5).float(), []),
     )  # fmt: skip
     wav = recording(8)
     wav[: 4 * RATE] *= 0.01

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.masks import complexity, mask_mean, sparseness
+from metrics.masks import _ascending, complexity, mask_mean, sparseness
 
 SHAPE = (4, 23, 37)
 
@@ -154,3 +154,10 @@ def test_refuses_masks_without_cells(score):
         score(torch.zeros(2, 0, 5))
     with pytest.raises(ValueError, match=r"at least one cell, got \[7\]"):
         score(torch.ones(7))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_masks_are_sorted_as_torch_sorts(dtype):
+    values = torch.rand(3, 1001).to(dtype).requires_grad_(dtype != torch.float16)
+    assert torch.equal(_ascending(values), values.sort(dim=1).values)
+    assert _ascending(values).dtype == dtype

@@ -1,5 +1,8 @@
 """The one way to explain and score: against the formulas, written out with the network itself."""
 
+import itertools
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import make_explained
@@ -226,7 +229,48 @@ def test_the_classifier_never_reads_more_than_a_batch(explained, wav, monkeypatc
 def test_seconds_are_those_of_explaining_a_clip(wav, monkeypatch):
     explained = make_explained()
     clips = analyse_clips(explained, wav)
-    ticks = iter([100.0, 106.0])
+    ticks = itertools.chain([100.0, 106.0], itertools.repeat(200.0))
     monkeypatch.setattr("lmac.results.scoring.time.perf_counter", lambda: next(ticks))
     scored = explain_and_score(explained, AllOnes(explained), clips, clips.decision, 0)
     assert scored.seconds == 2  # 6 s for 3 clips
+
+
+class Asking(Interpreter):
+    """Notes what it is given; its mask is made of the classifier's answer."""
+
+    takes_answer = True
+
+    def explain(self, X, target, phase=None, *, answer=None):
+        self.given = answer is not None
+        logits, representations = answer or self.explained(X, phase)
+        factor = representations[0].mean((1, 2, 3)) + 0.1 * logits.tanh().sum(1)
+        return (X * factor[:, None, None]).sigmoid()
+
+
+def test_what_reads_the_answer_is_given_it_and_makes_the_same_of_it(explained, wav):
+    clips, small = (analyse_clips(explained, wav, batch_size=n) for n in (None, 2))
+    method, masks = Asking(explained), []
+    for batch in (clips, replace(clips, answer=None), small):
+        masks.append(explain(explained, method, batch, clips.decision, 0))
+        assert method.given == (batch is clips)
+    assert torch.equal(masks[0], masks[1])
+    assert torch.equal(clips.probs, probabilities(explained, clips, clips.X))
+    close(masks[2], masks[0])
+
+
+def test_the_answer_of_another_classifier_is_not_given(wav):
+    explained, other = make_explained(), make_explained(seed=1)
+    clips, method = analyse_clips(explained, wav), Asking(other)
+    explain(other, method, clips, clips.decision, 0)
+    assert not method.given
+
+
+def test_seconds_include_the_answer_that_was_given(wav, monkeypatch):
+    explained = make_explained()
+    clips = analyse_clips(explained, wav)
+    clips = replace(clips, answer=replace(clips.answer, seconds=9.0))
+    for method, seconds in ((Asking(explained), 5), (AllOnes(explained), 2)):
+        ticks = itertools.chain([100.0, 106.0], itertools.repeat(200.0))
+        monkeypatch.setattr("lmac.results.scoring.time.perf_counter", lambda t=ticks: next(t))
+        scored = explain_and_score(explained, method, clips, clips.decision, 0)
+        assert scored.seconds == seconds
