@@ -19,6 +19,7 @@ import filelock
 import pandas as pd
 
 from lmac.commands import arguments_of
+from lmac.composition import SLOTS
 from lmac.config import ConfigError, experiment_of, merge, parse, settings
 from lmac.provenance import commit
 from lmac.results.folder import EvaluationFolder
@@ -84,13 +85,14 @@ class Repeats:
 
     def __init__(self, path, stages, options, words, overrides):
         self.path, self.stages = Path(path), stages
-        self.trees = {stage: merge(self._yaml(stage)) for stage in stages}
+        self.trees = {stage: _tree(self._yaml(stage), overrides) for stage in stages}
+        given = _tree(path, overrides)
         for key in overrides:
-            if not any(key in tree for tree in (merge(path), *self.trees.values())):
+            if not any(key in tree for tree in (given, *self.trees.values())):
                 raise ConfigError(f"Unknown override --{key}: none of {', '.join(stages)} has it.")
             if key in (*self.own, *_OF_EACH) or self.made_here(key):
                 raise ConfigError(f"--{key} is set for each {self.one} and cannot be given here.")
-        known = {key: value for key, value in overrides.items() if key in merge(path)}
+        known = {key: value for key, value in overrides.items() if key in given}
         whole = settings(path, known)
         self.root = Path(whole["results_folder"]) / f"{self.one}s"
         self.shared = {
@@ -343,6 +345,12 @@ def launch(command, processes=1):
         return subprocess.run(words, env=alone).returncode
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _tree(yaml, overrides):
+    """What ``merge`` gives of ``yaml`` with the slots among ``overrides``, whose keys are known."""
+    plain = merge(yaml)
+    return merge(yaml, {k: v for k, v in overrides.items() if k in SLOTS and k in plain})
 
 
 def _words(words, overrides, options):

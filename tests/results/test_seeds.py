@@ -122,6 +122,15 @@ def test_mistakes_get_one_sentence(more, message, tmp_path, calls):
     assert "\n" not in str(error.value) and not calls
 
 
+def test_another_data_set_brings_its_keys(tmp_path, calls):
+    other = ["--dataset_yaml=hparams/datasets/builtin.yaml", "--clips_per_class=5"]
+    line = ["hparams/classifier.yaml", f"--results_folder={tmp_path}", "--data_folder=/data"]
+    lmac.results.seeds.main([*line, "--seeds=[1]", *other])
+    assert set(other) <= set(calls[0][2])
+    with pytest.raises(ConfigError, match="Unknown override --clips_per_class: none of"):
+        lmac.results.seeds.main(words(tmp_path, "--seeds=[1]", other[1]))
+
+
 def test_what_another_process_runs_is_left_to_it(tmp_path, calls, capsys):
     line = words(tmp_path, "--seeds=[1,2]")
     (tmp_path / "seeds/seed_1").mkdir(parents=True)
