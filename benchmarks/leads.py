@@ -1,9 +1,9 @@
-"""Does L-MAC lead every table that is kept here? The table and the figures of docs/results.md.
+"""Does L-MAC lead every table that is kept here, and where not? For docs/results.md.
 
     python -m benchmarks.leads
 
-Reads recipes/*/results/*/summary.csv, computes nothing anew, rewrites the marked table of
-docs/results.md and the pictures in docs/results/.
+Reads summary.csv and metrics.csv of recipes/*/results/*, computes no explanation anew, rewrites
+the marked tables of docs/results.md and the pictures in docs/results/.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from metrics import METRICS
 from metrics.tables import NOT_RANKED, head, markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, FOLDER, MARK = "docs/results.md", "docs/results", "<!-- leads -->\n"
+PAGE, FOLDER = ROOT / "docs" / "results.md", ROOT / "docs" / "results"
 METRIC_NAMES = ("AI", "AD", "AG", "FF", "Fid-In")
 OURS = ("L-MAC", "L-MAC FT")
 DRAWN = (*OURS, "GradCAM", "L2I", "Random", "Oracle")
@@ -46,29 +46,60 @@ def leads(summary, method, metric):
 
 
 def table(found):
-    """Lines of Markdown: a row per evaluation and decoder; what does not lead is in italics."""
+    """Lines of Markdown: a row per evaluation and decoder, L-MAC (best baseline)."""
     rows = []
     for name, summary in found.items():
-        recipe, folder = name.split("/")
-        link = f"[{name}](../recipes/{recipe}/results/{folder}/table.md)"
         for method in (m for m in OURS if m in summary.index):
             cells = []
             for metric in METRIC_NAMES:
                 decimals, best = METRICS[metric].decimals, best_baseline(summary, metric)
                 ours = f"{summary.loc[method, metric]:.{decimals}f}"
-                ours = f"**{ours}**" if leads(summary, method, metric) else f"*{ours}*"
+                ours = f"**{ours}**" if leads(summary, method, metric) else ours
                 cells.append(f"{ours} ({summary.loc[best, metric]:.{decimals}f} {best})")
-            rows.append([link, method, *cells])
+            rows.append([_link(name), method, *cells])
     return markdown_table(["evaluation", "method", *map(head, METRIC_NAMES)], rows)
 
 
-def with_table(text, lines):
-    """``text`` of the page with the marked table replaced."""
-    before, after = text.split(MARK)
-    rest = after.splitlines(keepends=True)
-    while rest and rest[0].startswith("|"):
-        rest.pop(0)
-    return before + MARK + "\n".join(lines) + "\n" + "".join(rest)
+def _link(name):
+    recipe, folder = name.split("/")
+    return f"[{name}](../recipes/{recipe}/results/{folder}/table.md)"
+
+
+def decisions(found):
+    """Lines of Markdown: AG and Fid-In of right and wrong, and of sure and unsure decisions."""
+    rows, heads = [], ["evaluation", "method"]
+    kinds = {
+        "right": lambda d: d["correct"] == 1, "wrong": lambda d: d["correct"] == 0,
+        "p of 0.5 or more": lambda d: d["p"] >= 0.5, "p below 0.5": lambda d: d["p"] < 0.5,
+    }  # fmt: skip
+    heads += [f"{metric}, {kind}" for metric in ("AG", "Fid-In") for kind in kinds]
+    for name in (name for name in found if "mixtures_stft" in name):
+        recipe, folder = name.split("/")
+        clips = pd.read_csv(ROOT / "recipes" / recipe / "results" / folder / "metrics.csv")
+        for method in (*OURS, "GradCAM"):
+            own = clips[clips["method"] == method]
+            if len(own):
+                cells = [
+                    f"{own[part(own)][metric].mean():.{METRICS[metric].decimals}f}"
+                    for metric in ("AG", "Fid-In")
+                    for part in kinds.values()
+                ]
+                rows.append([_link(name), method, *cells])
+    return markdown_table(heads, rows)
+
+
+TABLES = {"leads": table, "decisions": decisions}
+
+
+def with_tables(text, found):
+    """``text`` of the page with the tables below the marks ``<!-- leads -->``, … made anew."""
+    for name, make in TABLES.items():
+        before, after = text.split(f"<!-- {name} -->\n")
+        rest = after.splitlines(keepends=True)
+        while rest and rest[0].startswith("|"):
+            rest.pop(0)
+        text = f"{before}<!-- {name} -->\n" + "\n".join(make(found)) + "\n" + "".join(rest)
+    return text
 
 
 def bars(found, metric, path):
@@ -99,10 +130,10 @@ def bars(found, metric, path):
 
 
 def main():
-    found, page = summaries(), ROOT / PAGE
-    page.write_text(with_table(page.read_text(encoding="utf-8"), table(found)), encoding="utf-8")
+    found = summaries()
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
     for metric in ("AI", "AG"):
-        bars(found, metric, ROOT / FOLDER / f"{metric}.png")
+        bars(found, metric, FOLDER / f"{metric}.png")
 
 
 if __name__ == "__main__":

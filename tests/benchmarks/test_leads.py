@@ -1,0 +1,29 @@
+"""The page of results: its tables are those of the CSV files, and say who leads."""
+
+import pandas as pd
+
+from benchmarks.leads import OURS, PAGE, best_baseline, leads, summaries, table, with_tables
+
+
+def test_the_page_is_up_to_date():
+    """Otherwise: python -m benchmarks.leads, and read the text again."""
+    text, found = PAGE.read_text(encoding="utf-8"), summaries()
+    assert with_tables(text, found) == text
+    assert len(found) >= 14 and all("L-MAC" in summary.index for summary in found.values())
+    altered = text.replace("| **", "| **1", 1)
+    assert altered != text and with_tables(altered, found) == text
+
+
+def test_who_leads():
+    """Bounds and controls are no rivals; a tie is no lead; of AD the lowest is best."""
+    summary = pd.DataFrame(
+        {"AI": [50.0, 60, 55, 99], "AD": [5.0, 4, 5, 0], "AG": [1.0, 2, 3, 9],
+         "FF": [0.5, 0.5, 0.5, 0.9], "Fid-In": [0.9, 0.8, 0.85, 1.0]},
+        index=[*OURS, "GradCAM", "All-ones"],
+    )  # fmt: skip
+    assert best_baseline(summary, "AD") == "GradCAM"
+    led = {(m, name) for m in OURS for name in summary if leads(summary, m, name)}
+    assert led == {("L-MAC FT", "AI"), ("L-MAC FT", "AD"), ("L-MAC", "Fid-In")}
+    lines = table({"ESC10/x": summary})
+    assert "| L-MAC | 50.00 (55.00 GradCAM) | 5.00 (5.00 GradCAM) |" in lines[2]
+    assert "| L-MAC FT | **60.00** (55.00 GradCAM) | **4.00**" in lines[3]
