@@ -24,7 +24,7 @@ from lmac.config import load, merge
 from lmac.domain import FrontEnd
 from lmac.explained import ExplainedClassifier
 from lmac.media.audio import add_wavs, write_wavs
-from lmac.results import resynthesis
+from lmac.results import audit, resynthesis
 from lmac.results.checked_rows import CHECK
 from lmac.results.folder import COLUMNS
 from metrics import METRICS
@@ -433,3 +433,36 @@ def test_mistakes_get_one_sentence(folder, overrides, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
         evaluate_in(folder, "mistake", *overrides)
     assert "\n" not in str(error.value)
+
+
+def test_an_audit_shows_explanations_to_a_classifier_of_another_seed(folder, capsys):
+    """Its rows agree with the evaluation's, its columns are in the table, and it is kept."""
+    train_classifier_in(folder, "--seed=5", f"--output_folder={folder}/other")
+    before = pd.read_csv(folder / "all" / "metrics.csv").set_index(["method", "ID"])
+
+    def audit_in(*overrides):
+        run(audit, "evaluation", folder, f"--output_folder={folder}/all", "--decoder_hidden=8",
+            f"--classifier_checkpoint={folder}/classifier/best", "--n_boot=20", "--batch_size=4",
+            f"--lmac_checkpoint={folder}/lmac/best", "--methods=[L-MAC,GradCAM,All-ones]",
+            f"--other_classifiers=[{folder}/other/best]", *overrides)  # fmt: skip
+        return [pd.read_csv(folder / "all" / f"{name}.csv") for name in ("audit", "audit_clips")]
+
+    summary, rows = audit_in("--audit_clips=5")
+    name = "CNN14 width 4, seed 5"
+    assert list(summary["method"]) == ["L-MAC", "GradCAM", "All-ones"]
+    assert set(rows["network"]) == {"own", name} and rows["ID"].nunique() == 5
+    own = rows[rows["network"] == "own"].set_index(["method", "ID"])
+    for metric in ("p", "Fid-In", "MM"):
+        there = before.loc[own.index, metric]
+        assert own[metric].to_list() == pytest.approx(there.to_list(), abs=1e-6), metric
+    assert own["p in"].to_list() == pytest.approx(before.loc[own.index, "p_in"].to_list(), abs=1e-6)
+    table = (folder / "all" / "table.md").read_text()
+    assert f"Fid-In ({name})" in table and "insertion" in table and "(audit.md)" in table
+    assert f"## To {name}" in capsys.readouterr().out
+    assert (folder / "all" / "audit.png").is_file()
+    # The whole scenario are other clips, so all is computed again; then nothing is.
+    _, rows = audit_in()
+    assert rows["ID"].nunique() > 5
+    made = (folder / "all" / "audit_clips.csv").read_bytes()
+    audit_in()
+    assert (folder / "all" / "audit_clips.csv").read_bytes() == made

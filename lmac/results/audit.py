@@ -225,8 +225,9 @@ def summary_of(rows, n_boot):
     """
     tables = []
     for network, part in rows.groupby("network", sort=False):
-        names = [*(ALONE if network == OWN else (ALIKE,)), *TRANSFER, "carved"]
-        names = [name for name in names if part[name].notna().any()]
+        names = [*(ALONE if network == OWN else (ALIKE,)), "carved"]
+        # Where nothing could be asked there is no column; where no clip is alike, empty cells.
+        names = [*TRANSFER, *(name for name in names if part[name].notna().any())]
         table = summarise(part, ["method"], names, n_boot=n_boot, crossed_column="contaminant")
         table["n"] = table["method"].map(part.groupby("method")[ALIKE].sum()).astype(int)
         table = table.drop(columns=[c for c in table if c.endswith(" undefined")])
@@ -323,8 +324,10 @@ def _table(records, columns, decimals=2):
 def _verdict(summary, end):
     """Which methods transfer worse than their own values in random cells."""
     worse = summary[summary[f"Fid-In{end}"] < summary[f"Fid-In random{end}"]]["method"]
+    if not summary[f"n{end}"].any():
+        return "It decides alike on no clip."
     if worse.empty:
-        return "Every method keeps more of its decisions here than its values in random cells do."
+        return "No method keeps fewer decisions here than its own values in random cells."
     return (
         f"Here {', '.join(worse)} keep fewer decisions than their own values in random cells."
         if len(worse) > 1

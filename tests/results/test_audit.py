@@ -257,6 +257,14 @@ def test_folders_that_cannot_be_used_are_named(tmp_path):
         OtherClassifier(best, ours, NAMES, "cpu")
 
 
+def test_a_network_that_never_decides_alike_has_empty_cells(explained, tmp_path):
+    rows, _ = audit_of(explained, tmp_path, (Deaf,), [Planted("odd", explained, "other")])
+    summary = summary_of(rows, 10)
+    assert summary["n (odd)"].tolist() == [0] and summary["Fid-In (odd)"].isna().all()
+    assert "| Deaf | 0 |  |  |  |  |  |" in report(summary, ["odd"], "About.")
+    audit_figure(summary, ["odd"], tmp_path / "audit.png")
+
+
 def test_silence_and_one_clip_have_a_summary(explained, tmp_path):
     """No interval, no crash; of silence there is no energy to remove."""
     rows = CLIPS[:1]
