@@ -45,7 +45,7 @@ from metrics.audit import JITTERS, STEPS, area_under, jittered, removal_steps, s
 from metrics.faithfulness import fidelity_in, pick
 from metrics.masks import mask_mean
 from metrics.summary import summarise, with_interval
-from metrics.tables import markdown_table
+from metrics.tables import NOT_RANKED, markdown_table
 
 OWN = "own"  # the network that is explained
 ALIKE = "decides alike"
@@ -323,7 +323,8 @@ def _table(records, columns, decimals=2):
 
 def _verdict(summary, end):
     """Which methods transfer worse than their own values in random cells."""
-    worse = summary[summary[f"Fid-In{end}"] < summary[f"Fid-In random{end}"]]["method"]
+    methods = summary[~summary["method"].isin(NOT_RANKED)]
+    worse = methods[methods[f"Fid-In{end}"] < methods[f"Fid-In random{end}"]]["method"]
     if not summary[f"n{end}"].any():
         return "It decides alike on no clip."
     if worse.empty:
