@@ -300,4 +300,4 @@ def main(argv):
     if summary["asked_source"].notna().any():
         asked_figure(summary, folder.path / f"{ASKED}.png")
     if folder.metrics_csv.is_file():  # its table has columns of these
-        write_report(folder, hparams, setting.classifier_info, setting.device)
+        write_report(folder, hparams, setting.classifier_info, setting.device, fresh=False)

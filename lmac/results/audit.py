@@ -374,7 +374,7 @@ def main(argv):
     print(f"Clips and table: {folder.write_check(AUDIT, summary, text)}")
     audit_figure(summary, networks, folder.path / f"{AUDIT}.png")
     if folder.metrics_csv.is_file():  # its table has columns of these
-        write_report(folder, hparams, setting.classifier_info, setting.device)
+        write_report(folder, hparams, setting.classifier_info, setting.device, fresh=False)
 
 
 def _accuracy(info):
