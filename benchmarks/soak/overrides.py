@@ -68,7 +68,7 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     *("min_length_s", "train_folds", "valid_folds", "test_folds", "target_folds"),
     *("contaminant_folds", "absent_sparsity", "ask_decision", "ask_source", "ask_probable"),
     *("asked_p", "nonfinite_patience", "ckpt_interval_minutes", "ckpt_interval_steps"),
-    "profile_warmup",
+    *("profile_warmup", "split_fold"),
 }
 TINY = {
     "dataset_yaml": "hparams/datasets/builtin.yaml", "clips_per_class": 5, "device": "cpu",
