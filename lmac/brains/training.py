@@ -286,5 +286,6 @@ class TrainingBrain(sb.Brain):
 
 
 def _plain(module):
-    """``module`` without what averages its gradients."""
-    return module.module if isinstance(module, DistributedDataParallel) else module
+    """``module`` without what averages its gradients or compiles it."""
+    module = module.module if isinstance(module, DistributedDataParallel) else module
+    return getattr(module, "_orig_mod", module)

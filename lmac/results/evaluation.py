@@ -58,12 +58,14 @@ class EvaluationBrain(sb.Brain):
         start = time.perf_counter()
         if todo:
             wav, clean = (part.data.to(self.device) for part in (batch.sig, batch.clean))
-            clips = analyse_clips(self.explained, wav, clean)
+            with self.evaluation_ctx:  # --eval_precision
+                clips = analyse_clips(self.explained, wav, clean)
             for method in todo:
-                scored = explain_and_score(
-                    self.explained, self.interpreters[method], clips, clips.decision,
-                    self.seed + batch_number(self.step),
-                )  # fmt: skip
+                with self.evaluation_ctx:
+                    scored = explain_and_score(
+                        self.explained, self.interpreters[method], clips, clips.decision,
+                        self.seed + batch_number(self.step),
+                    )  # fmt: skip
                 # Samples first: what has its row is not computed again.
                 for i, ID in enumerate(batch.id):
                     if ID in self.listen_ids:

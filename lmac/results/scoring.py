@@ -181,7 +181,7 @@ def explain(explained, interpreter, clips, target, seed):
         if (answer := answer_for(interpreter, clips)) is not None:
             more["answer"] = answer.logits, answer.representations
         masks.append(interpreter.explain(clips.X[part], target[part], **more))
-    return torch.cat(masks)
+    return torch.cat(masks).to(clips.X.dtype)  # with --eval_precision=bf16, too
 
 
 @torch.no_grad()

@@ -27,6 +27,7 @@ class Setting:
 
     def __init__(self, hparams, run_opts):
         self.hparams = hparams
+        self.run_opts = run_opts
         self.device = run_opts.device or sb.utils.distributed.infer_device()
         self.explained = explained_classifier(hparams).to(self.device)
         self.classifier_info = training_info(hparams["classifier_checkpoint"])
@@ -74,12 +75,14 @@ class Setting:
     def shared(self):
         """What all rows of this evaluation share, as a dict."""
         manifest = Path(self.hparams["scenario_manifest"]).read_bytes()
+        precision = getattr(self.run_opts, "eval_precision", None) or "fp32"
         return {
             "scenario": self.hparams["scenario"],
             "domain": self.explained.domain.description,
             "manifest": hashlib.sha256(manifest).hexdigest()[:12],
             "classifier": weights_digest(self.explained.classifier),
             "signal_length_s": self.hparams["signal_length_s"],
+            **({} if precision == "fp32" else {"precision": precision}),
         }
 
     @property

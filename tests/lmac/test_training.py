@@ -15,7 +15,7 @@ from torch import nn
 from lmac.augment import ClipMixer, WaveformAugment
 from lmac.brains.checkpointer import Checkpointer
 from lmac.brains.decoder import DecoderBrain
-from lmac.brains.training import TrainingBrain
+from lmac.brains.training import TrainingBrain, _plain
 from lmac.losses import lmac_loss
 from lmac.schedules import one_cycle
 
@@ -208,3 +208,10 @@ def test_a_rate_of_progress_is_set_at_every_step(tmp_path):
     rates, _ = scripted(tmp_path, lambda progress: one_cycle(progress, 0.1), len(LOSSES))
     # The last step of each epoch: 1, 3, 5 … of 16 are done.
     assert rates == [one_cycle((2 * i + 1) / 16, 0.1) for i in range(len(LOSSES))]
+
+
+def test_compiled_modules_are_exported_under_their_own_names():
+    layer = torch.nn.Linear(2, 2)
+    compiled = torch.compile(layer, backend="eager")
+    assert list(compiled.state_dict()) != list(layer.state_dict())
+    assert _plain(compiled) is layer

@@ -1,0 +1,88 @@
+"""The suite measures what it says, and writes what it measured. No time is asserted."""
+
+import math
+from itertools import count
+
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks import __main__ as suite
+from benchmarks.speed import clocks, growth, report, rows
+from benchmarks.speed.ours import Ours, layer_by_layer
+from benchmarks.speed.published import Published
+
+
+@pytest.fixture(scope="module")
+def ours():
+    return Ours(1, 5.0, width=4)
+
+
+def test_both_designs_do_what_they_are_timed_for(ours):
+    published = Published(ours)
+    before = {k: v.clone() for k, v in published.decoder.state_dict().items()}
+    assert math.isfinite(ours.step()) and math.isfinite(published.step())
+    assert any((before[k] != v).any() for k, v in published.decoder.state_dict().items())
+    theirs, own = published.evaluate(), ours.evaluate()
+    assert theirs.keys() <= own.keys()
+    mask, X, probs, target = published.explain()
+    assert mask.shape == X.shape == ours.explain().shape == ours.decode().shape
+    # One classifier and one analysis, up to rounding.
+    torch.testing.assert_close(X, ours.X, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(probs, ours.logits.softmax(1), rtol=1e-3, atol=1e-4)
+
+
+def test_layer_by_layer_is_another_way_to_the_same(ours):
+    fused = ours.one_pass()[0]
+    with layer_by_layer(ours.explained.classifier) as classifier:
+        assert all(m._forward_hooks for m in classifier.modules())
+        torch.testing.assert_close(ours.one_pass()[0], fused, rtol=1e-3, atol=1e-4)
+    assert not any(m._forward_hooks for m in ours.explained.classifier.modules())
+
+
+def test_medians_are_of_turns_after_the_first(monkeypatch):
+    clock, ticks, calls = clocks.Clock(), count(), []
+    durations = iter([9, 9, 3, 30, 1, 10, 2, 20])
+    moments = (t for d, n in zip(durations, ticks) for t in (1000 * n, 1000 * n + d))  # noqa: B905
+    clock.now = lambda: next(moments)
+    functions = {name: lambda name=name: calls.append(name) for name in "ab"}
+    assert clock.medians(functions, 3) == {"a": 2, "b": 20}
+    assert calls == list("abababab")
+
+
+def test_processor_time_is_refused_where_it_misleads(monkeypatch):
+    with pytest.raises(ValueError, match="OMP_NUM_THREADS=1"):
+        clocks.Clock("processor", "cuda")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(ValueError, match="OMP_NUM_THREADS=1"):
+        clocks.Clock("processor")
+
+
+@pytest.mark.parametrize(
+    "against, ratio, goal", [(rows.PUBLISHED, 20.0, "≥ 20: met"), (rows.PASSES, 0.05, "")]
+)
+def test_a_ratio_says_how_much_faster_or_how_near(against, ratio, goal):
+    args = suite.parse([])
+    row = rows.row(args, "decoder forward", 16, 16, against, 0.1, 2.0)
+    assert list(row) == rows.COLUMNS == (
+        "work,width,batch_size,against,ratio,ours_s,theirs_s,device".split(",")
+    )  # fmt: skip
+    assert row["ratio"] == pytest.approx(ratio)
+    assert report._goal(row) == goal
+    slower = rows.row(args, "training step", 64, 2, rows.PASSES, 1.08, 1.0)
+    assert report._goal(slower) == "≤ 1.07: missed"
+
+
+def test_the_command_writes_what_its_groups_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(growth, "LENGTHS", (1, 2))
+    monkeypatch.setattr(growth, "WIDTH", 4)
+    row = rows.row(suite.parse([]), "explanation", 64, 2, rows.PASSES, 1.02, 1.0)
+    monkeypatch.setattr(rows, "GROUPS", {"length of nothing": lambda args, clock: [row]})
+    suite.main(["--only=length", "--turns=1", f"--output={tmp_path}"])
+    grown = pd.read_csv(tmp_path / "growth.csv")
+    assert grown["seconds"].tolist() == [1, 2] and (grown["step_s"] > 0).all()
+    assert pd.read_csv(tmp_path / "speed.csv").to_dict("records") == [row]
+    text = (tmp_path / "speed.md").read_text()
+    assert "| explanation | 64 | 2 | unavoidable passes | 1.02 |" in text
+    assert "≤ 1.03: met" in text and "| length | 2 | 1 | 10 |" in text
+    assert (tmp_path / "speed.png").stat().st_size > 1000
