@@ -208,7 +208,11 @@ def _image(values):
 
 
 @names_as_text
-def asked_figure(summary, path):
+def _with_ai(method, scores):
+    return f"{method} (AI {scores[method]:.0f})" if scores and method in scores else method
+
+
+def asked_figure(summary, path, scores=None):
     """Carving against asked source, a panel for each level and a point for each method.
 
     Arguments
@@ -217,6 +221,9 @@ def asked_figure(summary, path):
         ``method, snr_db, carving, asked_source`` (percent), and the last two with " lo" and " hi".
     path : path
         Of the PNG.
+    scores : dict, optional
+        Method to its AI on the classifier's own decisions, the third that a method may buy the
+        other two with.
     """
     levels = sorted(summary["snr_db"].unique(), reverse=True)
     figure, axes = plt.subplots(
@@ -232,7 +239,7 @@ def asked_figure(summary, path):
             ]
             axis.errorbar(
                 row["carving"], row["asked_source"], xerr=spans[0], yerr=spans[1],
-                marker="o", linewidth=1, linestyle="none", label=row["method"],
+                marker="o", linewidth=1, linestyle="none", label=_with_ai(row["method"], scores),
             )  # fmt: skip
         axis.axhline(50, color="grey", linewidth=0.8, linestyle=":")
         axis.set(title=f"{level:g} dB", xlabel="carving (%), less is better", ylim=(40, 102))

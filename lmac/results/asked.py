@@ -297,7 +297,9 @@ def main(argv):
     text = report(summary, hparams["asked_p"], about)
     print(text)
     print(f"Questions and table: {folder.write_check(ASKED, summary, text)}")
-    if summary["asked_source"].notna().any():
-        asked_figure(summary, folder.path / f"{ASKED}.png")
+    scores = {}
     if folder.metrics_csv.is_file():  # its table has columns of these
         write_report(folder, hparams, setting.classifier_info, setting.device, fresh=False)
+        scores = folder.written_summary.set_index("method")["AI"].to_dict()
+    if summary["asked_source"].notna().any():
+        asked_figure(summary, folder.path / f"{ASKED}.png", scores)
