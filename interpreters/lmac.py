@@ -13,8 +13,9 @@ class LMAC(Interpreter):
 
     It explains the classifier's own decision; only a decoder trained with
     ``decoder_conditioned: True`` can be asked for another class. The mask of a class that the
-    classifier gives a probability below the ``audible`` of the training (``lmac_conditional.yaml``)
-    is multiplied by ``p / audible``: of what is hardly there, hardly anything is kept.
+    classifier gives a probability below ``audible`` is multiplied by ``p / audible``, but for the
+    class that it decides in silence: of what is hardly there, hardly anything is kept. Masks of
+    prompts are kept as they are.
 
     Arguments
     ---------
@@ -33,9 +34,10 @@ class LMAC(Interpreter):
         path = decoder_file(checkpoint, key)
         self.key, self.training = key, training_info(path)
         trained = load_decoder(build_decoder(decoder, explained), explained, path, key)
+        self.audible = None
         # Prompts have similarities, which are kept as they are.
-        fixed = explained.classifier.prompt_vectors is None
-        self.audible = self.training.get("audible") if trained.conditioned and fixed else None
+        if trained.conditioned and explained.classifier.prompt_vectors is None:
+            self.audible = audible or self.training.get("audible")
         options = {} if self.audible is None else {"audible": self.audible}
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         super().__init__(explained, weights=digest, **options)

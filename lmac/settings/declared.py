@@ -253,6 +253,9 @@ class Methods(Group):
     interpreters: AllBuilt = says("every method by name")
     lmac_checkpoint: Place | None = says("folder of the decoder, for L-MAC")
     lmac_ft_checkpoint: Place | None = says("folder of the fine-tuned decoder, for L-MAC FT")
+    lmac_audible: Annotated[Finite, Gt(0), Le(1)] | None = says(
+        "probability below which masks of a told decoder are faded; null: that of its training"
+    )
     lmac_zs_checkpoint: Place | None = says("folder of a decoder told prompts, for L-MAC-ZS")
     l2i_checkpoint: Place | None = says("folder of l2i.ckpt, for L2I")
     relevance_threshold: Share = says("of L2I's components, over that of the largest")

@@ -31,6 +31,8 @@ def test_the_mask_of_a_class_shrinks_with_its_probability(case):
     (folder / "info.json").write_text(json.dumps({"audible": AUDIBLE}))
     gated = LMAC(explained, small, folder)
     assert plain.description != gated.description and "audible=0.3" in gated.description
+    more = LMAC(explained, small, folder, audible=0.9)
+    assert "audible=0.9" in more.description
     probs = explained.probabilities(X)
     silent = int(explained.logits(torch.zeros_like(X[:1])).argmax())
     assert explained.silent_class == silent
@@ -46,6 +48,8 @@ def test_the_mask_of_a_class_shrinks_with_its_probability(case):
             seen.add(kind)
             factor = 1.0 if kind != "other" else min(1.0, p / AUDIBLE)
             torch.testing.assert_close(less[i], whole[i] * factor)
+            factor = 1.0 if kind != "other" else min(1.0, p / 0.9)
+            torch.testing.assert_close(more.explain(X, target)[i], whole[i] * factor)
     assert seen >= {"decision", "other"} and 0.05 < float(probs.min()) < AUDIBLE
 
 
