@@ -26,11 +26,13 @@ class LMAC(Interpreter):
         Folder with ``decoder.ckpt``, or the file itself (SpeechBrain's ``psi_model.ckpt`` too).
     key : str
         The setting that ``checkpoint`` comes from, for error messages.
+    audible : float, optional
+        By default that of the training (``lmac_conditional.yaml``).
     """
 
     takes_answer = True
 
-    def __init__(self, explained, decoder, checkpoint, key="lmac_checkpoint"):
+    def __init__(self, explained, decoder, checkpoint, key="lmac_checkpoint", audible=None):
         path = decoder_file(checkpoint, key)
         self.key, self.training = key, training_info(path)
         trained = load_decoder(build_decoder(decoder, explained), explained, path, key)
