@@ -70,6 +70,9 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     *("asked_p", "nonfinite_patience", "ckpt_interval_minutes", "ckpt_interval_steps"),
     *("profile_warmup", "split_fold"),
 }
+UNORDERED = {"asked_snr_db", *(f"{kind}_folds" for kind in
+             ("train", "valid", "test", "target", "contaminant"))}  # fmt: skip
+NEEDED = {"prompts": "x,y"}  # anything is given for other keys without a value
 TINY = {
     "dataset_yaml": "hparams/datasets/builtin.yaml", "clips_per_class": 5, "device": "cpu",
     "signal_length_s": 1.0, "classifier_width": 4, "decoder_hidden": 4, "decoder_detail": 4,
@@ -139,7 +142,7 @@ def _label(trial):
 
 def _words(trial):
     """The command line: what the YAML needs, and the odd word, now and then twice."""
-    needed = [f"--{key}=x" for key, value in _merged(trial.path).items()
+    needed = [f"--{key}={NEEDED.get(key, 'x')}" for key, value in _merged(trial.path).items()
               if tag_of(value) == "!PLACEHOLDER" and key != trial.key]  # fmt: skip
     twice = [f"--{trial.key}=1"] * (len(trial.typed) % 3 == 0)
     return [trial.path, *needed, *twice, f"--{trial.key}={trial.typed}"]
@@ -196,7 +199,7 @@ def nonsense(trial, tree):
         if abs(number) > 1e12:
             return f"{value!r} was taken"
     if isinstance(value, list) and _numbers(value) and value != sorted(set(value)):
-        if trial.key not in ("asked_snr_db", "train_folds") and value[0] != value[-1]:
+        if trial.key not in UNORDERED and value[0] != value[-1]:
             return f"{value!r} was taken, out of order"
     plain = (bool, int, float, str, list, dict)
     kinds = [next((k for k in plain if isinstance(v, k)), None) for v in (before, value)]
