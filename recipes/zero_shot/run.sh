@@ -17,5 +17,5 @@ recipe=recipes/zero_shot
 "$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data/ESC-10" "$@"
 "$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data/ESC-10" "$@"
 "$python" -m lmac asked $recipe/evaluation.yaml --data_folder="$data/ESC-10" \
-    "--methods=[L-MAC-ZS,Saliency,GradCAM]" "$@"
+    "--methods=[L-MAC-ZS,Saliency,GradCAM,All-ones]" "$@"
 "$python" -m lmac publish results/zero_shot $recipe/results --figures=mixtures_stft
