@@ -238,7 +238,7 @@ def listed(folds):
 def select_folds(manifest, folds, what):
     """Rows of ``folds`` (an int or a list); DataError when a fold has none."""
     folds = listed(folds)
-    there = sorted(manifest["fold"].unique())
+    there = sorted(manifest["fold"].unique().tolist())
     missing = [f for f in folds if f not in there]
     if missing or not folds:
         raise DataError(f"{what}: fold {missing or folds} has no clips; folds here: {there}.")

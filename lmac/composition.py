@@ -64,6 +64,9 @@ def merge(path, overrides=None):
     tree.update({slot: None if file is None else str(file) for slot, (file, _) in slots.items()})
     for key, value in overrides.items():
         if key not in tree:
+            for slot, keys in SLOTS.items():
+                if key in keys and slot in tree and tree[slot] is None:
+                    raise ConfigError(f"--{slot} is null: without it there is no --{key}.")
             raise ConfigError(f"Unknown override --{key}: {_instead(key, value, path, tree)}")
         if key not in SLOTS:
             # Quoted, or HyperPyYAML takes "(x)" for a tuple.

@@ -62,7 +62,17 @@ KNOWN = [
 MAY_BE_NEGATIVE = {"gain_db", "mix_snr_db", "noise_snr_db", "cam_layer", "max_grad_norm"}
 MAY_BE_NEGATIVE |= {"asked_snr_db", "cc_th"}
 MAY_BE_ZERO = MAY_BE_NEGATIVE | {
-    *("seed", "num_workers", "listen", "l_in", "l_out", "l_sparse", "l_guidance", "l_absent"),
+    *(
+        "seed",
+        "scenario_seed",
+        "num_workers",
+        "listen",
+        "l_in",
+        "l_out",
+        "l_sparse",
+        "l_guidance",
+        "l_absent",
+    ),
     *("bin_th", "mix_probability", "noise_probability", "mixup", "weight_decay"),
     *("alpha", "beta", "gamma", "relevance_threshold", "smoothgrad_noise", "overlap_s"),
     *("min_length_s", "train_folds", "valid_folds", "test_folds", "target_folds"),
@@ -281,7 +291,8 @@ class Workshop:
         said = log.read_text(encoding="utf-8", errors="replace")
         if "Traceback" in said or code < 0:
             return f"code {code}: {said[-600:]}"
-        if code and not re.search(r"^error: [^\n]*\Z", said.strip(), re.M):
+        # The soak's own progress bar, which the fork has, may stand before it.
+        if code and not re.search(r"(^|\])error: [^\n]*\Z", said.strip(), re.M):
             return f"code {code} without a sentence: {said[-300:]}"
         logs = [] if name is None else (self.folder / name).glob("train_log.txt")
         for file in logs:

@@ -204,6 +204,11 @@ def test_an_emptied_slot_is_what_is_named():
         settings("recipes/ESC10/evaluation.yaml", {"decoder_yaml": None, "data_folder": "x"})
 
 
+def test_a_key_of_an_emptied_slot_names_the_slot():
+    with pytest.raises(ConfigError, match="^--dataset_yaml is null: .* no --data_folder.$"):
+        settings("recipes/ESC10/lmac.yaml", {"dataset_yaml": None, "data_folder": "x"})
+
+
 def test_methods_are_those_of_the_yaml_and_the_nearest_is_named():
     for path, key in [("hparams/evaluation.yaml", "methods"),
                       ("recipes/ESC10/table2_mixtures.yaml", "methods_mel")]:  # fmt: skip
