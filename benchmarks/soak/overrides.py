@@ -62,8 +62,7 @@ KNOWN = [
 MAY_BE_NEGATIVE = {"gain_db", "mix_snr_db", "noise_snr_db", "cam_layer", "max_grad_norm"}
 MAY_BE_NEGATIVE |= {"asked_snr_db", "cc_th"}
 MAY_BE_ZERO = MAY_BE_NEGATIVE | {
-    *("seed", "scenario_seed", "num_workers", "listen"),
-    *("l_in", "l_out", "l_sparse", "l_guidance", "l_absent"),
+    *(
         "seed",
         "scenario_seed",
         "num_workers",
