@@ -1,6 +1,6 @@
 """How time and memory grow with the length of clips, their number in a batch, and the classes."""
 
-from benchmarks.speed.memory import used_so_far
+from benchmarks.speed.memory import peak
 from benchmarks.speed.ours import Ours
 
 COLUMNS = ["what", "seconds", "batch_size", "classes", "step_s", "explanation_s", "peak_GB"]
@@ -11,10 +11,10 @@ WIDTH = 16
 
 
 def _measured(args, clock, what, seconds, batch_size=1, n_classes=10):
-    """A row; its memory is the most that the process has taken so far, so small ones come first."""
+    """A row; its memory is that of a process that does nothing else."""
     ours = Ours(batch_size, seconds, args.device, WIDTH, n_classes)
     times = clock.medians({"step": ours.step, "explain": ours.explain}, args.turns)
-    used = None if what == "batch" else used_so_far(args.device)  # after clips of 60 s
+    used = peak("ours", WIDTH, batch_size, seconds, n_classes, args.device)
     values = (what, seconds, batch_size, n_classes, times["step"], times["explain"], used)
     print("   ", *values, flush=True)
     return dict(zip(COLUMNS, values, strict=True))

@@ -1,6 +1,6 @@
 """Peak memory of a training step, in a process that does nothing else.
 
-python -m benchmarks.speed.memory ours 64 2 5.0 cpu    # prints GB
+python -m benchmarks.speed.memory ours 64 2 5.0 10 cpu    # prints GB
 """
 
 import re
@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 
-def peak(who, width, batch_size, args):
+def peak(who, width, batch_size, seconds, n_classes, device):
     """GB that two steps of ``who`` ("ours" or "published") take at most, in a new process."""
-    words = [who, width, batch_size, args.seconds, args.device]
+    words = [who, width, batch_size, seconds, n_classes, device]
     command = [sys.executable, "-m", "benchmarks.speed.memory", *map(str, words)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
@@ -22,11 +22,11 @@ def peak(who, width, batch_size, args):
     return float(answer.stdout.split()[-1])
 
 
-def main(who, width, batch_size, seconds, device):
+def main(who, width, batch_size, seconds, n_classes, device):
     from benchmarks.speed.ours import Ours
     from benchmarks.speed.published import Published
 
-    ours = Ours(int(batch_size), float(seconds), device, int(width))
+    ours = Ours(int(batch_size), float(seconds), device, int(width), int(n_classes))
     step = Published(ours).step if who == "published" else ours.step
     for _ in range(2):  # the second one has the optimizer's state
         step()

@@ -153,7 +153,8 @@ def captum(args, clock):
 
 def memory(args, clock):
     """Peak memory of a training step at width 64, each in a process of its own."""
-    ours, theirs = (peak(who, 64, BATCHES[64], args) for who in ("ours", "published"))
+    given = 64, BATCHES[64], args.seconds, 10, args.device
+    ours, theirs = (peak(who, *given) for who in ("ours", "published"))
     work = "peak memory of training (GB, not s)"
     return [row(args, work, 64, BATCHES[64], PUBLISHED, ours, theirs)]
 
