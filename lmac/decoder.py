@@ -30,7 +30,7 @@ class ConvNorm(nn.Sequential):
 
 
 class Condition(nn.Module):
-    """Scales and shifts the channels of maps by a vector (FiLM; Perez et al., AAAI 2018).
+    """A vector to the scale and shift of channels (FiLM; Perez et al., AAAI 2018).
 
     Arguments
     ---------
@@ -46,10 +46,30 @@ class Condition(nn.Module):
         nn.init.normal_(self.film.weight, std=0.3)
         nn.init.zeros_(self.film.bias)
 
-    def forward(self, maps, vector):
-        """``maps`` [B, C, T', F'] and ``vector`` [B, D] to maps of the same shape."""
+    def forward(self, vector):
+        """``vector`` [B, D] to scale and shift, both [B, C, 1, 1]."""
         scale, shift = self.film(vector)[:, :, None, None].chunk(2, 1)
-        return maps * (1 + scale) + shift
+        return 1 + scale, shift
+
+
+class Summary(nn.Module):
+    """Maps as one vector of length 1: a projection of their mean plus maximum, as CNN14 pools.
+
+    Arguments
+    ---------
+    channels : int
+        Of the maps.
+    size : int
+        Of the vector.
+    """
+
+    def __init__(self, channels, size):
+        super().__init__()
+        self.project = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, size))
+
+    def forward(self, maps):
+        """``maps`` [B, C, T', F'] to vectors [B, D]."""
+        return F.normalize(self.project(maps.mean((2, 3)) + maps.amax((2, 3))), dim=1)
 
 
 class Decoder(nn.Module):
@@ -78,6 +98,10 @@ class TopDownDecoder(Decoder):
     So by default it reads X beside the representations, which the paper's decoder does not. With
     ``reads_input`` off it sees the representations alone, as in the paper: a(t, band of f) is all.
 
+    The classifier decides on a whole clip, a convolution sees a part of it. So every level is
+    scaled and shifted by a summary of the coarsest representation, its mean plus maximum over
+    time and frequency: with it each place can tell which of the sounds there decided.
+
     Any number and shape of representations, any clip length; every frame and bin is covered.
 
     Arguments
@@ -90,10 +114,13 @@ class TopDownDecoder(Decoder):
         Channels of the pyramid.
     detail : int
         Channels at the classifier's resolution.
+    head : int
+        Width of the last convolution, which is at that resolution: odd.
     conditioned : bool
-        Tell the decoder what to explain, so that any class can be asked for. Off, as in the
-        paper. One that is trained on the classifier's own decisions alone learns to carve that
-        class out of any input; ``lmac.losses.asked_loss`` is for this one.
+        Tell the decoder what to explain, so that any class can be asked for; the vector that tells
+        it takes the place of the summary. Off, as in the paper. One that is trained on the
+        classifier's own decisions alone learns to carve that class out of any input;
+        ``lmac.losses.asked_loss`` is for this one.
     reads_input : bool
         Read X, too: the features at the finest level, and what stands out in a band.
     condition_size : int, optional
@@ -106,7 +133,8 @@ class TopDownDecoder(Decoder):
         channels,
         n_classes,
         hidden=32,
-        detail=12,
+        detail=8,
+        head=1,
         conditioned=False,
         reads_input=True,
         condition_size=None,
@@ -115,6 +143,7 @@ class TopDownDecoder(Decoder):
         self.settings = {
             "hidden": hidden,
             "detail": detail,
+            "head": head,
             "conditioned": conditioned,
             "reads_input": reads_input,
         }
@@ -132,16 +161,14 @@ class TopDownDecoder(Decoder):
         )
         self.conditioned = conditioned
         self.condition_size = condition_size or n_classes + 1
-        self.conditions = None
-        if conditioned:
-            self.conditions = nn.ModuleList(
-                Condition(self.condition_size, hidden) for _ in channels
-            )
+        self.summary = None if conditioned else Summary(channels[-1], hidden)
+        size = self.condition_size if conditioned else hidden
+        self.conditions = nn.ModuleList(Condition(size, hidden) for _ in channels)
         self.smooth = nn.ModuleList(ConvNorm(hidden, hidden) for _ in channels)
         self.reduce = nn.Conv2d(hidden, detail, 1)
         self.feature_norm = nn.BatchNorm2d(1) if reads_input else None
         self.detail = ConvNorm(detail + reads_input, detail)
-        self.head = nn.Conv2d(detail, 1 + reads_input, 3, padding=1)
+        self.head = nn.Conv2d(detail, 1 + reads_input, head, padding=head // 2)
         nn.init.zeros_(self.head.bias)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
@@ -154,15 +181,14 @@ class TopDownDecoder(Decoder):
                 f"The decoder was built for {len(self.laterals)} representations, the "
                 f"classifier gives {len(representations)}: is this decoder of another classifier?"
             )
-        vector = self._vector(target) if self.conditioned else None
+        vector = self._vector(target) if self.conditioned else self.summary(representations[-1])
         level = None
         for i in reversed(range(len(representations))):
             h = conv_norm_relu(representations[i], *self.laterals[i])
-            if self.conditioned:
-                h = self.conditions[i](h, vector)
-            if level is not None:
-                h = h + F.interpolate(level, size=h.shape[2:])
-            level = self.smooth[i](h)
+            scale, shift = self.conditions[i](vector)
+            # The shift is added where there are fewer cells.
+            level = shift if level is None else F.interpolate(level + shift, size=h.shape[2:])
+            level = self.smooth[i](torch.addcmul(level, h, scale))
         features = domain.picture(X).unsqueeze(1)  # without reads_input for its shape only
         level = F.interpolate(
             self.reduce(level), size=features.shape[2:], mode="bilinear", align_corners=False
@@ -195,8 +221,8 @@ class EncoderDecoder(Decoder):
         Not used.
     n_classes : int
         Number of classes of the classifier.
-    hidden, detail, conditioned, condition_size
-        As in :class:`TopDownDecoder`.
+    hidden, detail, head, conditioned, condition_size
+        As in :class:`TopDownDecoder`, whose summary is here of the encoder's coarsest level.
     reads_input : bool
         ValueError when False: there would be nothing left to read.
     depth : int
@@ -209,7 +235,8 @@ class EncoderDecoder(Decoder):
         channels,
         n_classes,
         hidden=32,
-        detail=12,
+        detail=8,
+        head=1,
         conditioned=False,
         depth=4,
         reads_input=True,
@@ -229,13 +256,13 @@ class EncoderDecoder(Decoder):
         )
         self.conditioned = conditioned
         self.decoder = TopDownDecoder(
-            widths[1:], n_classes, hidden, detail, conditioned, condition_size=condition_size
+            widths[1:], n_classes, hidden, detail, head, conditioned, condition_size=condition_size
         )
         self.settings = {**self.decoder.settings, "depth": depth}
 
     @property
     def conditions(self):
-        """What tells the pyramid's levels what to explain; None where nothing does."""
+        """What scales and shifts the pyramid's levels."""
         return self.decoder.conditions
 
     def forward(self, representations, X, target, domain):

@@ -53,8 +53,9 @@ def lmac_loss(
 
     Arguments
     ---------
-    logits_in, logits_out : Tensor [B, K]
-        Classifier's outputs for the masked-in and the masked-out part.
+    logits_in, logits_out : Tensor [B, K], [N, K]
+        Classifier's outputs for the masked-in part, and for the masked-out part of the first N
+        clips: of a batch in random order, their mean estimates that of all.
     target : Tensor [B]
         The classifier's own decision c.
     mask : Tensor [B, T, F]
@@ -80,7 +81,7 @@ def lmac_loss(
     """
     parts = {
         "in": l_in * F.cross_entropy(logits_in, target),
-        "out": -l_out * F.cross_entropy(logits_out, target),
+        "out": -l_out * F.cross_entropy(logits_out, target[: len(logits_out)]),
     }
     if l_guidance == 0:
         parts["sparse"] = l_sparse * mask.mean()
@@ -142,8 +143,10 @@ def asked_loss(
 
     Arguments
     ---------
-    logits, logits_in, logits_out : Tensor [B, K]
-        Classifier's outputs for X, for the masked-in and for the masked-out part.
+    logits, logits_in : Tensor [B, K]
+        Classifier's outputs for X and for the masked-in part.
+    logits_out : Tensor [N, K]
+        For the masked-out part of the first N clips, as in :func:`lmac_loss`.
     silence : Tensor [1, K] or None
         Its outputs for X = 0, what an empty mask leaves; None leaves log f(0)_c out everywhere.
     asked : Tensor [B]
@@ -179,13 +182,14 @@ def asked_loss(
         heard_in_silence = asked == silence.argmax(1)
         before = torch.where(heard_in_silence, log_p, torch.maximum(log_p, log_silence))
     log_in = logits_in.log_softmax(1).gather(1, rows).squeeze(1)
-    log_out = logits_out.log_softmax(1).gather(1, rows).squeeze(1)
+    n = len(logits_out)
+    log_out = logits_out.log_softmax(1).gather(1, rows[:n]).squeeze(1)
     more = (log_in - before).clamp_min(0)
     area = mask.flatten(1).mean(1)
     parts = {
         "in": -l_in * (w * log_in).mean(),
         "absent": l_in * l_absent * ((1 - w) * more).mean(),
-        "out": l_out * (w * log_out).mean(),
+        "out": l_out * (w[:n] * log_out).mean(),
         "sparse": l_sparse * ((1 + absent_sparsity * (1 - w)) * area).mean(),
     }
     if l_leak > 0:

@@ -6,7 +6,6 @@ import speechbrain as sb
 import torch
 
 from lmac.brains.decoder import DecoderBrain
-from lmac.domain import Phase
 from metrics import compute
 
 SILENT = 1e-6  # of a waveform's largest sample
@@ -18,18 +17,16 @@ class ConditionalBrain(DecoderBrain):
     ``hparams`` beside those of DecoderBrain: ``asked_classes`` (``lmac.asking.AskedClasses``) and
     an ``lmac_loss`` that is ``lmac.losses.asked_loss``.
 
-    Validation clips are mixed as in training, and asked for the same classes in every epoch. Of
-    them "carving" is the share of those asked for an absent class whose explanation is decided
-    as that class; "MM absent" is the mean of their masks. The metrics are of the others, which were
-    asked for the classifier's decision.
+    Validation clips are asked for the same classes in every epoch. Of them "carving" is the share
+    of those asked for an absent class whose explanation is decided as that class; "MM absent" is
+    the mean of their masks. The metrics are of the others, which were asked for the classifier's
+    decision.
     """
 
-    validates_on_mixtures = True
-
     def compute_forward(self, batch, stage):
-        """Batch to (logits of X, masked-in, masked-out [B, K]; asked class [B]; mask [B, T, F];
-        whether it is the decision on one of the sounds [B]; logits of silence [1, K]; X, and X of
-        that sound alone, [B, T, F])."""
+        """Batch to (logits of X, masked-in [B, K], masked-out [N, K]; asked class [B]; mask
+        [B, T, F]; whether it is the decision on one of the sounds [B]; logits of silence [1, K];
+        X, and X of that sound alone, [B, T, F])."""
         wav, clean = self.sounds(batch, stage)
         domain = self.explained.domain
         with torch.no_grad():
@@ -47,11 +44,8 @@ class ConditionalBrain(DecoderBrain):
         # As the interpreter does: of what is hardly there, hardly anything is kept.
         presence = self.explained.presence(asked, logits, self.hparams.audible)
         mask = mask * presence[:, None, None].to(mask.dtype)
-        both = self.explained.logits(
-            torch.cat([mask * X, (1 - mask) * X]), Phase.cat([phase, phase])
-        )
         return (
-            *(logits, *both.float().chunk(2), asked, mask.float()),
+            *(logits, *self.both_parts(mask, X, phase, stage), asked, mask.float()),
             *(own.any(1), silence, X, source_X),
         )
 

@@ -1,6 +1,7 @@
 """Training the L-MAC decoder on a frozen classifier."""
 
 import contextlib
+import math
 
 import speechbrain as sb
 import torch
@@ -21,11 +22,11 @@ class DecoderBrain(TrainingBrain):
     explained : lmac.explained.ExplainedClassifier
     **kwargs
         Of ``speechbrain.Brain``. ``hparams`` beside SpeechBrain's: ``augment``
-        (``lmac.augment.WaveformAugment``), ``lmac_loss``, ``l_guidance`` and what
+        (``lmac.augment.WaveformAugment``), ``lmac_loss``, ``out_share`` and what
         ``TrainingBrain`` needs.
 
-    Stage 1 validates on the clips as they are. In stage 2, where the loss compares what is kept
-    with the clean source, they are mixed as in training, or a mask of ones would be the best one.
+    Validation clips are mixed as in training, the same way in every epoch. On clips as they are, a
+    large mask loses little, and in stage 2 one of ones would be the best.
     """
 
     stage_sums = ("parts", "scores", "clips")
@@ -35,9 +36,10 @@ class DecoderBrain(TrainingBrain):
         self.explained = explained.to(self.device)
 
     def compute_forward(self, batch, stage):
-        """Batch to (logits of X, masked-in, masked-out [B, K]; decision [B]; mask, X, clean X).
+        """Batch to (logits of X, masked-in [B, K], masked-out [N, K]; decision [B]; mask, X,
+        clean X [B, T, F]).
 
-        The last three have the shape [B, T, F]; the clean X is without what was mixed in.
+        The clean X is without what was mixed in; N as in ``both_parts``.
         """
         wav, clean = self.sounds(batch, stage)
         domain = self.explained.domain
@@ -47,15 +49,20 @@ class DecoderBrain(TrainingBrain):
             logits, representations = self.explained(X, phase)
             target = logits.argmax(1)
         mask = self.module("decoder", stage)(representations, X, target, domain).sigmoid()
-        # Both parts in one pass of the classifier.
-        parts = torch.cat([mask * X, (1 - mask) * X])
-        both = self.explained.logits(parts, Phase.cat([phase, phase]))
-        return logits, *both.float().chunk(2), target, mask.float(), X, clean_X
+        return logits, *self.both_parts(mask, X, phase, stage), target, mask.float(), X, clean_X
 
-    @property
-    def validates_on_mixtures(self):
-        """Whether validation clips are mixed as in training."""
-        return self.hparams.l_guidance > 0
+    def both_parts(self, mask, X, phase, stage):
+        """Logits of what is masked in [B, K] and masked out [N, K], in one pass.
+
+        In training the latter of the first N clips only, ``out_share`` of the batch: with its
+        small weight, a part of a batch in random order tells enough.
+        """
+        n = len(X)
+        if stage == sb.Stage.TRAIN:
+            n = math.ceil(n * self.hparams.out_share)
+        parts = torch.cat([mask * X, (1 - mask[:n]) * X[:n]])
+        both = self.explained.logits(parts, Phase.cat([phase, phase[:n]]))
+        return both.float().split([len(X), n])
 
     def sounds(self, batch, stage):
         """Batch to clips as they are explained and the clips' own part in them, both [B, L]."""
@@ -64,7 +71,7 @@ class DecoderBrain(TrainingBrain):
             return wav, wav
         if stage == sb.Stage.TRAIN:
             return self.hparams.augment(wav)
-        return self.mix_for_validation(wav) if self.validates_on_mixtures else (wav, wav)
+        return self.mix_for_validation(wav)
 
     def mix_for_validation(self, wav):
         """Clips [B, L] to mixtures and the clips' own part in them, without shift and gain.
@@ -94,7 +101,7 @@ class DecoderBrain(TrainingBrain):
             probs = [x.double().softmax(1) for x in (logits, logits_in, logits_out)]
             scores = self.score(Outcome(*probs, target, mask))
             self.scores.append({name: value.cpu() for name, value in scores.items()})
-        self.parts.append({k: float(v.detach()) for k, v in parts.items()})
+        self.parts.append({k: v.detach() for k, v in parts.items()})
         self.clips.append(len(target))
         return parts["loss"]
 
@@ -111,7 +118,9 @@ class DecoderBrain(TrainingBrain):
         self.parts, self.scores, self.clips = [], [], []
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        parts, scores, clips = map(gather, (self.parts, self.scores, self.clips))
+        # Numbers only now: each float() would make a GPU wait in the middle of the epoch.
+        found = [{k: float(v) for k, v in parts.items()} for parts in self.parts]
+        parts, scores, clips = map(gather, (found, self.scores, self.clips))
         sums = {k: sum(p[k] * n for p, n in zip(parts, clips, strict=True)) for k in parts[0]}
         stats = {k: value / sum(clips) for k, value in sums.items()}
         if "selected" in stats:  # a number of clips, not a mean

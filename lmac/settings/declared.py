@@ -154,6 +154,7 @@ class Decoder(Group):
     decoder: Built = says("network from representations to mask")
     decoder_hidden: Annotated[int, Ge(1), Le(4096)] = says("channels of its pyramid")
     decoder_detail: Annotated[int, Ge(1), Le(4096)] = says("channels at the finest resolution")
+    decoder_head: Literal[1, 3, 5, 7] = says("width of the last convolution, there")
     decoder_conditioned: bool = says("tell it the class to explain")
     decoder_reads_input: bool = says("also give it the spectrogram; the paper's reads none")
 
@@ -196,6 +197,7 @@ class Loss(Group):
 
     l_in: NotNegative = says("weight of the explanation's cross-entropy")
     l_out: NotNegative = says("weight of the remainder's cross-entropy, which is to be high")
+    out_share: Annotated[Finite, Gt(0), Le(1)] = says("share of each batch it is computed for")
     l_sparse: NotNegative = says("weight of the mean of the mask")
     l_guidance: NotNegative = says("weight of the guidance towards the clean source; 0: stage 1")
     cc_th: Annotated[Finite, Ge(-1), Le(1)] = says(

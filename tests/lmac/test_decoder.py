@@ -7,7 +7,7 @@ from speechbrain.lobes.models.Cnn14 import CNN14PSI_stft
 from torch import nn
 
 from lmac.config import load
-from lmac.decoder import Condition, EncoderDecoder, PSIDecoder, TopDownDecoder
+from lmac.decoder import Condition, EncoderDecoder, PSIDecoder, Summary, TopDownDecoder
 
 
 def inputs(explained, n_samples, batch=2):
@@ -32,7 +32,7 @@ def test_every_cell_depends_on_the_representations():
     """No frame or bin is left uncovered, the last ones least of all."""
     explained = make_explained()
     X, representations, target = inputs(explained, 16185, batch=1)
-    decoder = TopDownDecoder(*explained.output_sizes(), hidden=8, detail=4).eval()
+    decoder = TopDownDecoder(*explained.output_sizes(), hidden=8, detail=4, head=3).eval()
     one = decoder(representations, X, target, explained.domain)
     two = decoder([2 * r + 1 for r in representations], X, target, explained.domain)
     assert ((one - two).abs() > 0).all()
@@ -97,9 +97,52 @@ def test_a_condition_scales_and_shifts_each_channel():
     condition = Condition(3, 2)
     condition.film.weight.data = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [2, 0, 0]])
     condition.film.bias.data = torch.tensor([0.0, 0, 0, 0.5])
-    maps = torch.ones(1, 2, 1, 1)
+    scale, shift = condition(torch.tensor([[1.0, 2, 3]]))
     # scales 1 + (1, 2), shifts (3, 2 * 1 + 0.5)
-    assert condition(maps, torch.tensor([[1.0, 2, 3]])).flatten().tolist() == [5.0, 5.5]
+    assert scale.shape == shift.shape == (1, 2, 1, 1)
+    assert scale.flatten().tolist() == [2.0, 3.0] and shift.flatten().tolist() == [3.0, 2.5]
+
+
+def test_the_summary_pools_as_cnn14_does():
+    summary = Summary(3, 2)
+    norm, linear = summary.project
+    nn.init.eye_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    maps = torch.zeros(1, 3, 2, 2)
+    maps[0, 0, 0, 1], maps[0, 1] = 4.0, 1.0
+    # Mean plus maximum: 1 + 4, 1 + 1, 0. Less their mean, 7 / 3: 8 / 3, -1 / 3, -7 / 3.
+    expected = torch.tensor([8.0, -1.0]) / 65**0.5
+    torch.testing.assert_close(summary(maps)[0], expected)
+
+
+def test_every_frame_depends_on_what_is_anywhere_in_the_clip():
+    """Through the summary: the convolutions alone do not reach from the first frame to the last."""
+    explained = make_explained()
+    X, representations, target = inputs(explained, 60000, batch=1)
+    decoder = TopDownDecoder(*explained.output_sizes(), hidden=8, detail=4, head=3).eval()
+    one = decoder(representations, X, target, explained.domain)
+    representations[-1] = representations[-1].clone()
+    representations[-1][:, :, 0] += torch.randn(representations[-1].shape[1], 1).abs()
+    two = decoder(representations, X, target, explained.domain)
+    assert representations[-1].shape[2] > 9 and ((one - two).abs().amax(2) > 1e-4).all()
+
+
+def test_levels_are_scaled_and_shifted_before_they_are_smoothed():
+    """As written in the docstring of Condition, without the shift's detour to fewer cells."""
+    explained = make_explained()
+    X, representations, target = inputs(explained, 16000)
+    decoder = TopDownDecoder(*explained.output_sizes(), hidden=8, detail=4).eval()
+    vector, level = decoder.summary(representations[-1]), None
+    for i in reversed(range(len(representations))):
+        scale, shift = decoder.conditions[i](vector)
+        h = decoder.laterals[i](representations[i]) * scale + shift
+        if level is not None:
+            h = h + nn.functional.interpolate(level, size=h.shape[2:])
+        level = decoder.smooth[i](h)
+    seen = []
+    decoder.reduce.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    decoder(representations, X, target, explained.domain)
+    torch.testing.assert_close(seen[0], level)
 
 
 def test_detail_follows_what_stands_out_in_a_band():
@@ -126,7 +169,7 @@ def test_without_reading_the_input_the_mask_depends_on_the_representations_alone
 ):
     explained = make_explained(kind, domain)
     X, representations, target = inputs(explained, 16185)
-    size = {"hidden": 8, "detail": 4, "reads_input": reads_input}
+    size = {"hidden": 8, "detail": 4, "head": 3, "reads_input": reads_input}
     decoder = TopDownDecoder(*explained.output_sizes(), **size)
     for train in (True, False):
         decoder.train(train)
@@ -157,25 +200,38 @@ def test_reading_the_input_or_not_is_a_setting():
     assert EncoderDecoder([], 5).settings["reads_input"] is True
 
 
+def film():
+    layer = nn.Linear(4, 8)
+    nn.init.normal_(layer.weight, std=0.3)
+    return layer.weight
+
+
 def test_the_default_decoder_is_drawn_as_it_always_was():
     """Layers in the order of their random numbers; and with the same names."""
     torch.manual_seed(0)
-    state = TopDownDecoder([4, 8], 5, hidden=4, detail=3).state_dict()
+    state = TopDownDecoder([4, 8], 5, hidden=4, detail=3, head=3).state_dict()
     torch.manual_seed(0)
     drawn = [
         *(nn.Conv2d(c, 4, 1, bias=False).weight for c in (4, 8)),
+        *nn.Linear(8, 4).parameters(),
+        *(film() for _ in range(2)),
         *(nn.Conv2d(4, 4, 3, bias=False).weight for _ in range(2)),
         *nn.Conv2d(4, 3, 1).parameters(),
         nn.Conv2d(4, 3, 3, bias=False).weight,
         0.1 * nn.Conv2d(3, 2, 3).weight,
     ]
-    names = ["laterals.0.0.weight", "laterals.1.0.weight", "smooth.0.0.weight", "smooth.1.0.weight"]
+    names = ["laterals.0.0.weight", "laterals.1.0.weight"]
+    names += ["summary.project.1.weight", "summary.project.1.bias"]
+    names += ["conditions.0.film.weight", "conditions.1.film.weight"]
+    names += ["smooth.0.0.weight", "smooth.1.0.weight"]
     names += ["reduce.weight", "reduce.bias", "detail.0.weight", "head.weight"]
     for name, weight in zip(names, drawn, strict=True):
         assert torch.equal(state[name], weight), name
     norms = ("laterals.0.1", "laterals.1.1", "smooth.0.1", "smooth.1.1", "feature_norm", "detail.1")
     parts = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-    assert set(state) == {*names, "head.bias", *(f"{n}.{p}" for n in norms for p in parts)}
+    names += ["conditions.0.film.bias", "conditions.1.film.bias", "head.bias"]
+    names += ["summary.project.0.weight", "summary.project.0.bias"]
+    assert set(state) == {*names, *(f"{n}.{p}" for n in norms for p in parts)}
 
 
 def test_another_number_of_representations_is_refused():

@@ -172,7 +172,7 @@ def test_the_encoder_is_conditioned_as_the_decoder_is(wav):
     explained = explained_tokens([])
     X, _ = explained.domain.analyse(wav)
     decoder = EncoderDecoder([], 4, hidden=8, detail=4, conditioned=True).eval()
-    assert decoder.conditions is not None and EncoderDecoder([], 4, hidden=8).conditions is None
+    assert decoder.conditions[0].film.in_features == 5  # the classes and how probable
     one, two = (decoder([], X, torch.full((3,), c), explained.domain) for c in (0, 1))
     assert not torch.equal(one, two)
 

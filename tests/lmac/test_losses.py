@@ -28,6 +28,11 @@ def test_lmac_loss_is_the_formula():
     l1 = sum(float(m) for m in mask.flatten()) / mask.numel()
     assert float(parts["loss"]) == pytest.approx(4 * ce_in - 0.2 * ce_out + 6.4 * l1, abs=1e-12)
     assert float(parts["out"]) == pytest.approx(-0.2 * ce_out)
+    # The masked-out part of the first clips alone: the mean over these.
+    fewer = lmac_loss(logits_in, logits_out[:2], target, mask, l_in=4, l_out=0.2, l_sparse=6.4)
+    ce_out = -sum(log_probability(logits_out, target)[:2]) / 2
+    assert float(fewer["out"]) == pytest.approx(-0.2 * ce_out)
+    assert float(fewer["loss"]) == pytest.approx(4 * ce_in - 0.2 * ce_out + 6.4 * l1, abs=1e-12)
 
 
 def test_sparsity_does_not_depend_on_the_batch_size():
@@ -231,6 +236,11 @@ def test_every_term_of_the_asked_loss_is_its_formula(asked, source):
     for name, value in expected.items():
         assert float(parts[name]) == pytest.approx(value, abs=1e-12), name
     assert float(parts["loss"]) == pytest.approx(sum(expected.values()), abs=1e-12)
+    # The masked-out part of the first clip alone.
+    first = asked_loss(*case[:2], case[2][:1], *case[3:], **weights)
+    alone = by_hand(*(x if x is case[3] else x[:1] for x in case), audible=0.05)
+    assert float(first["out"]) == pytest.approx(alone["out"], abs=1e-12)
+    assert float(first["in"]) == float(parts["in"])
 
 
 def test_an_absent_class_is_only_ever_pushed_down_and_the_decision_up():

@@ -35,7 +35,7 @@ class FixedMask(nn.Module):
 
 def brain_with(l_guidance=4.0, logit=0.0, mixer=None, **options):
     mixer = mixer or ClipMixer(probability=1.0, snr_db=(0, 0))
-    hparams = {"augment": WaveformAugment(mixer=mixer), "l_guidance": l_guidance, "seed": 1}
+    hparams = {"augment": WaveformAugment(mixer=mixer), "out_share": 1.0, "seed": 1}
     hparams["lmac_loss"] = lambda *args: lmac_loss(*args, l_guidance=l_guidance, **options)
     brain = DecoderBrain(make_explained(), modules={"decoder": FixedMask(logit)}, hparams=hparams)
     brain.on_stage_start(sb.Stage.VALID)
@@ -74,14 +74,30 @@ def test_it_is_trained_on_the_decision_of_the_classifier_not_on_the_label(batch)
         assert torch.equal(given[-1], decision)
 
 
-def test_stage_1_validates_on_the_clips_as_they_are(batch):
-    *_, X, clean_X = brain_with(l_guidance=0.0).compute_forward(batch, sb.Stage.VALID)
-    expected, _ = brain_with().explained.domain.analyse(batch.sig.data)
+def test_without_augmentation_the_clips_are_validated_as_they_are(batch):
+    brain = brain_with(l_guidance=0.0)
+    brain.hparams.augment = None
+    *_, X, clean_X = brain.compute_forward(batch, sb.Stage.VALID)
+    expected, _ = brain.explained.domain.analyse(batch.sig.data)
     assert torch.equal(X, expected) and torch.equal(clean_X, expected)
 
 
-def test_stage_2_validates_on_mixtures_with_their_clean_part(batch):
-    brain = brain_with()
+@pytest.mark.parametrize("share, n", [(1.0, 4), (0.5, 2), (0.3, 2), (0.25, 1), (0.01, 1)])
+def test_the_masked_out_part_of_a_share_of_the_batch(batch, share, n):
+    """In training; in validation of all. What is masked in is the same."""
+    brain = brain_with(l_guidance=0.0, logit=1.0)
+    brain.hparams.out_share = share
+    brain.hparams.augment = None
+    _, logits_in, logits_out, _, mask, X, _ = brain.compute_forward(batch, sb.Stage.TRAIN)
+    assert len(logits_out) == n
+    torch.testing.assert_close(logits_in, brain.explained.logits(mask * X))
+    torch.testing.assert_close(logits_out, brain.explained.logits((1 - mask[:n]) * X[:n]))
+    assert len(brain.compute_forward(batch, sb.Stage.VALID)[2]) == 4
+
+
+@pytest.mark.parametrize("l_guidance", [0.0, 4.0])
+def test_it_validates_on_mixtures_with_their_clean_part(batch, l_guidance):
+    brain = brain_with(l_guidance)
     wav, clean = brain.mix_for_validation(batch.sig.data)
     # At 0 dB; the clips' own part is the clip at another gain, not shifted.
     gain = clean.norm(dim=1, keepdim=True) / batch.sig.data.norm(dim=1, keepdim=True)
