@@ -45,9 +45,11 @@ from lmac.checkpoints import (
     explained_classifier,
     explained_facts,
     load_decoder,
+    read_labels,
     training_facts,
 )
 from lmac.config import load_experiment, run
+from lmac.others import other_classifiers
 from lmac.provenance import complete
 from lmac.rehearsal import checkable
 
@@ -71,12 +73,24 @@ def main(argv):
     if hparams["prompts_per_sound"] is not None:
         require_prompts(explained)
         brain_class = ZeroShotBrain
+    options = {}
+    if hparams["other_classifiers"]:
+        if brain_class is ZeroShotBrain:
+            raise ValueError(
+                "other_classifiers are not for a zero-shot classifier: their classes are no "
+                "prompts. Leave them out."
+            )
+        device = run_opts.device or sb.utils.distributed.infer_device()
+        labels = explained.classifier.labels or read_labels(hparams["classifier_checkpoint"])
+        options["others"] = other_classifiers(
+            hparams["other_classifiers"], explained.to(device), labels, device
+        )
     datasets = explainer_datasets(hparams)
     brain = train_explainer(
-        brain_class, explained, {"decoder": decoder}, datasets, hparams, run_opts
+        brain_class, explained, {"decoder": decoder}, datasets, hparams, run_opts, **options
     )
     if sb.utils.distributed.if_main_process():
-        keys = ["l_in", "l_out", "l_sparse", "l_guidance"]
+        keys = ["l_in", "l_out", "out_share", "l_sparse", "l_guidance"]
         if asked:
             keys += ["l_absent", "l_leak", "l_energy", "absent_sparsity", "audible", "believed"]
             keys += ["ask_decision", "ask_source", "ask_probable"]
@@ -88,6 +102,9 @@ def main(argv):
             keys += ["guidance", "cc_th", "bin_th"]
         info = training_facts(hparams, explained.domain, *keys)
         info |= explained_facts(explained) | decoder_facts(decoder)
+        if options:
+            names = [other.name for other in options["others"]]
+            info |= {"l_others": hparams["l_others"], "others": names}
         info |= {"epochs": hparams["number_of_epochs"], "valid": brain.test_stats}
         best = Path(hparams["output_folder"]) / "best"
         brain.export(best, info)

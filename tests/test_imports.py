@@ -34,7 +34,7 @@ INSIDE = [
     {"classifiers", "usage", "settings_page"},
     {"commands"},
     {"checkpoints", "check_dataset", "__main__"},
-    {"brains"},
+    {"brains", "others"},
     {"results"},
     {"listen", "rehearsal"},
     {"study"},

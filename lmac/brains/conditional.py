@@ -45,7 +45,7 @@ class ConditionalBrain(DecoderBrain):
         presence = self.explained.presence(asked, logits, self.hparams.audible)
         mask = mask * presence[:, None, None].to(mask.dtype)
         return (
-            *(logits, *self.both_parts(mask, X, phase, stage), asked, mask.float()),
+            *(logits, *self.both_parts(mask, X, phase, asked, stage), asked, mask.float()),
             *(own.any(1), silence, X, source_X),
         )
 

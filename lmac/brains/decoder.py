@@ -5,6 +5,7 @@ import math
 
 import speechbrain as sb
 import torch
+import torch.nn.functional as F
 
 from lmac.augment import WaveformAugment
 from lmac.brains.training import TrainingBrain
@@ -20,10 +21,12 @@ class DecoderBrain(TrainingBrain):
     Arguments
     ---------
     explained : lmac.explained.ExplainedClassifier
+    others : list of lmac.others.OtherClassifier
+        Further networks that what is kept has to convince.
     **kwargs
         Of ``speechbrain.Brain``. ``hparams`` beside SpeechBrain's: ``augment``
-        (``lmac.augment.WaveformAugment``), ``lmac_loss``, ``out_share`` and what
-        ``TrainingBrain`` needs.
+        (``lmac.augment.WaveformAugment``), ``lmac_loss``, ``out_share``,
+        ``l_others`` where there are others, and what ``TrainingBrain`` needs.
 
     Validation clips are mixed as in training, the same way in every epoch. On clips as they are, a
     large mask loses little, and in stage 2 one of ones would be the best.
@@ -31,9 +34,10 @@ class DecoderBrain(TrainingBrain):
 
     stage_sums = ("parts", "scores", "clips")
 
-    def __init__(self, explained, **kwargs):
+    def __init__(self, explained, others=(), **kwargs):
         super().__init__(**kwargs)
         self.explained = explained.to(self.device)
+        self.others = others
 
     def compute_forward(self, batch, stage):
         """Batch to (logits of X, masked-in [B, K], masked-out [N, K]; decision [B]; mask, X,
@@ -49,9 +53,10 @@ class DecoderBrain(TrainingBrain):
             logits, representations = self.explained(X, phase)
             target = logits.argmax(1)
         mask = self.module("decoder", stage)(representations, X, target, domain).sigmoid()
-        return logits, *self.both_parts(mask, X, phase, stage), target, mask.float(), X, clean_X
+        both = self.both_parts(mask, X, phase, target, stage)
+        return logits, *both, target, mask.float(), X, clean_X
 
-    def both_parts(self, mask, X, phase, stage):
+    def both_parts(self, mask, X, phase, target, stage):
         """Logits of what is masked in [B, K] and masked out [N, K], in one pass.
 
         In training the latter of the first N clips only, ``out_share`` of the batch: with its
@@ -60,9 +65,25 @@ class DecoderBrain(TrainingBrain):
         n = len(X)
         if stage == sb.Stage.TRAIN:
             n = math.ceil(n * self.hparams.out_share)
-        parts = torch.cat([mask * X, (1 - mask[:n]) * X[:n]])
+        kept = mask * X
+        self.unconvinced = self.loss_of_others(kept, X, phase, target) if self.others else None
+        parts = torch.cat([kept, (1 - mask[:n]) * X[:n]])
         both = self.explained.logits(parts, Phase.cat([phase, phase[:n]]))
         return both.float().split([len(X), n])
+
+    def loss_of_others(self, kept, X, phase, target):
+        """Mean cross-entropy of other classifiers for the classes ``target`` [B], a scalar.
+
+        Given M X, ``kept``; over the clips that a network decides so, too. No network has to see
+        in an explanation what it does not see in the input.
+        """
+        sums = []
+        for other in self.others:
+            with torch.no_grad():
+                alike = other.logits(X, phase).argmax(1) == target
+            losses = F.cross_entropy(other.logits(kept, phase).float(), target, reduction="none")
+            sums.append((losses * alike).sum() / alike.sum().clamp_min(1))
+        return torch.stack(sums).mean()
 
     def sounds(self, batch, stage):
         """Batch to clips as they are explained and the clips' own part in them, both [B, L]."""
@@ -97,6 +118,9 @@ class DecoderBrain(TrainingBrain):
         """The L-MAC loss; in evaluation also the metrics of every clip."""
         logits, logits_in, logits_out, target, mask, *_ = predictions
         parts = self.loss(predictions)
+        if self.unconvinced is not None:
+            parts["others"] = self.hparams.l_others * self.unconvinced
+            parts["loss"] = parts["loss"] + parts["others"]
         if stage != sb.Stage.TRAIN:
             probs = [x.double().softmax(1) for x in (logits, logits_in, logits_out)]
             scores = self.score(Outcome(*probs, target, mask))

@@ -38,7 +38,7 @@ def explainer_datasets(hparams):
     return datasets
 
 
-def train_explainer(brain_class, explained, modules, datasets, hparams, run_opts):
+def train_explainer(brain_class, explained, modules, datasets, hparams, run_opts, **options):
     """Train what explains a classifier; goes on from the checkpoints that are there.
 
     Arguments
@@ -52,6 +52,8 @@ def train_explainer(brain_class, explained, modules, datasets, hparams, run_opts
         Of ``explainer_datasets``.
     hparams : dict
     run_opts : speechbrain RunOptions
+    **options
+        Further arguments of ``brain_class``.
 
     Returns
     -------
@@ -65,6 +67,7 @@ def train_explainer(brain_class, explained, modules, datasets, hparams, run_opts
         hparams=hparams,
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
+        **options,
     )
     loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
     brain.fit_and_test(datasets, loader)

@@ -32,11 +32,11 @@ from data_prep.leaks import warn_of_scenario_leaks
 from lmac.checkpoints import weights_digest
 from lmac.config import load, parse, run_opts_of
 from lmac.media.figures import audit_figure
+from lmac.others import other_classifiers
 from lmac.results.asked import absent_classes
 from lmac.results.files import AUDIT, AUDIT_CLIPS
 from lmac.results.folder import EvaluationFolder, in_order
 from lmac.results.kept import Kept
-from lmac.results.others import other_classifiers
 from lmac.results.report import write_report
 from lmac.results.scoring import analyse_clips, explain, probabilities, probabilities_of_sound
 from lmac.results.setting import Setting
@@ -62,7 +62,7 @@ class Auditor:
     Arguments
     ---------
     explained : ExplainedClassifier
-    others : list of lmac.results.others.OtherClassifier
+    others : list of lmac.others.OtherClassifier
     labels : list of str
         Class names.
     seed : int
@@ -79,10 +79,12 @@ class Auditor:
         return text if network == OWN else f"{text}, other {self.others[network].digest}"
 
     def answers(self, network, clips, X):
-        """Probabilities [B, K] of ``network`` for ``X`` of ``clips``."""
+        """Probabilities [B, K] of ``network`` for ``X`` of ``clips``, in the same batches."""
         if network == OWN:
             return probabilities(self.explained, clips, X)
-        return self.others[network].probabilities(clips, X)
+        other = self.others[network]
+        parts = [other.probabilities(X[part], clips.phase[part]) for part in clips.batches()]
+        return torch.cat(parts)
 
     def rows(self, interpreter, clips, absent, seeds, on_input):
         """What one method's masks of a batch do to each network.

@@ -167,6 +167,10 @@ def _training(info):
             f"l_guidance {info['l_guidance']:g} ({info['guidance']}, cc_th {info['cc_th']:g}"
             + (f", bin_th {info['bin_th']:g})" if info["guidance"] == "bce" else ")")
         )
+    if info.get("out_share", 1) < 1:
+        facts.append(f"the masked-out part for {100 * info['out_share']:g} % of the clips")
+    if info.get("others"):
+        facts.append(f"l_others {info['l_others']:g} for {' and '.join(info['others'])}")
     facts += [f"{info['epochs']} epochs"] if "epochs" in info else []
     if not info.get("decoder", {}).get("reads_input", True):
         facts.append("a decoder that does not read X")

@@ -199,6 +199,7 @@ class Loss(Group):
     l_out: NotNegative = says("weight of the remainder's cross-entropy, which is to be high")
     out_share: Annotated[Finite, Gt(0), Le(1)] = says("share of each batch it is computed for")
     l_sparse: NotNegative = says("weight of the mean of the mask")
+    l_others: NotNegative = says("weight of the cross-entropy of other_classifiers")
     l_guidance: NotNegative = says("weight of the guidance towards the clean source; 0: stage 1")
     cc_th: Annotated[Finite, Ge(-1), Le(1)] = says(
         "correlation with the clean source from which on a clip is guided; -1: every clip"
@@ -280,7 +281,7 @@ class Evaluation(Group):
     contaminant_folds: Folds = says("clips that are mixed in (mixtures)")
     contaminant_folder: Place | None = says("recordings that are mixed in (id, noise, speech)")
     other_classifiers: Places = says(
-        "folders of classifiers that explanations are shown to (python -m lmac audit)"
+        "folders of classifiers that explanations are shown to (python -m lmac audit, l_others)"
     )
     audit_clips: Count | None = says("clips of python -m lmac audit; null: all")
     held_out_classes: Names = says("never trained on (python -m lmac held_out)")

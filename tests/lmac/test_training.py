@@ -17,6 +17,7 @@ from lmac.brains.checkpointer import Checkpointer
 from lmac.brains.decoder import DecoderBrain
 from lmac.brains.training import TrainingBrain, _plain
 from lmac.losses import lmac_loss
+from lmac.others import OtherClassifier
 from lmac.schedules import one_cycle
 
 N_SAMPLES = 6000
@@ -93,6 +94,66 @@ def test_the_masked_out_part_of_a_share_of_the_batch(batch, share, n):
     torch.testing.assert_close(logits_in, brain.explained.logits(mask * X))
     torch.testing.assert_close(logits_out, brain.explained.logits((1 - mask[:n]) * X[:n]))
     assert len(brain.compute_forward(batch, sb.Stage.VALID)[2]) == 4
+
+
+class Other:
+    """A classifier that has the answers to the input and to what is kept in a table."""
+
+    def __init__(self, on_input, on_kept):
+        self.answers = [on_input, on_kept]
+
+    def logits(self, X, phase):
+        return self.answers.pop(0)
+
+
+def test_others_have_to_be_convinced_of_what_they_decide_themselves(batch):
+    brain = brain_with(l_guidance=0.0)
+    brain.hparams.augment, brain.hparams.l_others = None, 0.5
+    decision = brain.compute_forward(batch, sb.Stage.VALID)[3]
+    alone = brain.compute_objectives(
+        brain.compute_forward(batch, sb.Stage.VALID), batch, sb.Stage.VALID
+    )
+    torch.manual_seed(0)
+    kept = torch.randn(2, 4, 5)
+    agrees = nn.functional.one_hot(decision, 5).float()
+    partly = agrees.clone()
+    partly[:3] = partly[:3].roll(1, 1)  # decides so for the last clip alone
+    brain.others = [Other(agrees, kept[0]), Other(partly, kept[1])]
+    predictions = brain.compute_forward(batch, sb.Stage.VALID)
+    loss = brain.compute_objectives(predictions, batch, sb.Stage.VALID)
+    p = kept.softmax(2)
+    first = -sum(float(p[0, i, decision[i]].log()) for i in range(4)) / 4
+    last = -float(p[1, 3, decision[3]].log())
+    assert float((loss - alone).detach()) == pytest.approx(0.5 * (first + last) / 2, rel=1e-5)
+    assert float(brain.parts[-1]["others"]) == pytest.approx(0.5 * (first + last) / 2, rel=1e-5)
+    # Nobody decides alike: nothing is asked of the mask.
+    brain.others = [Other(agrees.roll(1, 1), kept[0])]
+    assert float(brain.loss_of_others(None, None, None, decision)) == 0
+
+
+def test_the_sound_for_another_network_has_a_gradient(tmp_path):
+    """Against finite differences, through synthesis and resampling."""
+    explained = make_explained()
+    wav = 0.1 * torch.randn(1, 2000)
+    X, phase = explained.domain.analyse(wav)
+    net = nn.Linear(500, 5)
+    other = OtherClassifier.__new__(OtherClassifier)
+    other.direct, other.explained, other._columns = False, explained, torch.arange(5)
+    other._network = SimpleNamespace(
+        domain=SimpleNamespace(
+            front_end=SimpleNamespace(sample_rate=4000), features=lambda sound: sound
+        ),
+        classifier=lambda sound: (net(sound), None),
+    )
+    mask = torch.full_like(X, 0.5).requires_grad_()
+    other.logits(mask * X, phase)[0, 1].backward()
+    direction = torch.randn_like(X)
+    with torch.no_grad():
+        up, down = (
+            other.logits((mask + sign * 1e-2 * direction) * X, phase)[0, 1] for sign in (1, -1)
+        )
+    slope = float((mask.grad * direction).sum())
+    assert abs(slope) > 1e-3 and slope == pytest.approx(float(up - down) / 2e-2, rel=0.02)
 
 
 @pytest.mark.parametrize("l_guidance", [0.0, 4.0])

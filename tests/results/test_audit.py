@@ -11,10 +11,10 @@ from tones import LABELS, SCENARIO, Deaf, Listens, Tones, tones
 
 from interpreters.base import Interpreter
 from lmac.media.figures import audit_figure
+from lmac.others import OtherClassifier, other_classifiers
 from lmac.results.audit import OWN, Auditor, audit, networks_of, report, summary_of
 from lmac.results.files import AUDIT
 from lmac.results.folder import EvaluationFolder
-from lmac.results.others import OtherClassifier, other_classifiers
 from lmac.results.report import _check_columns
 from lmac.results.scoring import analyse_clips, classify, probabilities
 from metrics.asked import decides_for
@@ -29,9 +29,9 @@ class Planted:
     def __init__(self, name, explained, always=None):
         self.name, self.digest, self.explained, self.always = name, name, explained, always
 
-    def probabilities(self, clips, X):
+    def probabilities(self, X, phase):
         if self.always is None:
-            return probabilities(self.explained, clips, X)
+            return self.explained.probabilities(X)
         probs = torch.full((len(X), len(LABELS)), 0.1, dtype=torch.float64)
         probs[:, LABELS.index(self.always)] = 0.7
         return probs
@@ -106,9 +106,9 @@ def test_what_is_there_is_kept_and_a_new_network_is_the_only_one_asked(explained
     asked = []
 
     class Counted(Planted):
-        def probabilities(self, clips, X):
+        def probabilities(self, X, phase):
             asked.append(self.name)
-            return super().probabilities(clips, X)
+            return super().probabilities(X, phase)
 
     one, two = Counted("one", explained), Counted("two", explained)
     first, _ = audit_of(explained, tmp_path, (Deaf,), [one])
@@ -207,7 +207,7 @@ def test_one_with_the_same_front_end_reads_the_masked_input(clips, tmp_path):
     X = 0.5 * clips.X
     # Its outputs are in another order.
     expected = theirs.probabilities(X).flip(1)
-    torch.testing.assert_close(other.probabilities(clips, X), expected, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(other.probabilities(X, clips.phase), expected, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -220,11 +220,13 @@ def test_one_with_another_front_end_hears_the_sound(clips, wav, tmp_path, change
     assert not other.direct and other.description.endswith("hears its sound")
     # Of a mask of ones that is the recording.
     expected = classify(other._network, wav)
-    torch.testing.assert_close(other.probabilities(clips, clips.X), expected, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        other.probabilities(clips.X, clips.phase), expected, atol=1e-4, rtol=1e-3
+    )
     if change == {"kind": "wave1d"}:
         sound = ours.domain.synthesise(0.5 * clips.X, clips.phase)
         expected = theirs.classifier(sound)[0].double().softmax(1)
-        torch.testing.assert_close(other.probabilities(clips, 0.5 * clips.X), expected)
+        torch.testing.assert_close(other.probabilities(0.5 * clips.X, clips.phase), expected)
 
 
 def test_the_mel_domain_goes_to_the_same_front_end_only(wav, tmp_path):
@@ -233,7 +235,7 @@ def test_the_mel_domain_goes_to_the_same_front_end_only(wav, tmp_path):
     other = OtherClassifier(best, ours, NAMES, "cpu")
     clips = analyse_clips(ours, wav)
     expected = theirs.classifier(0.5 * clips.X)[0].double().softmax(1)
-    torch.testing.assert_close(other.probabilities(clips, 0.5 * clips.X), expected)
+    torch.testing.assert_close(other.probabilities(0.5 * clips.X, clips.phase), expected)
     best, _ = trained(tmp_path / "wave", kind="wave1d")
     with pytest.raises(ValueError, match="needs sound, which domain mel has not: leave it out, or"):
         OtherClassifier(best, ours, NAMES, "cpu")

@@ -1,4 +1,4 @@
-"""Other classifiers of the same classes, which explanations of one are shown to."""
+"""Other classifiers of the same classes, which are shown explanations of one."""
 
 from pathlib import Path
 
@@ -7,7 +7,6 @@ import torchaudio
 
 from lmac.checkpoints import explained_classifier, read_labels, training_info, weights_digest
 from lmac.config import construct, settings
-from lmac.results.scoring import classify, probabilities
 
 KEY = "other_classifiers"
 # What makes two front ends the same.
@@ -95,23 +94,26 @@ class OtherClassifier:
         how = "reads f(M X) with its own front end" if self.direct else "hears its sound"
         return f"{self.name} {how}"
 
-    @torch.no_grad()
-    def probabilities(self, clips, X):
-        """Its answer to ``X`` [B, T, F], those of ``clips`` or masked: [B, K] in float64.
+    def logits(self, X, phase):
+        """Its answer to ``X`` [B, T, F], an input or masked, with its phase: [B, K].
 
-        K in the order of ``labels``. Where its front end is that of the explained classifier it
-        reads ``X``; otherwise the sound of it, at the level that it has.
+        K in the order of ``labels``; differentiable. Where its front end is that of the explained
+        classifier it reads ``X``; otherwise the sound of it, at the level that it has.
         """
         if self.direct:
-            probs = probabilities(self._network, clips, X)
-        else:
-            sound = self.explained.domain.synthesise(X, clips.phase)
-            ours = self.explained.domain.front_end.sample_rate
-            theirs = self._network.domain.front_end.sample_rate
-            if ours != theirs:
-                sound = torchaudio.functional.resample(sound, ours, theirs)
-            probs = classify(self._network, sound)
-        return probs[:, self._columns]
+            return self._network.logits(X, phase)[:, self._columns]
+        sound = self.explained.domain.synthesise(X, phase)
+        ours = self.explained.domain.front_end.sample_rate
+        theirs = self._network.domain.front_end.sample_rate
+        if ours != theirs:
+            sound = torchaudio.functional.resample(sound, ours, theirs)
+        features = self._network.domain.features(sound)
+        return self._network.classifier(features)[0][:, self._columns]
+
+    @torch.no_grad()
+    def probabilities(self, X, phase):
+        """The same as probabilities [B, K] in float64."""
+        return self.logits(X, phase).double().softmax(1)
 
 
 def other_classifiers(folders, explained, labels, device):
