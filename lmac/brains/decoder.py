@@ -38,6 +38,7 @@ class DecoderBrain(TrainingBrain):
         super().__init__(**kwargs)
         self.explained = explained.to(self.device)
         self.others = others
+        self.unconvinced = None  # the loss of the others, of the batch at hand
 
     def compute_forward(self, batch, stage):
         """Batch to (logits of X, masked-in [B, K], masked-out [N, K]; decision [B]; mask, X,
