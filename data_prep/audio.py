@@ -10,9 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
-import torch
-import torchaudio
 from tqdm import tqdm
 
 from data_prep.names import safe_name
@@ -136,8 +133,14 @@ def resample(samples, rate, sample_rate):
     """
     if rate == sample_rate:
         return samples
+    # Here, for those who read metadata, or samples at their own rate, should not wait for torch.
     if resamples_simply(rate, sample_rate):
+        import torch
+        import torchaudio
+
         return torchaudio.functional.resample(torch.from_numpy(samples), rate, sample_rate).numpy()
+    import soxr
+
     length = math.ceil(len(samples) * sample_rate / rate)
     # soxr rounds the length down, to nothing for a file of one sample.
     padded = np.pad(samples, (0, math.ceil(rate / sample_rate) + 1))

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from data_prep.check import check_figure, scan, to_markdown
 from data_prep.manifest import DamagedData, DataError, read_manifest, write_table
-from lmac.config import load_experiment
+from lmac.config import load, parse
 from metrics.tables import write_text
 
 
 def main(argv):
-    hparams, _ = load_experiment(argv, goes_on=False)
+    path, _, overrides = parse(argv)
+    hparams, _ = load(path, overrides, to_run=True, only=["prepare_data"])
     folder = Path(hparams["output_folder"])
     try:
         hparams["prepare_data"](manifest=hparams["manifest"])

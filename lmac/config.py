@@ -51,6 +51,7 @@ from lmac.settings.check import (
     typed_kinds,
 )
 from lmac.settings.kinds import brief, tag_of
+from metrics.files import Unwritable, remove_remains, require_undamaged
 
 __all__ = [
     "ConfigError",
@@ -265,16 +266,20 @@ def _references(tree):
                 nodes += node
 
 
-def load(path, overrides=None, to_run=False):
+def load(path, overrides=None, to_run=False, only=None):
     """Merged, resolved and constructed hyperparameters, and their resolved text.
 
     The text stands alone: the files of the slots are merged into it, and named in its comments.
+    ``only`` names the objects that are built, by default all: a command without a network need
+    not wait for torch.
 
     Raises ConfigError for settings that are not as declared (``to_run``: also where a run would
     need more), and for code named in a YAML that fails.
     """
     tree = resolved(path, overrides, complete=True, to_run=to_run)
     _, slots = _standalone(path, overrides)
+    if only is not None:
+        tree = {k: node for k, node in tree.items() if k in only or not tag_of(node)}
     text = _dump(tree)
     try:
         hparams = load_hyperpyyaml(text)
@@ -319,8 +324,6 @@ def check_same_run(folder, resolved):
 
     Otherwise a finished run would pass for one with the new settings.
     """
-    from metrics.files import require_undamaged
-
     earlier = Path(folder) / "hyperparams.yaml"
     require_undamaged(earlier, "restore it, or delete it, and settings are not compared.")
     if not earlier.exists():
@@ -384,7 +387,6 @@ def _open_folder(hparams, path, argv, overrides, resolved, goes_on):
     import speechbrain as sb
 
     from lmac import provenance
-    from metrics.files import remove_remains
     from metrics.tables import write_text
 
     # A run that was refused before its first checkpoint leaves nothing that could be mistaken.
@@ -447,6 +449,4 @@ def _says_what_to_do(error):
     file = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
     if not OURS.isdisjoint((file, *file.parents)):
         return isinstance(error, ValueError | FileNotFoundError)
-    from metrics.files import Unwritable  # here, for it brings torch
-
     return isinstance(error, Unwritable)

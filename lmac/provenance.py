@@ -14,8 +14,6 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-import torch
-
 from metrics.files import damage, digest_of
 from metrics.tables import write_text
 
@@ -44,6 +42,8 @@ def commit():
 def hardware(device):
     """What it ran on, in a few words."""
     if str(device).startswith("cuda"):
+        import torch
+
         return torch.cuda.get_device_name(device)
     return f"{os.cpu_count()} CPU cores ({platform.machine()})"
 
@@ -83,6 +83,8 @@ def begin(folder, yaml, overrides, resolved):
     A run that is killed and started again with the same command, code and machine stays one
     record; one that is complete is left as it is.
     """
+    import torch  # here, as above: a command that only asks for the commit can do without
+
     record = {
         "yaml": str(yaml),
         "overrides": {key: str(value) for key, value in overrides.items()},

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from metrics.files import require_undamaged
 
 # What helps where a file of <output_folder>/best is damaged.
@@ -19,6 +17,9 @@ def read_weights(path, what):
     Raises FileNotFoundError when ``path`` is missing and ValueError when the file is not a
     state dict, or not the one that was written; each names the file.
     """
+    # Here, since others only read what helps.
+    import torch
+
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No {what} weights at {path}: train it first, or give its path.")

@@ -4,14 +4,15 @@ A metric maps an :class:`Outcome`, what a batch of masks did to the classifier, 
 value per clip; NaN means that the metric is undefined for that clip. To add one, write the
 function and give it an entry in :data:`METRICS`: rows, tables, gallery and docs take everything
 from there. ``metrics.summary`` averages the per-clip values and ``metrics.tables`` prints them.
+
+torch is imported where something is computed, for tables and pages read no more than the names.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from metrics.distance import log_distance, si_sdr
 from metrics.faithfulness import (
@@ -24,6 +25,9 @@ from metrics.faithfulness import (
     pick,
 )
 from metrics.masks import complexity, mask_mean, sparseness
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -230,7 +234,6 @@ def get_metrics(names: Iterable[str] | None = None) -> dict[str, Metric]:
     return {name: METRICS[name] for name in names}
 
 
-@torch.no_grad()
 def compute(outcome: Outcome, names: Iterable[str] | None = None) -> dict[str, Tensor]:
     """Score a batch: one float64 [B] per metric name, NaN where the metric is undefined.
 
@@ -251,4 +254,7 @@ def compute(outcome: Outcome, names: Iterable[str] | None = None) -> dict[str, T
     if names is not None and lacking:
         name, missing = next(iter(lacking.items()))
         raise ValueError(f"{name} needs {' and '.join(missing)}, which this outcome lacks.")
-    return {n: metric.function(outcome) for n, metric in chosen.items() if n not in lacking}
+    import torch
+
+    with torch.no_grad():
+        return {n: metric.function(outcome) for n, metric in chosen.items() if n not in lacking}

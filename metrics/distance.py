@@ -4,8 +4,12 @@ Needs the source's own part of the mixture, which a scenario knows: these are ch
 explanation from outside the classifier, beside the paper's metrics.
 """
 
-import torch
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def si_sdr(estimate: Tensor, source: Tensor) -> Tensor:
@@ -21,7 +25,7 @@ def si_sdr(estimate: Tensor, source: Tensor) -> Tensor:
     kept = a.square() * power
     distortion = (estimate - a.unsqueeze(1) * source).square().sum(1)
     # 0/0 for silence is the NaN that is meant; a perfect estimate is capped at 300 dB.
-    ratio = kept / torch.where(kept > 0, distortion.clamp_min(1e-30 * kept), distortion)
+    ratio = kept / distortion.clamp_min(1e-30 * kept).where(kept > 0, distortion)
     return 10 * ratio.log10().masked_fill((power == 0) | (estimate == 0).all(1), float("nan"))
 
 

@@ -15,7 +15,12 @@ Compute ``p`` by the same arithmetic as ``p_in`` (a mask of ones); otherwise rou
 Errors: ValueError for different shapes, and for values that are not probabilities.
 """
 
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # A low-precision softmax may exceed 1 by rounding; logits exceed it by far more than this.
 TOLERANCE = 1e-6

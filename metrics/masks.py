@@ -13,9 +13,12 @@ padded: cells that cover no signal count like all others.
 Errors: ValueError for masks without cells.
 """
 
-import numpy as np
-import torch
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sparseness(mask: Tensor) -> Tensor:
@@ -27,6 +30,8 @@ def sparseness(mask: Tensor) -> Tensor:
 
     NaN (undefined) for an all-zero mask.
     """
+    import torch
+
     # Sorted in its own precision, which is faster; summed in float64, as there are 2e5 cells.
     ordered = _ascending(_magnitudes(mask)).double()
     n = ordered.shape[1]
@@ -40,6 +45,8 @@ def complexity(mask: Tensor) -> Tensor:
 
     Empty cells add nothing (0 log 0 = 0). NaN (undefined) for an all-zero mask.
     """
+    import torch
+
     magnitudes = _magnitudes(mask).double()
     share = magnitudes / magnitudes.sum(dim=1, keepdim=True)
     return torch.special.entr(share).sum(dim=1)
@@ -47,11 +54,14 @@ def complexity(mask: Tensor) -> Tensor:
 
 def mask_mean(mask: Tensor) -> Tensor:
     """MM: mean of M, the share of the map that the explanation keeps."""
-    return _flat(mask).mean(dim=1, dtype=torch.float64)
+    return _flat(mask).double().mean(dim=1)
 
 
 def _ascending(values: Tensor) -> Tensor:
     """[B, N], each row sorted."""
+    import numpy as np
+    import torch
+
     if values.device.type != "cpu" or values.dtype not in (torch.float32, torch.float64):
         return values.sort(dim=1).values
     # Much faster than the sort of torch, where there are vector instructions for it.

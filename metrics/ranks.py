@@ -1,9 +1,13 @@
 """Rank correlation of two sets of masks."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from scipy.stats import rankdata
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # The column of the weight-randomisation check.
 RANK_CORRELATION = "rank correlation"
@@ -17,6 +21,10 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     Raises:
         ValueError: for masks of different shapes.
     """
+    # Here, for tables only read the name of the column.
+    import torch
+    from scipy.stats import rankdata
+
     if first.shape != second.shape:
         raise ValueError(f"Expected masks of one shape, got {[*first.shape]}, {[*second.shape]}.")
     ranks = [rankdata(x.detach().flatten(1).cpu().numpy(), axis=1) for x in (first, second)]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import PermutationMethod, wilcoxon
 
 from metrics import METRICS
 from metrics.tables import NOT_APPLICABLE, NOT_RANKED
@@ -20,6 +19,9 @@ def signed_rank(difference):
 
     Exact for few of them even with ties, where the normal approximation promises too much.
     """
+    # Here, for it takes most of a second to import.
+    from scipy.stats import PermutationMethod, wilcoxon
+
     difference = difference[difference != 0]
     if len(difference) < 2:  # of one there is either sign, equally likely
         return 1.0

@@ -14,14 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import speechbrain as sb
 
 from data_prep.builtin_sounds import make_clip
 from lmac.command_line import Argument, CommandLine, Option
 from lmac.commands import one_process
 from lmac.config import load, parse, run_opts_of
 from lmac.listen.desk import Desk, Limits
-from lmac.listen.explainer import Explainer
 from lmac.media.loudness import MOST_DB
 from lmac.media.page import write_page
 from lmac.media.server import PageHandler, PageServer, Refused, serve
@@ -175,6 +173,11 @@ def make_app(argv, address, folder):
     options = COMMAND_LINE.parse(own)
     path, given, overrides = parse([options["yaml"], *others])
     hparams, _ = load(path, overrides)
+    # Here, so that --help, and what is wrong in the command line, need not wait for them.
+    import speechbrain as sb
+
+    from lmac.listen.explainer import Explainer
+
     device = run_opts_of(given).device or sb.utils.distributed.infer_device()
     explainer = Explainer.from_hparams(hparams, device=device)
     chosen = hparams["methods"]

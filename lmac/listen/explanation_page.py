@@ -6,7 +6,6 @@ data with the same scripts.
 
 from pathlib import Path
 
-from lmac.media.figures import timeline_figure, write_spectrogram
 from lmac.media.loudness import MOST_DB
 from lmac.media.page import relative_url, sounds_data, write_page
 
@@ -16,6 +15,8 @@ FILES = ("explanation.wav", "removed.wav", "input.wav", "explanation.png", "expl
 
 def write_recording(recording, domain, folder):
     """Write ``spectrogram.png``, without axes, into ``folder``; returns the names of the files."""
+    from lmac.media.figures import write_spectrogram  # here, as below, for it brings torch
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     n_frames = recording.n_samples // recording.hop + 1
@@ -27,6 +28,8 @@ def draw_recording(recording, folder):
     """Draw ``timeline.png`` into ``folder`` where there are several windows; returns the names."""
     if len(recording.starts) == 1:
         return []
+    from lmac.media.figures import timeline_figure
+
     classes = [name for name, _ in recording.top_classes()]
     timeline_figure(
         classes,

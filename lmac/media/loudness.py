@@ -1,8 +1,6 @@
 """Loudness of sounds that are compared by ear."""
 
 import numpy as np
-import pyloudnorm
-from scipy.signal import resample_poly
 
 from lmac.media.audio import read_wav
 
@@ -45,6 +43,9 @@ def integrated_loudness(wave, rate):
     gate (-70 LUFS) is 70 dB below what a full-scale sound has, and moves with the sound: what is
     quiet here is made louder.
     """
+    # Here, as below, for pages that measure no more than levels should not wait for scipy.
+    import pyloudnorm
+
     peak = np.abs(wave).max(initial=0.0)
     if peak == 0:
         return -np.inf
@@ -54,6 +55,8 @@ def integrated_loudness(wave, rate):
 
 def true_peak(wave):
     """Largest magnitude of a sound [L] between its samples, too, in dB: four times oversampled."""
+    from scipy.signal import resample_poly
+
     return float(20 * np.log10(np.abs(resample_poly(wave, 4, 1)).max()))
 
 

@@ -7,7 +7,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from lmac.domain import FrontEnd, get_domain
-from lmac.listen import grid
+from lmac.listen import grid, grid_figure
 from lmac.media.audio import write_wavs
 from lmac.results.folder import EvaluationFolder
 
@@ -110,7 +110,7 @@ def test_the_input_of_a_clip_is_enough(folder, figures):
 def test_explanations_are_read_relative_to_their_own_input(folder):
     domain = get_domain("stft", FrontEnd())
     clip = EvaluationFolder(folder).clips()[0]
-    (first, seconds), (second, _) = (grid.magnitudes(clip, m, domain) for m in METHODS)
+    (first, seconds), (second, _) = (grid_figure.magnitudes(clip, m, domain) for m in METHODS)
     assert seconds == 1 and first.shape == (2, 87, 513)
     torch.testing.assert_close(first[0], second[0], rtol=0, atol=0.02)
 

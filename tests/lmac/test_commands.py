@@ -83,20 +83,6 @@ def test_help_of_each_is_its_docstring(name, capsys):
         assert re.search(rf"-m lmac {name} \S+\.yaml ", module.__doc__)
 
 
-def test_what_needs_no_network_does_not_wait_for_speechbrain():
-    """Nor for torch, where metrics are not needed."""
-    light = {"publish": ("torch", "speechbrain"), "serve": ("torch", "speechbrain")}
-    light |= {name: ("speechbrain",) for name in ("gallery", "study", "analyse")}
-    for name, heavy in light.items():
-        code = (
-            "import sys, lmac.commands\n"
-            f"try: lmac.commands.dispatch([{name!r}, '--help'])\n"
-            f"except SystemExit: print([{COMMANDS[name][0]!r} in sys.modules, "
-            f"*(m for m in {heavy} if m in sys.modules)])"
-        )
-        assert run("-c", code).stdout.splitlines()[-1] == "[True]", name
-
-
 @pytest.mark.parametrize(
     "word,hint",
     [
