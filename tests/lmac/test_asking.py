@@ -56,7 +56,7 @@ def brain_with(ask, probability=1.0):
     mixer = ClipMixer(probability=probability, snr_db=(0, 0))
     hparams = {
         "augment": WaveformAugment(mixer=mixer),
-        "l_guidance": 0.0,
+        "out_share": 1.0,
         "seed": 1,
         "lmac_loss": asked_loss,
         "asked_classes": ask,
