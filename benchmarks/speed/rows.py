@@ -1,6 +1,8 @@
 """The rows of speed.csv: one piece of work, ours against something else, as a ratio."""
 
 import importlib.util
+import tempfile
+from pathlib import Path
 
 import torch
 from captum.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
@@ -8,19 +10,23 @@ from captum.attr import GradientShap, IntegratedGradients, NoiseTunnel, Saliency
 from benchmarks.speed.memory import peak
 from benchmarks.speed.ours import Ours, plain
 from benchmarks.speed.published import Published
+from benchmarks.speed.table import SAMPLING, Table
 from interpreters.base import Logits, parts
 from interpreters.integrated_gradients import IntegratedGradients as OurIntegratedGradients
 from interpreters.shap import SHAP
 from interpreters.smoothgrad import SmoothGrad
+from lmac.media import figures
 
 PUBLISHED, CAPTUM = "published design", "Captum's loop"
+PLAIN, ANEW = "Captum's loops, asked anew for each metric", "all drawn anew"
 PASSES, FUSED = "unavoidable passes", "unavoidable passes, fused"
 # Of these the ratio is theirs over ours (how many times as fast), of passes ours over theirs.
-FASTER = (PUBLISHED, CAPTUM)
+FASTER = (PUBLISHED, CAPTUM, PLAIN, ANEW)
 COLUMNS = ["work", "width", "batch_size", "against", "ratio", "ours_s", "theirs_s", "device"]
 # Clips of a batch, by width; and the interpreters' samples.
 BATCHES = {16: 16, 64: 2}
 SAMPLES = 20
+TABLE_CLIPS = 2
 
 
 def row(args, work, width, batch_size, against, ours, theirs):
@@ -151,6 +157,52 @@ def captum(args, clock):
     return found
 
 
+def table(args, clock):
+    """All methods of a table with all metrics, and those without the sampling methods."""
+    ours = Ours(TABLE_CLIPS, args.seconds, args.device, 16)
+    whole = Table(ours)
+    names = list(whole.interpreters)
+    few = [m for m in names if m not in SAMPLING]
+    times = clock.medians(
+        {
+            "all": lambda: whole.evaluate(names),
+            "all, plain": plain(ours, lambda: whole.evaluate_plainly(names)),
+            "few": lambda: whole.evaluate(few),
+            "few, plain": plain(ours, lambda: whole.evaluate_plainly(few)),
+        },
+        args.turns,
+    )
+    work = f"evaluation of a full table, {len(names)} methods"
+    fewer = f"the same without sampling methods, {len(few)} methods"
+    return [
+        row(args, name, 16, TABLE_CLIPS, PLAIN, times[key], times[f"{key}, plain"])
+        for name, key in ((work, "all"), (fewer, "few"))
+    ]
+
+
+def pictures(args, clock):
+    """The figure of an explanation, against all of it drawn anew, and against a pass."""
+    ours = Ours(1, args.seconds, args.device, 16)
+    X, mask = ours.X[0].cpu(), ours.explain()[0].cpu()
+    with tempfile.TemporaryDirectory() as folder:
+
+        def draw():
+            figures.explanation_figure(X, mask, ours.domain, "a\nb", Path(folder) / "a.png")
+
+        def draw_anew():
+            figures.forget_frames()
+            draw()
+
+        times = clock.medians(
+            {"anew": draw_anew, "drawn": draw, "pass": plain(ours, ours.one_pass)}, args.turns
+        )
+    work = "figure of an explanation"
+    return [
+        row(args, work, 16, 1, ANEW, times["drawn"], times["anew"]),
+        row(args, work, 16, 1, PASSES, times["drawn"], times["pass"]),
+    ]
+
+
 def memory(args, clock):
     """Peak memory of a training step at width 64, each in a process of its own."""
     given = 64, BATCHES[64], args.seconds, 10, args.device
@@ -167,5 +219,7 @@ GROUPS = {
     "four clips at a time, width 16": passes(16, 4),
     "aisfx": aisfx,
     "Captum": captum,
+    "full table": table,
+    "figures": pictures,
     "memory": memory,
 }

@@ -141,6 +141,7 @@ class _Frame:
 
 
 _frame = lru_cache(maxsize=4)(_Frame)
+forget_frames = _frame.cache_clear
 
 
 @names_as_text

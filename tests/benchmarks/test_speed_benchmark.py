@@ -11,6 +11,7 @@ from benchmarks import __main__ as suite
 from benchmarks.speed import clocks, growth, report, rows
 from benchmarks.speed.ours import Ours, layer_by_layer
 from benchmarks.speed.published import Published
+from benchmarks.speed.table import Table
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +87,22 @@ def test_the_command_writes_what_its_groups_measured(tmp_path, monkeypatch):
     assert "| explanation | 64 | 2 | unavoidable passes | 1.02 |" in text
     assert "≤ 1.03: met" in text and "| length | 2 | 1 | 10 |" in text
     assert (tmp_path / "speed.png").stat().st_size > 1000
+
+
+def test_the_plain_way_through_a_table_gives_the_same_masks_and_metrics(ours):
+    """Those of sampling methods apart, which draw other numbers; on the same mixture."""
+    table = Table(ours)
+    names = [m for m in table.interpreters if m not in ("SmoothGrad", "SHAP", "Random", "Oracle")]
+    assert {"L-MAC", "IG", "GradCAM", "Guided GradCAM", "Guided Backprop"} < set(names)
+    for option in ("ig_steps", "smoothgrad_samples", "shap_samples"):
+        table.hparams[option] = 2
+    table.interpreters["IG"].steps = 2
+    own = table.evaluate(names)
+    with layer_by_layer(ours.explained.classifier):
+        theirs = table.evaluate_plainly([*names, "SmoothGrad", "SHAP"])
+    for name in names:
+        for metric in ("AD", "FF", "Fid-In", "SPS", "COMP", "MM"):
+            torch.testing.assert_close(
+                own[name][metric], theirs[name][metric], rtol=1e-2, atol=1e-3
+            )
+    assert theirs["SHAP"].keys() == theirs["SmoothGrad"].keys() <= own["IG"].keys()
