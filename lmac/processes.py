@@ -67,6 +67,24 @@ def start(run_opts):
     return run_opts
 
 
+def loading(device, kwargs, stay=False):
+    """Arguments of a data loader whose batches go to ``device``: ``kwargs``, and what helps there.
+
+    For a GPU batches are pinned, so that it fetches them while it computes, and workers load four
+    batches ahead each. Those that ``stay`` from epoch to epoch draw from numbers of their own: else
+    a run that goes on, whose workers are new, would draw others. On a CPU nothing is added.
+    """
+    if torch.device(device).type != "cuda":
+        return kwargs
+    more = {"pin_memory": True}
+    if kwargs.get("num_workers"):
+        more["prefetch_factor"] = 4
+        if stay:
+            more["persistent_workers"] = True
+            more["generator"] = torch.Generator().manual_seed(torch.initial_seed())
+    return {**more, **kwargs}
+
+
 def leave():
     """Part from the other processes, when all is done (after a failure it might wait for them)."""
     if is_distributed_initialized():

@@ -102,16 +102,15 @@ def _probabilities(*tensors: Tensor) -> list[Tensor]:
     shapes = [tuple(tensor.shape) for tensor in tensors]
     if len(set(shapes)) > 1:  # [B] with [B, 1] would silently become [B, B]
         raise ValueError(f"Probabilities must have one shape, got {shapes}.")
-    checked = []
-    for tensor in tensors:
-        tensor = tensor.double()
-        # Written so that NaN fails it as well.
-        valid = (tensor >= -TOLERANCE) & (tensor <= 1 + TOLERANCE)
-        if not bool(valid.all()):
-            wrong = tensor[~valid].flatten()[0].item()
-            raise ValueError(
-                f"Probabilities must lie in [0, 1], found {wrong:g}; give softmax outputs, "
-                "not logits."
-            )
-        checked.append(tensor.clamp(0, 1))
-    return checked
+    import torch
+
+    # All at once, for each answer of a GPU is waited for.
+    checked = torch.stack([tensor.double() for tensor in tensors])
+    # Written so that NaN fails it as well.
+    valid = (checked >= -TOLERANCE) & (checked <= 1 + TOLERANCE)
+    if not bool(valid.all()):
+        wrong = checked[~valid].flatten()[0].item()
+        raise ValueError(
+            f"Probabilities must lie in [0, 1], found {wrong:g}; give softmax outputs, not logits."
+        )
+    return list(checked.clamp(0, 1))

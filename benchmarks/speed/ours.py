@@ -4,9 +4,9 @@ import copy
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 
 from benchmarks.loading import trainer
 from interpreters.lmac import LMAC
@@ -48,7 +48,7 @@ class Ours:
         self.explained, self.domain = self.brain.explained, self.brain.explained.domain
         self.wav = 0.1 * torch.randn(batch_size, round(hparams["sample_rate"] * seconds))
         self.wav = self.wav.to(self.brain.device)
-        self.batch = SimpleNamespace(sig=SimpleNamespace(data=self.wav))
+        self.batch = PaddedBatch([{"sig": wav} for wav in self.wav])
         with tempfile.TemporaryDirectory() as folder:
             decoder = self.brain.modules["decoder"]
             torch.save(decoder.state_dict(), Path(folder) / DECODER_FILE)

@@ -19,7 +19,7 @@ from data_prep.leaks import warn_of_training_leaks
 from data_prep.once import once
 from lmac.brains.checkpointer import load_progress, save_progress
 from lmac.checkpoints import INFO_FILE
-from lmac.processes import batch_number, count, dealt_batches, rank
+from lmac.processes import batch_number, count, dealt_batches, loading, rank
 from lmac.random_state import set_random_state
 from metrics.files import write_checked
 from metrics.tables import write_text
@@ -120,6 +120,7 @@ class TrainingBrain(sb.Brain):
 
     def make_dataloader(self, dataset, stage, **kwargs):
         """As SpeechBrain's; of clips that are not trained on, the batches of this process."""
+        kwargs = loading(self.device, kwargs, stay=stage != sb.Stage.TEST)
         if stage != sb.Stage.TRAIN:
             batches = dealt_batches(len(dataset), kwargs.pop("batch_size", 1))
             return super().make_dataloader(dataset, stage, batch_sampler=batches, **kwargs)
@@ -235,7 +236,8 @@ class TrainingBrain(sb.Brain):
         return due and at_step and self.step < self.hparams.steps_per_epoch
 
     def on_fit_batch_start(self, batch, should_step):
-        """Set the rate from the epoch and the step that now begins."""
+        """Send the batch to the device; set the rate from the epoch and the step that begins."""
+        self._send(batch)
         if self.loaded is not None:
             self._go_on()  # only here, for making the loader's iterator has drawn a number
         if self.plateau is not None:
@@ -245,6 +247,16 @@ class TrainingBrain(sb.Brain):
         rate = self.hparams.lr_schedule(done / (steps * self.hparams.number_of_epochs))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+
+    def evaluate_batch(self, batch, stage):
+        """As SpeechBrain's, with the batch on its way to the device."""
+        self._send(batch)
+        return super().evaluate_batch(batch, stage)
+
+    def _send(self, batch):
+        """To a GPU without waiting for it: batches are pinned, and what uses them comes after."""
+        if self.device_type == "cuda":
+            batch.to(self.device, non_blocking=True)
 
     def finish_stage(self, stage, stats, epoch):
         """Keep the statistics (dict) of a stage; after validation, log and save a checkpoint."""

@@ -1,5 +1,6 @@
 """Scoring interpreters: a row per clip and method, written as it is computed."""
 
+import math
 import time
 
 import speechbrain as sb
@@ -9,7 +10,7 @@ from data_prep import rehearsal
 from data_prep.names import shown
 from lmac.media.audio import add_wavs
 from lmac.media.figures import explanation_figure, write_mask, write_spectrogram
-from lmac.processes import batch_number, dealt_batches
+from lmac.processes import batch_number, dealt_batches, loading
 from lmac.results.scoring import analyse_clips, explain_and_score
 from metrics.tables import SECONDS
 
@@ -49,7 +50,7 @@ class EvaluationBrain(sb.Brain):
 
     def make_dataloader(self, dataset, stage, batch_size, **kwargs):
         """A loader of the batches of this process; see ``lmac.processes``."""
-        batches = dealt_batches(len(dataset), batch_size)
+        batches, kwargs = dealt_batches(len(dataset), batch_size), loading(self.device, kwargs)
         return super().make_dataloader(dataset, stage, batch_sampler=batches, **kwargs)
 
     def evaluate_batch(self, batch, stage):
@@ -57,7 +58,9 @@ class EvaluationBrain(sb.Brain):
         todo = [m for m in self.interpreters if self.folder.missing(m, batch.id)]
         start = time.perf_counter()
         if todo:
-            wav, clean = (part.data.to(self.device) for part in (batch.sig, batch.clean))
+            wav, clean = (
+                part.data.to(self.device, non_blocking=True) for part in (batch.sig, batch.clean)
+            )
             with self.evaluation_ctx:  # --eval_precision
                 clips = analyse_clips(self.explained, wav, clean)
             for method in todo:
@@ -76,7 +79,11 @@ class EvaluationBrain(sb.Brain):
         return torch.zeros(())
 
     def _write_rows(self, method, batch, scored):
-        outcome, truth = scored.outcome, batch["class"].to(self.device)
+        # On the CPU at once: each number of a GPU that is asked for is waited for.
+        outcome, truth = scored.outcome, batch["class"].tolist()
+        target, names = outcome.target.tolist(), list(scored.scores)
+        numbers = (outcome.p, outcome.p_in, outcome.p_out, *scored.scores.values())
+        p, p_in, p_out, *scores = torch.stack(numbers).tolist()
         self.folder.append(
             {
                 "scenario": self.scenario,
@@ -85,15 +92,15 @@ class EvaluationBrain(sb.Brain):
                 "ID": ID,
                 "target_id": batch.target[i],
                 "label": self.labels[truth[i]],
-                "decision": self.labels[outcome.target[i]],
-                "correct": int(outcome.target[i] == truth[i]),
+                "decision": self.labels[target[i]],
+                "correct": int(target[i] == truth[i]),
                 # Enough digits for float64: near 1 they tell an increase from a tie.
-                "p": repr(float(outcome.p[i])),
-                "p_in": repr(float(outcome.p_in[i])),
-                "p_out": repr(float(outcome.p_out[i])),
+                "p": repr(p[i]),
+                "p_in": repr(p_in[i]),
+                "p_out": repr(p_out[i]),
                 **{
-                    name: "" if value[i].isnan() else repr(float(value[i]))
-                    for name, value in scored.scores.items()
+                    name: "" if math.isnan(values[i]) else repr(values[i])
+                    for name, values in zip(names, scores, strict=True)
                 },
                 SECONDS: f"{scored.seconds:.4g}",
             }

@@ -89,6 +89,7 @@ def test_the_command_writes_what_its_groups_measured(tmp_path, monkeypatch):
     assert (tmp_path / "speed.png").stat().st_size > 1000
 
 
+@pytest.mark.filterwarnings("ignore:Setting backward hooks")
 def test_the_plain_way_through_a_table_gives_the_same_masks_and_metrics(ours):
     """Those of sampling methods apart, which draw other numbers; on the same mixture."""
     table = Table(ours)
