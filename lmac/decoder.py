@@ -145,7 +145,10 @@ class TopDownDecoder(Decoder):
         self.condition_size = condition_size or n_classes + 1
         self.embedding = None
         if not conditioned:
-            self.embedding = nn.Sequential(nn.LayerNorm(embedding), nn.Linear(embedding, hidden))
+            # Of and for vectors of length 1: what is longer learns too fast to settle.
+            self.embedding = nn.Linear(embedding, hidden)
+            nn.init.normal_(self.embedding.weight, std=hidden**-0.5)
+            nn.init.zeros_(self.embedding.bias)
         size = self.condition_size if conditioned else hidden
         self.conditions = nn.ModuleList(Condition(size, hidden) for _ in channels)
         self.smooth = nn.ModuleList(ConvNorm(hidden, hidden) for _ in channels)
@@ -169,7 +172,7 @@ class TopDownDecoder(Decoder):
         if self.conditioned:
             vector = self._vector(target)
         else:
-            vector = F.normalize(self.embedding(embedding.flatten(1)), dim=1)
+            vector = self.embedding(F.normalize(embedding.flatten(1), dim=1))
         level = None
         for i in reversed(range(len(representations))):
             h = conv_norm_relu(representations[i], *self.laterals[i])

@@ -125,7 +125,8 @@ def test_levels_are_scaled_and_shifted_before_they_are_smoothed():
     explained = make_explained()
     X, representations, target = inputs(explained, 16000)
     decoder = TopDownDecoder(*explained.output_sizes(), hidden=8, detail=4).eval()
-    vector = nn.functional.normalize(decoder.embedding(representations[-1].flatten(1)))
+    embedding = representations[-1].flatten(1)
+    vector = decoder.embedding(embedding / embedding.square().sum(1, keepdim=True).sqrt())
     level = None
     for i in reversed(range(len(representations) - 1)):
         scale, shift = decoder.conditions[i](vector)
@@ -194,9 +195,9 @@ def test_reading_the_input_or_not_is_a_setting():
     assert EncoderDecoder([5], 5).settings["reads_input"] is True
 
 
-def film():
-    layer = nn.Linear(4, 8)
-    nn.init.normal_(layer.weight, std=0.3)
+def linear(n_in, n_out, std):
+    layer = nn.Linear(n_in, n_out)
+    nn.init.normal_(layer.weight, std=std)
     return layer.weight
 
 
@@ -207,15 +208,15 @@ def test_the_default_decoder_is_drawn_as_it_always_was():
     torch.manual_seed(0)
     drawn = [
         *(nn.Conv2d(c, 4, 1, bias=False).weight for c in (4, 8)),
-        *nn.Linear(6, 4).parameters(),
-        *(film() for _ in range(2)),
+        linear(6, 4, 0.5),
+        *(linear(4, 8, 0.3) for _ in range(2)),
         *(nn.Conv2d(4, 4, 3, bias=False).weight for _ in range(2)),
         *nn.Conv2d(4, 3, 1).parameters(),
         nn.Conv2d(4, 3, 3, bias=False).weight,
         0.1 * nn.Conv2d(3, 2, 3).weight,
     ]
     names = ["laterals.0.0.weight", "laterals.1.0.weight"]
-    names += ["embedding.1.weight", "embedding.1.bias"]
+    names += ["embedding.weight"]
     names += ["conditions.0.film.weight", "conditions.1.film.weight"]
     names += ["smooth.0.0.weight", "smooth.1.0.weight"]
     names += ["reduce.weight", "reduce.bias", "detail.0.weight", "head.weight"]
@@ -224,7 +225,7 @@ def test_the_default_decoder_is_drawn_as_it_always_was():
     norms = ("laterals.0.1", "laterals.1.1", "smooth.0.1", "smooth.1.1", "feature_norm", "detail.1")
     parts = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     names += ["conditions.0.film.bias", "conditions.1.film.bias", "head.bias"]
-    names += ["embedding.0.weight", "embedding.0.bias"]
+    names += ["embedding.bias"]
     assert set(state) == {*names, *(f"{n}.{p}" for n in norms for p in parts)}
 
 
