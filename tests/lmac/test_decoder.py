@@ -32,7 +32,7 @@ def test_every_cell_depends_on_the_representations():
     """No frame or bin is left uncovered, the last ones least of all."""
     explained = make_explained()
     X, representations, target = inputs(explained, 16185, batch=1)
-    decoder = TopDownDecoder(*explained.output_sizes(), hidden=8, detail=4, head=3).eval()
+    decoder = TopDownDecoder(*explained.output_sizes(), hidden=8, detail=8, head=3).eval()
     one = decoder(representations, X, target, explained.domain)
     two = decoder([2 * r + 1 for r in representations], X, target, explained.domain)
     assert ((one - two).abs() > 0).all()
