@@ -18,7 +18,7 @@ class GradCAM(Interpreter):
     ---------
     explained : ExplainedClassifier
     layer : int
-        Index of the map among the representations, finest first; -1 is the coarsest.
+        Index of the representation, finest first; -1 is the last.
 
     Raises ValueError for a classifier without spatial representations, and for one on waveforms
     whose representation has a frequency axis of which it does not say whether it is mel or linear.
@@ -32,7 +32,7 @@ class GradCAM(Interpreter):
     def explain(self, X, target, phase=None):
         with torch.enable_grad():
             logits, representations = self.explained(X.detach().requires_grad_(), phase)
-            activation = representations[:-1][self.layer]
+            activation = representations[self.layer]
             score = logits.gather(1, target.unsqueeze(1)).sum()
             (gradient,) = torch.autograd.grad(score, activation)
         weight = gradient.mean((2, 3), keepdim=True)
@@ -46,13 +46,13 @@ def require_maps(explained, method, layer):
     That is when none has a time or frequency axis, or when the one numbered ``layer`` has a
     frequency axis that the classifier does not describe.
     """
-    *maps, _ = explained.on_silence()[1]
-    if not any(r.shape[2] * r.shape[3] > 1 for r in maps):
+    _, representations = explained.on_silence()
+    if not any(r.shape[2] * r.shape[3] > 1 for r in representations):
         raise ValueError(
             f"{method} needs a classifier with spatial representations, and this one gives none: "
             "name some of its layers in the YAML (layers), or leave the method out."
         )
-    if maps[layer].shape[3] > 1 and explained.domain.frequency_axis is None:
+    if representations[layer].shape[3] > 1 and explained.domain.frequency_axis is None:
         raise ValueError(
             f"{method}: the layer has a frequency axis, and this classifier does not say which: "
             "add frequency_axis: mel or frequency_axis: linear (0 Hz to half its sample rate) to "

@@ -3,9 +3,8 @@
 Every decoder is built as ``decoder(channels, n_classes)``, for the channels of the classifier's
 representations, finest first; for a zero-shot classifier also with ``condition_size``, the D
 below. It is called as ``decoder(representations, X, target, domain)`` with representations
-[B, C, T', F'], finest first, the last of which is the embedding, a map of one cell; and what is
-explained: classes [B], or vectors [B, D] such as embeddings of text. It answers mask logits with
-the shape of ``X``.
+[B, C, T', F'], finest first, and what is explained: classes [B], or vectors [B, D] such as
+embeddings of text. It answers mask logits with the shape of ``X``.
 """
 
 import torch
@@ -53,6 +52,26 @@ class Condition(nn.Module):
         return 1 + scale, shift
 
 
+class Summary(nn.Module):
+    """Maps as one vector of length 1: a projection of their mean plus maximum, as CNN14 pools.
+
+    Arguments
+    ---------
+    channels : int
+        Of the maps.
+    size : int
+        Of the vector.
+    """
+
+    def __init__(self, channels, size):
+        super().__init__()
+        self.project = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, size))
+
+    def forward(self, maps):
+        """``maps`` [B, C, T', F'] to vectors [B, D]."""
+        return F.normalize(self.project(maps.mean((2, 3)) + maps.amax((2, 3))), dim=1)
+
+
 class Decoder(nn.Module):
     """Base class of decoders, which are built and called as this module's docstring says.
 
@@ -80,8 +99,8 @@ class TopDownDecoder(Decoder):
     ``reads_input`` off it sees the representations alone, as in the paper: a(t, band of f) is all.
 
     The classifier decides on a whole clip, a convolution sees a part of it. So every level is
-    scaled and shifted by the embedding: with it each place can tell which of the sounds there
-    decided.
+    scaled and shifted by a summary of the coarsest representation, its mean plus maximum over
+    time and frequency: with it each place can tell which of the sounds there decided.
 
     Any number and shape of representations, any clip length; every frame and bin is covered.
 
@@ -99,7 +118,7 @@ class TopDownDecoder(Decoder):
         Width of the last convolution, which is at that resolution: odd.
     conditioned : bool
         Tell the decoder what to explain, so that any class can be asked for; the vector that tells
-        it takes the place of the embedding. Off, as in the paper. One that is trained on the
+        it takes the place of the summary. Off, as in the paper. One that is trained on the
         classifier's own decisions alone learns to carve that class out of any input;
         ``lmac.losses.asked_loss`` is for this one.
     reads_input : bool
@@ -130,7 +149,6 @@ class TopDownDecoder(Decoder):
         }
         if condition_size is not None:
             self.settings["condition_size"] = condition_size
-        *channels, embedding = channels
         if not channels:
             raise ValueError(
                 "TopDownDecoder reads the classifier's representations, and this one gives none: "
@@ -143,12 +161,7 @@ class TopDownDecoder(Decoder):
         )
         self.conditioned = conditioned
         self.condition_size = condition_size or n_classes + 1
-        self.embedding = None
-        if not conditioned:
-            # Of and for vectors of length 1: what is longer learns too fast to settle.
-            self.embedding = nn.Linear(embedding, hidden)
-            nn.init.normal_(self.embedding.weight, std=hidden**-0.5)
-            nn.init.zeros_(self.embedding.bias)
+        self.summary = None if conditioned else Summary(channels[-1], hidden)
         size = self.condition_size if conditioned else hidden
         self.conditions = nn.ModuleList(Condition(size, hidden) for _ in channels)
         self.smooth = nn.ModuleList(ConvNorm(hidden, hidden) for _ in channels)
@@ -163,16 +176,12 @@ class TopDownDecoder(Decoder):
 
     def forward(self, representations, X, target, domain):
         """Mask logits [B, T, F], the shape of ``X``."""
-        *representations, embedding = representations
         if len(representations) != len(self.laterals):
             raise ValueError(
-                f"The decoder was built for {len(self.laterals)} maps, the classifier gives "
-                f"{len(representations)}: is this decoder of another classifier?"
+                f"The decoder was built for {len(self.laterals)} representations, the "
+                f"classifier gives {len(representations)}: is this decoder of another classifier?"
             )
-        if self.conditioned:
-            vector = self._vector(target)
-        else:
-            vector = self.embedding(F.normalize(embedding.flatten(1), dim=1))
+        vector = self._vector(target) if self.conditioned else self.summary(representations[-1])
         level = None
         for i in reversed(range(len(representations))):
             h = conv_norm_relu(representations[i], *self.laterals[i])
@@ -203,18 +212,17 @@ class TopDownDecoder(Decoder):
 class EncoderDecoder(Decoder):
     """Our decoder behind a small encoder of the spectrogram, both trained together.
 
-    For classifiers without spatial representations: of these only the embedding is looked at. The
-    mask is still trained to explain the classifier's decisions, but it learns little of how they
-    came about.
+    For classifiers without spatial representations, which are not looked at. The mask is still
+    trained to explain the classifier's decisions, but it learns nothing of how they came about.
 
     Arguments
     ---------
     channels : list of int
-        The last is that of the embedding.
+        Not used.
     n_classes : int
         Number of classes of the classifier.
     hidden, detail, head, conditioned, condition_size
-        As in :class:`TopDownDecoder`.
+        As in :class:`TopDownDecoder`, whose summary is here of the encoder's coarsest level.
     reads_input : bool
         ValueError when False: there would be nothing left to read.
     depth : int
@@ -248,9 +256,7 @@ class EncoderDecoder(Decoder):
         )
         self.conditioned = conditioned
         self.decoder = TopDownDecoder(
-            [*widths[1:], channels[-1]],
-            *(n_classes, hidden, detail, head, conditioned),
-            condition_size=condition_size,
+            widths[1:], n_classes, hidden, detail, head, conditioned, condition_size=condition_size
         )
         self.settings = {**self.decoder.settings, "depth": depth}
 
@@ -265,20 +271,20 @@ class EncoderDecoder(Decoder):
         for layer in self.levels:
             level = layer(level)
             levels.append(level)
-        return self.decoder([*levels, representations[-1]], X, target, domain)
+        return self.decoder(levels, X, target, domain)
 
 
 class PSIDecoder(Decoder):
     """The published decoder (SpeechBrain's ``CNN14PSI_stft`` and ``CNN14PSI``) for CNN14.
 
-    Its state dict is SpeechBrain's. It reads the four coarsest maps; its output is
+    Its state dict is SpeechBrain's. It reads the four coarsest representations; its output is
     cropped to X, or padded with its last frame and bin, since it covers neither all lengths
     nor all frames. 237 M parameters at CNN14's standard width.
 
     Arguments
     ---------
     channels : list of int
-        Channels of the representations, finest first, which must be those of CNN14.
+        Channels of the representations, finest first; the last must be CNN14's embedding.
     n_classes, condition_size : int
         Not used: this decoder is not given the class.
     domain : str
@@ -288,18 +294,18 @@ class PSIDecoder(Decoder):
     def __init__(self, channels, n_classes=None, domain="stft", condition_size=None):
         super().__init__()
         dim = channels[-1]
-        wanted, given = [dim, dim // 2, dim // 4, dim // 8], list(channels[-2:-6:-1])
-        if given != wanted:
+        wanted = [dim, dim // 2, dim // 4, dim // 8]
+        if list(channels[:-5:-1]) != wanted:
             raise ValueError(
-                f"PSIDecoder follows CNN14: its four coarsest maps must have {wanted} channels, "
-                f"got {given}. Use TopDownDecoder."
+                "PSIDecoder follows CNN14: its four coarsest representations must have "
+                f"{wanted} channels, got {list(channels[:-5:-1])}. Use TopDownDecoder."
             )
         self.psi = CNN14PSI_stft(dim, 1) if domain == "stft" else CNN14PSI(dim)
 
     def forward(self, representations, X, target, domain):
         """Mask logits [B, T, F]; ValueError for a clip length that it cannot take."""
         try:
-            logits = self.psi(representations[-2:-6:-1]).squeeze(1)
+            logits = self.psi(representations[:-5:-1]).squeeze(1)
         except RuntimeError as error:
             raise ValueError(
                 f"The published decoder cannot take clips of {X.shape[1]} frames (its branches "

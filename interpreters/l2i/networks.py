@@ -12,7 +12,7 @@ BANDS = 40  # a representation's frequency axis is averaged to at most this many
 class Psi(nn.Module):
     """Representations of the classifier to activations of the dictionary's components.
 
-    Each map [B, C, T', F'] is averaged to at most ``BANDS`` bands, projected over
+    Each representation [B, C, T', F'] is averaged to at most ``BANDS`` bands, projected over
     channels and bands to ``hidden`` channels and interpolated in time to the frames of X. The
     sum of all goes through two convolutions in time. Softplus keeps the activations
     above zero and, unlike ReLU, lets no component die.
@@ -20,7 +20,7 @@ class Psi(nn.Module):
     Arguments
     ---------
     shapes : list of (int, int)
-        Channels and frequency rows of the maps, finest first.
+        Channels and frequency rows of the representations, finest first.
     n_components : int
     hidden : int
     """
@@ -45,9 +45,9 @@ class Psi(nn.Module):
         nn.init.constant_(self.smooth[-1].bias, -2.0)
 
     def forward(self, representations, n_frames):
-        """Activations H [B, K, n_frames], above zero; the embedding is not read."""
+        """Activations H [B, K, n_frames], above zero."""
         total = 0
-        for h, bands, lateral in zip(representations[:-1], self.bands, self.laterals, strict=True):
+        for h, bands, lateral in zip(representations, self.bands, self.laterals, strict=True):
             h = F.adaptive_avg_pool2d(h, (h.shape[2], bands))
             h = lateral(h.transpose(2, 3).flatten(1, 2))
             total = total + F.interpolate(h, size=n_frames, mode="linear", align_corners=False)
@@ -94,7 +94,7 @@ class L2INetwork(nn.Module):
     def __init__(self, explained, W, hidden=128):
         super().__init__()
         logits, representations = explained.on_silence()
-        shapes = [(r.shape[1], r.shape[3]) for r in representations[:-1]]
+        shapes = [(r.shape[1], r.shape[3]) for r in representations]
         self.psi = Psi(shapes, W.shape[1], hidden)
         self.theta = Theta(W.shape[1], logits.shape[1])
         self.register_buffer("W", W.clone())

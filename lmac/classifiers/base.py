@@ -108,10 +108,6 @@ class AudioClassifier(nn.Module):
         return self.classifier.vectors if isinstance(self.classifier, PromptHead) else None
 
     def forward(self, features):
-        """Features [B, T, F] to (logits [B, K], representations).
-
-        The latter are the maps of the embedding model, finest first, and as the last one its
-        embedding, which the head reads, as a map of one cell [B, D, 1, 1].
-        """
-        embedding, maps = self.embedding_model(features)
-        return self.classifier(embedding).squeeze(1), [*maps, embedding.mT.unsqueeze(3)]
+        """Features [B, T, F] to (logits [B, K], representations)."""
+        embedding, representations = self.embedding_model(features)
+        return self.classifier(embedding).squeeze(1), representations
