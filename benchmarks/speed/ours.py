@@ -1,6 +1,7 @@
 """What is timed of ours: the scripts' own objects, with random weights."""
 
 import copy
+import math
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,13 @@ class Ours:
         """A training step: analysis, mask, loss, gradients, optimizer."""
         return float(self.brain.fit_batch(self.batch))
 
+    def whole_step(self):
+        """The same with the masked-out part of every clip, whatever ``out_share`` of the recipe."""
+        share, self.brain.hparams.out_share = self.brain.hparams.out_share, 1.0
+        loss = self.step()
+        self.brain.hparams.out_share = share
+        return loss
+
     @torch.no_grad()
     def decode(self):
         """The decoder alone, from representations that are there."""
@@ -88,9 +96,13 @@ class Ours:
         return self.explained.classifier(self.features)
 
     def passes_of_a_step(self):
-        """What a step cannot do without: over X, and there and back over both masked halves."""
+        """What a step cannot do without: over X, and there and back over what is masked.
+
+        That is the masked-in half, and as much of the masked-out half as a step looks at.
+        """
         self.one_pass()
-        both = torch.cat([self.features, self.features]).requires_grad_()
+        n = math.ceil(len(self.features) * self.brain.hparams.out_share)
+        both = torch.cat([self.features, self.features[:n]]).requires_grad_()
         self.explained.classifier(both)[0].sum().backward()
 
 

@@ -24,7 +24,7 @@ PASSES, FUSED = "unavoidable passes", "unavoidable passes, fused"
 FASTER = (PUBLISHED, CAPTUM, PLAIN, ANEW)
 COLUMNS = ["work", "width", "batch_size", "against", "ratio", "ours_s", "theirs_s", "device"]
 # Clips of a batch, by width; and the interpreters' samples.
-BATCHES = {16: 16, 64: 2}
+BATCHES = {16: 16, 64: 4}
 SAMPLES = 20
 TABLE_CLIPS = 2
 
@@ -48,6 +48,7 @@ def cnn14(width):
                 "decode": ours.decode,
                 "decode, published": lambda: published.decode(ours),
                 "step": ours.step,
+                "step, whole": ours.whole_step,
                 "step, published": published.step,
                 "step, plain": plain(ours, ours.passes_of_a_step),
                 "step, fused": ours.passes_of_a_step,
@@ -69,6 +70,7 @@ def cnn14(width):
         return [
             against("decoder forward", "decode", PUBLISHED, "decode, published"),
             against(step, "step", PUBLISHED, "step, published"),
+            against(f"{step}, masked out of all", "step, whole", PUBLISHED, "step, published"),
             against(step, "step", PASSES, "step, plain"),
             against(step, "step", FUSED, "step, fused"),
             against(explanation, "explain", PUBLISHED, "explain, published"),
