@@ -262,6 +262,8 @@ class Methods(Group):
     lmac_zs_checkpoint: Place | None = says("folder of a decoder told prompts, for L-MAC-ZS")
     l2i_checkpoint: Place | None = says("folder of l2i.ckpt, for L2I")
     relevance_threshold: Share = says("of L2I's components, over that of the largest")
+    refine_steps: Count = says("gradient steps of L-MAC refined on the clip itself")
+    refine_rate: Annotated[Finite, Gt(0), Le(10)] = says("of these, in the mask's logits")
     smoothgrad_samples: Annotated[int, Ge(1), Le(100000)] = says("noisy inputs of SmoothGrad")
     smoothgrad_noise: Annotated[Finite, Ge(0), Le(100)] = says(
         "their standard deviation, over the range of the input"

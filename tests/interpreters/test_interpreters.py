@@ -13,6 +13,7 @@ from interpreters.integrated_gradients import IntegratedGradients
 from interpreters.l2i.interpreter import L2I
 from interpreters.l2i.networks import L2INetwork
 from interpreters.lmac import LMAC
+from interpreters.refined import RefinedLMAC
 from interpreters.saliency import Saliency
 from interpreters.shap import SHAP
 from interpreters.smoothgrad import SmoothGrad
@@ -34,6 +35,11 @@ def lmac(explained, folder):
     return LMAC(explained, small_decoder, folder)
 
 
+def refined(explained, folder, **options):
+    lmac(explained, folder)
+    return RefinedLMAC(explained, small_decoder, folder, **{"steps": 2, **options})
+
+
 def l2i(explained, folder):
     torch.manual_seed(0)
     W = torch.rand(explained.domain.front_end.n_bins, 6)
@@ -52,6 +58,7 @@ FACTORIES = {
     "All-ones": lambda f, _: AllOnes(f),
     "Random": lambda f, _: Random(f),
     "L-MAC": lmac,
+    "L-MAC refined": refined,
     "L2I": l2i,
 }
 
@@ -92,7 +99,17 @@ def test_masks(name, kind, domain, batch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["Saliency", "IG", "GradCAM", "Guided GradCAM", "Guided Backprop", "L-MAC", "L2I"]
+    "name",
+    [
+        "Saliency",
+        "IG",
+        "GradCAM",
+        "Guided GradCAM",
+        "Guided Backprop",
+        "L-MAC",
+        "L2I",
+        "L-MAC refined",
+    ],
 )
 def test_a_clip_s_mask_does_not_depend_on_its_batch(name, tmp_path):
     explained = make_explained()
@@ -102,6 +119,54 @@ def test_a_clip_s_mask_does_not_depend_on_its_batch(name, tmp_path):
     for i in range(3):
         alone = interpreter.explain(X[i : i + 1], target[i : i + 1])[0]
         torch.testing.assert_close(alone, together[i], rtol=1e-3, atol=1e-4)
+
+
+def loss_of(explained, X, target, mask):
+    """METHOD, section 4, with the published constants, by Captum-free plain PyTorch: [B]."""
+    ce = [
+        torch.nn.functional.cross_entropy(explained.logits(m * X), target, reduction="none")
+        for m in (mask, 1 - mask)
+    ]
+    return 4 * ce[0] - 0.2 * ce[1] + 6.4 * mask.mean((1, 2))
+
+
+def test_refining_starts_at_the_decoder_s_mask_and_lowers_the_loss(tmp_path):
+    explained = make_explained()
+    X, target = inputs(explained)
+    start = lmac(explained, tmp_path).explain(X, target)
+    still = RefinedLMAC(explained, small_decoder, tmp_path, rate=1e-7).explain(X, target)
+    torch.testing.assert_close(still, start, atol=1e-5, rtol=1e-4)
+    masks = [
+        RefinedLMAC(explained, small_decoder, tmp_path, steps=n).explain(X, target) for n in (5, 20)
+    ]
+    losses = [loss_of(explained, X, target, mask) for mask in (start, *masks)]
+    assert (losses[1] < losses[0]).all() and (losses[2] < losses[1]).all()
+
+
+def test_a_step_of_refining_goes_down_the_slope(tmp_path):
+    """Adam's first step has the size of the rate and the sign of the slope, by differences."""
+    explained = make_explained(domain="mel")
+    X, target = inputs(explained, 1)
+    start = lmac(explained, tmp_path).explain(X, target).logit()
+    method = RefinedLMAC(explained, small_decoder, tmp_path, steps=1, rate=0.1)
+    step = torch.zeros(1, 1, -(-X.shape[1] // 8), 20)
+    step[0, 0, 3, 7] = 1e-2
+    fine = torch.nn.functional.interpolate(step, X.shape[1:], mode="bilinear")[0]
+    up, down = (loss_of(explained, X, target, (start + s * fine).sigmoid()) for s in (1, -1))
+    moved = method.explain(X, target).logit() - start
+    at = fine[0] == fine.max()
+    assert abs(float(up - down)) > 1e-5
+    assert float(moved[0][at].mean()) == pytest.approx(
+        -0.1 * float((up - down).sign()), abs=0.1 * (1 - float(fine.max() / 1e-2)) + 1e-3
+    )
+
+
+def test_a_decoder_that_is_told_the_class_is_not_refined(tmp_path):
+    explained = make_explained()
+    told = lambda c, n: TopDownDecoder(c, n, hidden=8, conditioned=True)  # noqa: E731
+    torch.save(told(*explained.output_sizes()).state_dict(), tmp_path / "decoder.ckpt")
+    with pytest.raises(ValueError, match="L-MAC refined: lmac_checkpoint is a decoder that is t"):
+        RefinedLMAC(explained, told, tmp_path)
 
 
 def test_saliency_by_finite_differences():
