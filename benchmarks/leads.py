@@ -17,7 +17,7 @@ from metrics.tables import NOT_RANKED, head, markdown_table
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, FOLDER = ROOT / "docs" / "results.md", ROOT / "docs" / "results"
 METRIC_NAMES = ("AI", "AD", "AG", "FF", "Fid-In")
-OURS = ("L-MAC", "L-MAC FT")
+OURS = ("L-MAC", "L-MAC FT", "L-MAC refined")
 DRAWN = (*OURS, "GradCAM", "L2I", "Random", "Oracle")
 # Decoders that are told what to explain, which raises their scores, and other decoders.
 LEFT_OUT = ("ESC10_conditional", "zero_shot", "decoder_input_stft")
@@ -116,7 +116,7 @@ def bars(found, metric, path):
         part = summary.reindex(list(DRAWN))
         mean, low, high = (part[f"{metric}{end}"] for end in ("", " lo", " hi"))
         spans = [(mean - low).clip(lower=0).fillna(0), (high - mean).clip(lower=0).fillna(0)]
-        colours = ["C0", "C0", *["C1"] * 2, *["0.7"] * 2]
+        colours = [*["C0"] * len(OURS), *["C1"] * 2, *["0.7"] * 2]
         axis.barh(range(len(DRAWN)), mean.fillna(0), xerr=spans, color=colours,
                   error_kw={"linewidth": 1})  # fmt: skip
         axis.set_title(name, fontsize=7)
