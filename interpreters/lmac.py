@@ -50,8 +50,11 @@ class LMAC(Interpreter):
     @torch.no_grad()
     def explain(self, X, target, phase=None, *, answer=None):
         logits, representations = answer or self.explained(X, phase)
-        told = self.explained.condition(target, logits)
-        mask = self.decoder(representations, X, told, self.explained.domain).sigmoid()
+        if self.any_class:
+            told = self.explained.condition(target, logits)
+        else:
+            told = target  # which this decoder does not look at
+        mask = self.decoder(representations, X, told, self.explained.domain).sigmoid_()
         if self.audible is None:
             return mask
         presence = self.explained.presence(target, logits, self.audible)

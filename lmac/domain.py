@@ -11,14 +11,16 @@ resynthesised: :class:`WaveformDomain`.
 """
 
 import math
+import operator
 
 import torch
 import torch.nn.functional as F
 import torchaudio
 from torch import nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from data_prep.audio import resamples_simply
-from lmac.front_end import FrontEnd
+from lmac.front_end import FrontEnd, magnitude_of
 from lmac.phase import Phase
 
 __all__ = [
@@ -32,6 +34,25 @@ __all__ = [
 ]
 # The frequency axis of a classifier's maps where it says nothing else, by what it reads.
 AXES = {"mel": "mel", "stft": "linear"}
+
+
+_KNOWN = WeakTensorKeyDictionary()  # X to what was computed of it; gone when X is
+
+
+def _once_for(X, setting, function):
+    """``function(X)``, computed once as long as ``X`` and ``setting`` (a list) are the same.
+
+    Not where somebody may want the gradient, and anew when X or the answer was changed in place.
+    """
+    if X.requires_grad or X.is_inference() or torch.compiler.is_compiling():
+        return function(X)
+    answer, versions, known = _KNOWN.get(X, (None, None, ()))
+    same = len(known) == len(setting) and all(map(operator.is_, known, setting))
+    if not same or versions != (X._version, answer._version):
+        answer = function(X)
+        if not answer.requires_grad:
+            _KNOWN[X] = answer, (X._version, answer._version), setting
+    return answer
 
 
 class Domain(nn.Module):
@@ -161,11 +182,17 @@ class StftDomain(Domain):
 
     def analyse(self, wav):
         spectrum = self.front_end(wav)
-        return torch.log1p(spectrum.abs()), Phase(spectrum, wav.shape[1])
+        return magnitude_of(spectrum).log1p_(), Phase(spectrum, wav.shape[1])
 
     def to_features(self, X, phase=None):
         if self.reads == "stft":
             return X
+        # The decoder looks at the features that the classifier has just read of the same X.
+        kind, matrix = X.device.type, self.front_end.mel_matrix
+        autocast = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
+        return _once_for(X, [matrix, autocast], self._log_mel)
+
+    def _log_mel(self, X):
         return self.front_end.log_mel(torch.expm1(X))
 
     def spread(self, bands):
@@ -199,7 +226,7 @@ class MelDomain(Domain):
 
     def analyse(self, wav):
         spectrum = self.front_end(wav)
-        return self.front_end.log_mel(spectrum.abs()), Phase(spectrum, wav.shape[1])
+        return self.front_end.log_mel(magnitude_of(spectrum)), Phase(spectrum, wav.shape[1])
 
     def to_features(self, X, phase=None):
         return X

@@ -180,7 +180,9 @@ def explain(explained, interpreter, clips, target, seed):
             more["clean_X"] = clips.clean_X[part]
         if (answer := answer_for(interpreter, clips)) is not None:
             more["answer"] = answer.logits, answer.representations
-        masks.append(interpreter.explain(clips.X[part], target[part], **more))
+        # All of them as they are: of this very tensor the features are known.
+        X = clips.X if part.stop - part.start >= len(clips.X) else clips.X[part]
+        masks.append(interpreter.explain(X, target[part], **more))
     return torch.cat(masks).to(clips.X.dtype)  # with --eval_precision=bf16, too
 
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 from speechbrain.processing.features import ISTFT, STFT, Filterbank, spectral_magnitude
 
+from lmac import domain as module
 from lmac.domain import FrontEnd, MelDomain, StftDomain, get_domain
+from lmac.front_end import magnitude_of
 
 STFT_OPTIONS = {"sample_rate": 16000, "win_length": 23.2199, "hop_length": 11.6099}
 
@@ -118,3 +120,75 @@ def test_a_classifier_on_the_stft_has_no_mel_domain(front_end, wav):
         get_domain("mel", front_end, reads="stft")
     with pytest.raises(ValueError, match="'cqt': expected one of stft, mel"):
         get_domain("cqt", front_end)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_magnitudes_are_absolute_values_to_the_bit(dtype):
+    generator = torch.Generator().manual_seed(0)
+    spectrum = torch.randn(2, 50, 513, dtype=dtype, generator=generator)
+    spectrum[0, :5] = 0
+    spectrum = spectrum * torch.logspace(-12, 6, 513, dtype=spectrum.real.dtype)
+    before = spectrum.clone()
+    for one in (spectrum, spectrum.transpose(1, 2), spectrum[:, ::3], spectrum[:0]):
+        assert torch.equal(magnitude_of(one), one.abs())
+    assert torch.equal(spectrum, before)
+    odd = [0.0, 1.0, float("inf"), -float("inf"), float("nan")]
+    odd = torch.tensor([complex(a, b) for a in odd for b in odd], dtype=dtype).repeat(9)
+    torch.testing.assert_close(magnitude_of(odd), odd.abs(), rtol=0, atol=0, equal_nan=True)
+    spectrum.requires_grad_()
+    magnitude_of(spectrum).sum().backward()
+    assert spectrum.grad.isfinite().all()
+
+
+class Counted(StftDomain):
+    """Counts how often features are computed."""
+
+    n = 0
+
+    def _log_mel(self, X):
+        self.n += 1
+        return super()._log_mel(X)
+
+
+@pytest.fixture
+def counted(front_end):
+    return Counted(front_end)
+
+
+@pytest.fixture
+def X():
+    return torch.rand(2, 40, 513, generator=torch.Generator().manual_seed(2))
+
+
+def test_features_of_an_input_are_computed_once_and_forgotten_with_it(counted, X):
+    X, before = X.clone(), len(module._KNOWN)
+    first = counted.to_features(X)
+    assert counted.to_features(X) is counted.picture(X) is first and counted.n == 1
+    assert torch.equal(counted.to_features(X.clone()), first) and counted.n == 2
+    del X
+    assert len(module._KNOWN) == before
+
+
+def test_what_changes_in_place_is_computed_anew(counted, X):
+    counted.to_features(X)
+    X.mul_(0.5)
+    halved = counted.to_features(X)
+    assert counted.n == 2 and torch.equal(halved, StftDomain(counted.front_end).to_features(X))
+    halved.zero_()  # as a careless network might
+    assert counted.to_features(X).any() and counted.n == 3
+
+
+def test_of_a_gradient_and_of_other_settings_nothing_is_taken_over(counted, X):
+    plain = counted.to_features(X)
+    other = Counted(FrontEnd(n_mels=40))
+    assert other.to_features(X).shape[2] == 40 and counted.to_features(X).shape[2] == 80
+    with torch.autocast("cpu", torch.bfloat16):
+        low = counted.to_features(X)
+        assert low.dtype == torch.bfloat16 and counted.to_features(X) is low
+    assert counted.to_features(X).dtype == torch.float32
+    with torch.inference_mode():
+        assert torch.equal(counted.to_features(X + 0), plain)
+    n = counted.n
+    X.requires_grad_()
+    (gradient,) = torch.autograd.grad(counted.to_features(X).sum(), X)
+    assert gradient.any() and counted.n == n + 1

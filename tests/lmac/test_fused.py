@@ -170,3 +170,13 @@ def test_the_layout_stays():
     layers = parts().train()
     x = torch.randn(2, 6, 33, 20).contiguous(memory_format=torch.channels_last)
     assert conv_norm_relu(x, *layers).stride() == layers(x).stride()
+
+
+@pytest.mark.parametrize("need", ["gradient", "none"])
+def test_what_is_not_a_number_stays_so(need):
+    """A ReLU that is part of the CPU library's convolution makes 0 of it, and hides the fault."""
+    layers = parts().eval().requires_grad_(False)
+    x = torch.randn(1, 6, 80, 60).contiguous(memory_format=torch.channels_last)
+    x[0, 0, 40, 30] = float("nan")
+    found = conv_norm_relu(x.requires_grad_(need == "gradient"), *layers)
+    assert found[0, :, 40, 30].isnan().all()
