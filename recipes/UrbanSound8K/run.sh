@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # UrbanSound8K's first three folds (hparams/datasets/urbansound8k_3folds.yaml): CNN14, L-MAC, its
-# fine-tuning, L2I, and mixtures, white noise and speech. About two hours of one CPU core. Goes on
+# fine-tuning, L2I, and mixtures, white noise and speech. About three hours of one CPU core. Goes on
 # where it was killed. The speech folder is LJSpeech's wavs, or any other.
 #
 #   recipes/UrbanSound8K/run.sh /path/to/UrbanSound8K /path/to/speech [--key=value ...]
-#       keys that all steps share; the published ten folds, in about eight hours:
+#       keys that all steps share; the published ten folds, in about twelve hours:
 #       --dataset_yaml=hparams/datasets/urbansound8k.yaml
 set -euo pipefail
 data=$(realpath "$1"); speech=$(realpath "$2"); shift 2
