@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+OURS = Path(__file__).with_name("published.csv")
 SCENARIOS = {
     "ESC50 in-domain (WHAM! noise)": "id",
     "ESC50 mixtures": "mixtures",
@@ -51,11 +52,11 @@ QUIRKS = (
 )  # fmt: skip
 
 
-def read_published(path: str | Path, table: str | int | None = None) -> pd.DataFrame:
+def read_published(path: str | Path | None = None, table: str | int | None = None) -> pd.DataFrame:
     """Published rows, with our names of scenarios and methods; cells stay text, as printed.
 
     Args:
-        path: of ``metrics/published.csv``.
+        path: of such a file; ``metrics/published.csv`` when not given.
         table: "1" to "4", or "SpeechBrain README"; None for all.
 
     Returns:
@@ -65,6 +66,7 @@ def read_published(path: str | Path, table: str | int | None = None) -> pd.DataF
         ValueError: for a file without these columns, a scenario without a name here, or a table
             that the file does not have.
     """
+    path = path or OURS
     rows = pd.read_csv(path, dtype=str)
     missing = [name for name in ("table", "scenario", "domain", "method") if name not in rows]
     if missing:

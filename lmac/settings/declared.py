@@ -320,7 +320,7 @@ class Tables(Group):
     table_name: Text = says("name of that folder")
     title: Text = says("heading of the table")
     published_table: Text | None = says("whose published cells to show")
-    published_cells: Place = says("CSV of the published cells")
+    published_cells: Place | None = says("CSV of the published cells; null: the paper's")
     published_label: Text = says("what they are called")
 
 

@@ -31,6 +31,11 @@ def cell(scenario, domain, method, metric, table):
     return rows[rows["method"] == method][metric].item()
 
 
+def test_without_a_file_it_is_ours_wherever_one_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read_published(None, "1").equals(read_published(FILE, "1"))
+
+
 def test_cells_are_where_the_talk_has_them():
     assert cell("id", "stft", "L-MAC FT", "AI", 1) == "32.37"
     assert cell("id", "mel", "Guided GradCAM", "AG", 1) == "6.67"
