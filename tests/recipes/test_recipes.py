@@ -268,3 +268,14 @@ def test_the_fixture_finds_a_recipe_whose_parts_do_not_meet(bench, tmp_path):
     plain = {"domain": "stft", "lmac_checkpoint": str(tmp_path / "elsewhere" / "best")}
     with pytest.raises(pytest.fail.Exception, match="no YAML beside it writes lmac_checkpoint"):
         bench.maker(path, plain, "lmac_checkpoint")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=str)
+def test_a_recipe_s_files_agree_on_the_network(path):
+    """One that extends a file of another recipe may inherit the width of its classifier."""
+    classifier, here = path.with_name("classifier.yaml"), settings(path)
+    if not classifier.is_file() or "classifier_name" not in here:
+        pytest.skip("it has no classifier, or none of its own")
+    there = settings(classifier)
+    keys = {key for key in there if key.startswith("classifier_")} - {"classifier_checkpoint"}
+    assert {k: here[k] for k in keys & here.keys()} == {k: there[k] for k in keys & here.keys()}
