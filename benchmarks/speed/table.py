@@ -29,8 +29,8 @@ from metrics.masks import complexity, mask_mean, sparseness
 
 TABLE = "recipes/ESC10/table2_mixtures.yaml"
 SAMPLING = ("SmoothGrad", "IG", "SHAP")
-# Of these there are no weights here; fine-tuned or not takes the same time.
-UNTRAINED = ("L-MAC FT", "L2I")
+# Of these there are no weights here; fine-tuned or not takes the same time, refining its own.
+UNTRAINED = ("L-MAC FT", "L-MAC refined", "L2I")
 
 
 class Table:
