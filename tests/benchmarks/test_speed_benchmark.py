@@ -41,6 +41,26 @@ def test_layer_by_layer_is_another_way_to_the_same(ours):
     assert not any(m._forward_hooks for m in ours.explained.classifier.modules())
 
 
+def test_the_passes_of_a_step_are_those_that_it_takes(ours, monkeypatch):
+    """Clips that the classifier reads: all once, and the halves, of the second as many as told."""
+    seen, explained = [], ours.explained
+    hook = explained.classifier.register_forward_hook(
+        lambda m, given, out: seen.append(len(given[0]))
+    )
+    n = len(ours.wav)
+    for share, halves in ((0.25, n + -(-n // 4)), (1.0, 2 * n)):
+        monkeypatch.setattr(ours.brain.hparams, "out_share", share)
+        for work in (ours.step, ours.passes_of_a_step):
+            seen.clear()
+            work()
+            assert seen == [n, halves], (share, work)
+    monkeypatch.setattr(ours.brain.hparams, "out_share", 0.25)
+    seen.clear()
+    ours.whole_step()
+    assert seen == [n, 2 * n] and ours.brain.hparams.out_share == 0.25
+    hook.remove()
+
+
 def test_medians_are_of_turns_after_the_first(monkeypatch):
     clock, ticks, calls = clocks.Clock(), count(), []
     durations = iter([9, 9, 3, 30, 1, 10, 2, 20])
@@ -70,21 +90,21 @@ def test_a_ratio_says_how_much_faster_or_how_near(against, ratio, goal):
     )  # fmt: skip
     assert row["ratio"] == pytest.approx(ratio)
     assert report._goal(row) == goal
-    slower = rows.row(args, "training step", 64, 2, rows.PASSES, 1.08, 1.0)
+    slower = rows.row(args, "training step", 64, 4, rows.PASSES, 1.08, 1.0)
     assert report._goal(slower) == "≤ 1.07: missed"
 
 
 def test_the_command_writes_what_its_groups_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(growth, "LENGTHS", (1, 2))
     monkeypatch.setattr(growth, "WIDTH", 4)
-    row = rows.row(suite.parse([]), "explanation", 64, 2, rows.PASSES, 1.02, 1.0)
+    row = rows.row(suite.parse([]), "explanation", 64, 4, rows.PASSES, 1.02, 1.0)
     monkeypatch.setattr(rows, "GROUPS", {"length of nothing": lambda args, clock: [row]})
     suite.main(["--only=length", "--turns=1", f"--output={tmp_path}"])
     grown = pd.read_csv(tmp_path / "growth.csv")
     assert grown["seconds"].tolist() == [1, 2] and (grown["step_s"] > 0).all()
     assert pd.read_csv(tmp_path / "speed.csv").to_dict("records") == [row]
     text = (tmp_path / "speed.md").read_text()
-    assert "| explanation | 64 | 2 | unavoidable passes | 1.02 |" in text
+    assert "| explanation | 64 | 4 | unavoidable passes | 1.02 |" in text
     assert "≤ 1.03: met" in text and "| length | 2 | 1 | 10 |" in text
     assert (tmp_path / "speed.png").stat().st_size > 1000
 
