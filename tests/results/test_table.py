@@ -216,7 +216,7 @@ def test_says_what_is_missing(results, capsys):
     texts = collect(results)
     shown = capsys.readouterr().out
     for text in (texts["md"], texts["tex"], shown):
-        assert "L-MAC FT (stft), SmoothGrad (stft), GradCAM (stft)" in text
+        assert "L-MAC FT (stft), L-MAC refined (stft), SmoothGrad (stft), GradCAM (stft)" in text
         assert "L-MAC (stft: 2 of 12 clips)" in text
         assert "L2I (stft)" in text and "L2I (mel)" not in text
         assert "IG (stft" not in text
@@ -283,7 +283,7 @@ def test_methods_and_domains_are_restricted(results, monkeypatch, capsys):
     table.main(argv)
     (one, stft), (two, mel) = calls
     assert (one, two) == ("stft", "mel")
-    assert len(stft) == 13 and [m for m in stft if m != "L2I"] == mel
+    assert len(stft) == 14 and [m for m in stft if m != "L2I"] == mel
     assert {"L-MAC", "L-MAC FT", "L2I", "Oracle", "Guided GradCAM"} <= set(stft)
     calls.clear()
     # A method that no domain lists runs where it is asked for; one that is not there is refused.
