@@ -170,8 +170,9 @@ def test_what_is_recorded_beside_the_weights(folder):
     assert classifier["test_folds"] == [5] and classifier["number_of_epochs"] == 1
     assert classifier["augmentation"]["mixup"] == 0.3
     assert one["epochs"] == 1 and one["l_sparse"] == 6.4 and one["l_guidance"] == 0
+    assert one["out_share"] == 0.25
     assert one["decoder"] == {
-        **{"class": "TopDownDecoder", "hidden": 8, "detail": 12},
+        **{"class": "TopDownDecoder", "hidden": 8, "detail": 8, "head": 1},
         **{"conditioned": False, "reads_input": True},
     }
     assert one["augmentation"] == {
