@@ -5,7 +5,6 @@ import torch.nn.functional as F
 
 from interpreters.lmac import LMAC
 from lmac.losses import lmac_loss
-from lmac.phase import Phase
 
 FRAMES, BANDS = 8, 4  # of a cell of what is learnt
 WEIGHTS = {"l_in": 4.0, "l_out": 0.2, "l_sparse": 6.4}  # published, where training recorded none
@@ -62,6 +61,5 @@ class RefinedLMAC(LMAC):
 
     def _loss(self, mask, X, target, phase):
         """The sum over the clips, so that none depends on the others."""
-        both = Phase.cat([phase, phase]) if self.explained.domain.needs_phase else None
-        logits = self.explained.logits(torch.cat([mask * X, (1 - mask) * X]), both)
-        return len(X) * lmac_loss(*logits.float().chunk(2), target, mask, **self.weights)["loss"]
+        both = self.explained.logits_of_parts(mask, X, phase)
+        return len(X) * lmac_loss(*both, target, mask, **self.weights)["loss"]

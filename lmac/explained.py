@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lmac.phase import Phase
+
 
 class ExplainedClassifier(nn.Module):
     """``f`` of the formulas: maps ``X`` of a domain to the frozen classifier's answer.
@@ -43,6 +45,17 @@ class ExplainedClassifier(nn.Module):
     def logits(self, X, phase=None):
         """``X`` [B, T, F] to logits [B, K]."""
         return self(X, phase)[0]
+
+    def logits_of_parts(self, mask, X, phase=None, n_out=None):
+        """What ``mask`` keeps of ``X`` and what it removes, in one pass, both [B, T, F].
+
+        Logits of the masked-in part [B, K], and of the masked-out part of the first ``n_out``
+        clips [N, K], by default of all; in float32.
+        """
+        n_out = len(X) if n_out is None else n_out
+        both = Phase.cat([phase, phase[:n_out]]) if self.domain.needs_phase else None
+        parts = torch.cat([mask * X, (1 - mask[:n_out]) * X[:n_out]])
+        return self.logits(parts, both).float().split([len(X), n_out])
 
     @torch.no_grad()
     def probabilities(self, X, phase=None):

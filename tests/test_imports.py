@@ -16,10 +16,9 @@ FLOORS = [
     {"benchmarks"},
 ]
 INSIDE = [
-    {"prompts", "fused"},
+    {"prompts", "fused", "phase"},
     {
         "front_end",
-        "phase",
         "weights",
         "losses",
         "asking",

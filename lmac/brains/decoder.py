@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from lmac.augment import WaveformAugment
 from lmac.brains.training import TrainingBrain
 from lmac.checkpoints import DECODER_FILE
-from lmac.domain import Phase
 from lmac.processes import gather
 from metrics import Outcome, compute
 
@@ -66,11 +65,10 @@ class DecoderBrain(TrainingBrain):
         n = len(X)
         if stage == sb.Stage.TRAIN:
             n = math.ceil(n * self.hparams.out_share)
-        kept = mask * X
-        self.unconvinced = self.loss_of_others(kept, X, phase, target) if self.others else None
-        parts = torch.cat([kept, (1 - mask[:n]) * X[:n]])
-        both = self.explained.logits(parts, Phase.cat([phase, phase[:n]]))
-        return both.float().split([len(X), n])
+        self.unconvinced = None
+        if self.others:
+            self.unconvinced = self.loss_of_others(mask * X, X, phase, target)
+        return self.explained.logits_of_parts(mask, X, phase, n)
 
     def loss_of_others(self, kept, X, phase, target):
         """Mean cross-entropy of other classifiers for the classes ``target`` [B], a scalar.
