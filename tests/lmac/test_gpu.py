@@ -138,7 +138,7 @@ class Waits:
         frames = [f for f in traceback.extract_stack() if "tests" not in Path(f.filename).parts]
         for frame in reversed(frames):
             path = Path(frame.filename)
-            if path.is_relative_to(REPOSITORY):
+            if path.is_relative_to(REPOSITORY) and "site-packages" not in path.parts:
                 self.found[f"{path.relative_to(REPOSITORY)}: {frame.name}"] += 1
                 return
             if "optim" in path.parts:
