@@ -20,6 +20,7 @@ from torch import nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from data_prep.audio import resamples_simply
+from lmac import banded
 from lmac.front_end import FrontEnd, magnitude_of
 from lmac.phase import Phase
 
@@ -179,6 +180,7 @@ class StftDomain(Domain):
         self.register_buffer(
             "bin_to_band", (band_to_bin / band_to_bin.sum(1, keepdim=True)).t(), persistent=False
         )
+        self.bin_blocks = banded.blocks_of(self.bin_to_band)
 
     def analyse(self, wav):
         spectrum = self.front_end(wav)
@@ -196,14 +198,16 @@ class StftDomain(Domain):
         return self.front_end.log_mel(torch.expm1(X))
 
     def spread(self, bands):
-        return bands @ self.front_end.band_matrix if self.reads == "mel" else bands
+        return self.front_end.spread(bands) if self.reads == "mel" else bands
 
     def gather(self, X):
-        return X @ self.bin_to_band if self.reads == "mel" else X
+        if self.reads != "mel":
+            return X
+        return banded.multiply(X, self.bin_to_band, self.bin_blocks)
 
     def upsample(self, maps, n_frames):
         grid = super().upsample(maps, n_frames)
-        return grid if self.frequency_axis == "linear" else grid @ self.front_end.band_matrix
+        return grid if self.frequency_axis == "linear" else self.front_end.spread(grid)
 
     def synthesise(self, X, phase):
         phase.check(X)

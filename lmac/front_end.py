@@ -4,6 +4,8 @@ import torch
 from speechbrain.processing.features import STFT, Filterbank, spectral_magnitude
 from torch import nn
 
+from lmac import banded
+
 
 class FrontEnd(nn.Module):
     """STFT and mel filterbank of the published recipe.
@@ -49,6 +51,8 @@ class FrontEnd(nn.Module):
                 mel_matrix = fbank(torch.eye(self.n_bins)[None])[0]
         self.register_buffer("mel_matrix", mel_matrix, persistent=False)  # [n_bins, n_mels]
         self.register_buffer("band_matrix", _bands_to_bins(mel_matrix), persistent=False)
+        self.mel_blocks = banded.blocks_of(self.mel_matrix)
+        self.band_blocks = banded.blocks_of(self.band_matrix)
         window = self.stft.window.clone() if window is None else window
         self.register_buffer("window", window, persistent=False)
 
@@ -92,7 +96,11 @@ class FrontEnd(nn.Module):
 
     def mel(self, magnitude):
         """Magnitude [..., n_bins] to mel bands [..., n_mels]."""
-        return magnitude @ self.mel_matrix
+        return banded.multiply(magnitude, self.mel_matrix, self.mel_blocks)
+
+    def spread(self, bands):
+        """A value per band [..., n_mels] over STFT bins, [..., n_bins]; constant stays constant."""
+        return banded.multiply(bands, self.band_matrix, self.band_blocks)
 
     def log_mel(self, magnitude):
         """Magnitude [..., n_bins] to the features [..., n_mels] of a classifier on mel bands."""

@@ -45,7 +45,7 @@ class AisfxFrontEnd(FrontEnd):
 
     def mel(self, magnitude):
         """Magnitude [..., n_bins] to the power in mel bands [..., n_mels]."""
-        return magnitude.square() @ self.mel_matrix
+        return super().mel(magnitude.square())
 
     def log_mel(self, magnitude):
         """Magnitude [..., n_bins] to the features [..., n_mels] that aisfx reads."""
