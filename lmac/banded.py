@@ -46,7 +46,7 @@ class _Product(torch.autograd.Function):
 
 
 def _split(matrix):
-    """Ranges of columns, each with the rows that are not 0 in it, by halving where it saves most."""
+    """Ranges of columns and the rows that are not 0 in them, divided where it saves most."""
     n_rows, n_columns = matrix.shape
     place, reached = torch.arange(n_rows)[:, None], matrix != 0
     first = torch.where(reached, place, n_rows).amin(0)

@@ -211,8 +211,13 @@ def _differences(known, here):
 
 def weights_digest(module):
     """Twelve hexadecimal digits that identify the weights of ``module``."""
+    return digest_of_state(module.state_dict())
+
+
+def digest_of_state(state):
+    """The same of a state dict."""
     digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
+    for name, value in sorted(state.items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -35,6 +35,7 @@ COMMANDS = {
     ),
     "settings": ("lmac.settings_page", "list every setting, as docs/settings.md does"),
     "publish": ("lmac.results.publish", "copy the results that may be published, without audio"),
+    "share": ("lmac.results.share", "copy trained weights for others to use, in half precision"),
     "app": ("lmac.listen.app", "a page in the browser: explain sounds of your own"),
     "gallery": ("lmac.listen.gallery", "make a page to look at and listen to explanations"),
     "grid": ("lmac.listen.grid", "draw spectrograms of clips and methods, for a paper"),

@@ -16,7 +16,7 @@ FLOORS = [
     {"benchmarks"},
 ]
 INSIDE = [
-    {"prompts", "fused", "phase"},
+    {"banded", "prompts", "fused", "phase"},
     {
         "front_end",
         "weights",
