@@ -22,8 +22,6 @@ if __name__ == "__main__":
 from itertools import product
 from pathlib import Path
 
-import speechbrain as sb
-
 from data_prep.names import safe_name
 from lmac.commands import one_process
 from lmac.config import load_experiment, run
@@ -36,6 +34,7 @@ from lmac.listen.explanation_page import (
     write_explanation_page,
     write_recording,
 )
+from lmac.processes import device_of
 from lmac.rehearsal import checkable
 
 
@@ -47,7 +46,7 @@ def main(argv):
         raise ValueError("audio is not set: give the file to explain, --audio=/path/to/file.")
     methods = _listed(hparams["methods"])
     classes = [None if c is None else str(c) for c in _listed(hparams["explain_class"])]
-    device = run_opts.device or sb.utils.distributed.infer_device()
+    device = device_of(run_opts)
     explainer = Explainer.from_hparams(hparams, device=device)
     if explainer.zero_shot and classes == [None]:
         classes = explainer.labels

@@ -25,6 +25,7 @@ from lmac.checkpoints import class_names, classifier_domain, training_facts
 from lmac.classifiers import AudioClassifier
 from lmac.config import load_experiment, run
 from lmac.media.figures import confusion_figure
+from lmac.processes import device_of
 from lmac.provenance import complete
 from lmac.rehearsal import checkable
 
@@ -45,7 +46,7 @@ def main(argv):
     loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
     train_loader = {**loader, "shuffle": True, "drop_last": True}
     if hparams["freeze_embedding"]:
-        device = run_opts.device or sb.utils.distributed.infer_device()
+        device = device_of(run_opts)
         datasets = embedded(datasets, embedding_model, domain, hparams["cache_folder"],
                             hparams["batch_size"], device)  # fmt: skip
 

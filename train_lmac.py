@@ -44,12 +44,13 @@ from lmac.checkpoints import (
     decoder_file,
     explained_classifier,
     explained_facts,
+    labels_of,
     load_decoder,
-    read_labels,
     training_facts,
 )
 from lmac.config import load_experiment, run
 from lmac.others import other_classifiers
+from lmac.processes import device_of
 from lmac.provenance import complete
 from lmac.rehearsal import checkable
 
@@ -80,8 +81,8 @@ def main(argv):
                 "other_classifiers are not for a zero-shot classifier: their classes are no "
                 "prompts. Leave them out."
             )
-        device = run_opts.device or sb.utils.distributed.infer_device()
-        labels = explained.classifier.labels or read_labels(hparams["classifier_checkpoint"])
+        device = device_of(run_opts)
+        labels = labels_of(explained.classifier, hparams["classifier_checkpoint"])
         options["others"] = other_classifiers(
             hparams["other_classifiers"], explained.to(device), labels, device
         )

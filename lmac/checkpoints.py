@@ -300,6 +300,11 @@ def read_labels(folder):
     return [str(names[i]) for i in range(len(names))]
 
 
+def labels_of(classifier, folder):
+    """Class names that an AudioClassifier knows, else those of ``read_labels(folder)``."""
+    return classifier.labels or read_labels(folder)
+
+
 def count_labels(folder):
     """Number of classes in ``label_encoder.txt``: ``out_n_neurons`` where there is no data set.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 import torchaudio
 
-from lmac.checkpoints import explained_classifier, read_labels, training_info, weights_digest
+from lmac.checkpoints import explained_classifier, labels_of, training_info, weights_digest
 from lmac.config import construct, settings
 
 KEY = "other_classifiers"
@@ -49,7 +49,7 @@ class OtherClassifier:
             raise ValueError(
                 f"{KEY}: {self.folder} has the weights that are explained: give others."
             )
-        own = self._network.classifier.labels or read_labels(self.folder)
+        own = labels_of(self._network.classifier, self.folder)
         if set(own) != set(labels):
             odd = sorted(set(own) ^ set(labels))
             raise ValueError(

@@ -11,7 +11,11 @@ import os
 from itertools import zip_longest
 
 import torch
-from speechbrain.utils.distributed import ddp_init_group, is_distributed_initialized
+from speechbrain.utils.distributed import (
+    ddp_init_group,
+    infer_device,
+    is_distributed_initialized,
+)
 
 
 def count():
@@ -22,6 +26,11 @@ def count():
 def rank():
     """The number of this process, from 0, which is the main one."""
     return torch.distributed.get_rank() if is_distributed_initialized() else 0
+
+
+def device_of(run_opts):
+    """The device of SpeechBrain's run options; by default this process's GPU, if there is one."""
+    return run_opts.device or infer_device()
 
 
 def start(run_opts):

@@ -174,11 +174,10 @@ def make_app(argv, address, folder):
     path, given, overrides = parse([options["yaml"], *others])
     hparams, _ = load(path, overrides)
     # Here, so that --help, and what is wrong in the command line, need not wait for them.
-    import speechbrain as sb
-
     from lmac.listen.explainer import Explainer
+    from lmac.processes import device_of
 
-    device = run_opts_of(given).device or sb.utils.distributed.infer_device()
+    device = device_of(run_opts_of(given))
     explainer = Explainer.from_hparams(hparams, device=device)
     chosen = hparams["methods"]
     chosen = [chosen] if isinstance(chosen, str) else list(chosen)

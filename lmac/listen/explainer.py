@@ -11,7 +11,7 @@ print(result.top_classes(), result.p, result.p_in, result.p_out)
 import torch
 
 from data_prep.audio import peak_normalise, read_audio
-from lmac.checkpoints import explained_classifier, read_labels
+from lmac.checkpoints import explained_classifier, labels_of
 from lmac.config import load
 from lmac.listen.explanation import Explanation, Window
 from lmac.listen.recording import Recording, levels
@@ -106,7 +106,7 @@ class Explainer:
         return cls(
             explained,
             hparams["interpreters"],
-            explained.classifier.labels or read_labels(hparams["classifier_checkpoint"]),
+            labels_of(explained.classifier, hparams["classifier_checkpoint"]),
             **{k: hparams[k] for k in keys},
         )
 

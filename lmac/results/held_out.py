@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import speechbrain as sb
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -23,6 +22,7 @@ from data_prep.manifest import listed
 from lmac.brains.embeddings import embedded
 from lmac.checkpoints import class_names, explained_classifier
 from lmac.config import load, parse, run_opts_of
+from lmac.processes import device_of
 from lmac.results.files import HELD_OUT
 from metrics.summary import bootstrap_interval, with_interval
 from metrics.tables import markdown_table, write_csv, write_text
@@ -108,7 +108,7 @@ def report(table, about):
 def main(argv):
     path, options, overrides = parse(argv)
     hparams, _ = load(path, overrides)
-    device = run_opts_of(options).device or sb.utils.distributed.infer_device()
+    device = device_of(run_opts_of(options))
     held_out = list(hparams["held_out_classes"])
     explained = explained_classifier(hparams).to(device)
     Path(hparams["output_folder"]).mkdir(parents=True, exist_ok=True)

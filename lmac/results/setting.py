@@ -4,11 +4,10 @@ import hashlib
 from functools import cached_property
 from pathlib import Path
 
-import speechbrain as sb
-
 from data_prep.dataset import prepare
 from data_prep.scenarios import scenario_clips
 from lmac.checkpoints import class_names, explained_classifier, training_info, weights_digest
+from lmac.processes import device_of
 from lmac.results.files import public
 from lmac.results.scoring import get_interpreters
 
@@ -28,7 +27,7 @@ class Setting:
     def __init__(self, hparams, run_opts):
         self.hparams = hparams
         self.run_opts = run_opts
-        self.device = run_opts.device or sb.utils.distributed.infer_device()
+        self.device = device_of(run_opts)
         self.explained = explained_classifier(hparams).to(self.device)
         self.classifier_info = training_info(hparams["classifier_checkpoint"])
 
