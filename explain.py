@@ -41,7 +41,7 @@ from lmac.rehearsal import checkable
 @checkable
 def main(argv):
     one_process("explain.py")
-    hparams, run_opts = load_experiment(argv, goes_on=False)
+    hparams, run_opts = load_experiment(argv, goes_on=False, alone=False)
     if not hparams["audio"]:
         raise ValueError("audio is not set: give the file to explain, --audio=/path/to/file.")
     methods = _listed(hparams["methods"])

@@ -349,7 +349,7 @@ def _dump(node):
     return text.getvalue().replace("...\n", "")
 
 
-def load_experiment(argv, goes_on=True):
+def load_experiment(argv, goes_on=True, alone=True):
     """Everything a script needs from its command line.
 
     Arguments
@@ -359,6 +359,8 @@ def load_experiment(argv, goes_on=True):
     goes_on : bool
         Whether the script resumes what is in ``output_folder``, which must then have been made
         with the same settings (ConfigError otherwise).
+    alone : bool
+        Whether two at once would overwrite each other's files: then ValueError for the second.
 
     Returns
     -------
@@ -379,14 +381,15 @@ def load_experiment(argv, goes_on=True):
     path, options, overrides = parse(argv)
     run_opts = start(run_opts_of(options))
     hparams, resolved = load(path, overrides, to_run=True)
-    once(_open_folder, hparams, path, argv, overrides, resolved, goes_on)
+    once(_open_folder, hparams, path, argv, overrides, resolved, goes_on, alone)
     return hparams, run_opts
 
 
-def _open_folder(hparams, path, argv, overrides, resolved, goes_on):
+def _open_folder(hparams, path, argv, overrides, resolved, goes_on, alone):
     import speechbrain as sb
 
     from lmac import provenance
+    from lmac.claims import claim
     from metrics.tables import write_text
 
     # A run that was refused before its first checkpoint leaves nothing that could be mistaken.
@@ -394,6 +397,9 @@ def _open_folder(hparams, path, argv, overrides, resolved, goes_on):
         check_same_run(hparams["output_folder"], resolved)
     folder = Path(hparams["output_folder"])
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if alone:
+            claim(folder)
         sb.create_experiment_directory(str(folder), log_config=LOG_CONFIG, save_env_desc=False)
         # SpeechBrain copies the calling file, which would be this one and of no use.
         (folder / Path(__file__).name).unlink(missing_ok=True)

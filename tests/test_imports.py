@@ -16,7 +16,7 @@ FLOORS = [
     {"benchmarks"},
 ]
 INSIDE = [
-    {"banded", "prompts", "fused", "phase"},
+    {"banded", "claims", "prompts", "fused", "phase"},
     {
         "front_end",
         "weights",
