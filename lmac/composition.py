@@ -25,8 +25,8 @@ SLOTS = {
         *("front_end", "sample_rate", "n_fft", "win_length", "hop_length", "n_mels"),
     },
     "decoder_yaml": {
-        *("decoder", "decoder_hidden", "decoder_detail", "decoder_head", "decoder_conditioned"),
-        "decoder_reads_input",
+        *("decoder", "decoder_hidden", "decoder_detail", "decoder_head", "decoder_gain"),
+        *("decoder_conditioned", "decoder_reads_input"),
     },
 }
 RENAMED = {"hearing": "signal_path"}  # settings that have another name now

@@ -116,6 +116,9 @@ class TopDownDecoder(Decoder):
         Channels at the classifier's resolution.
     head : int
         Width of the last convolution, which is at that resolution: odd.
+    gain : float
+        What the last convolution gives is multiplied by it. Adam changes a weight by about the
+        learning rate a step, so without it the mask takes long to saturate. Kept with the weights.
     conditioned : bool
         Tell the decoder what to explain, so that any class can be asked for; the vector that tells
         it takes the place of the summary. Off, as in the paper. One that is trained on the
@@ -135,6 +138,7 @@ class TopDownDecoder(Decoder):
         hidden=32,
         detail=8,
         head=1,
+        gain=4.0,
         conditioned=False,
         reads_input=True,
         condition_size=None,
@@ -144,6 +148,7 @@ class TopDownDecoder(Decoder):
             "hidden": hidden,
             "detail": detail,
             "head": head,
+            "gain": gain,
             "conditioned": conditioned,
             "reads_input": reads_input,
         }
@@ -172,6 +177,7 @@ class TopDownDecoder(Decoder):
         nn.init.zeros_(self.head.bias)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
+        self.register_buffer("gain", torch.tensor(float(gain)))
         self.to(memory_format=torch.channels_last)
 
     def forward(self, representations, X, target, domain):
@@ -194,11 +200,11 @@ class TopDownDecoder(Decoder):
             self.reduce(level), size=features.shape[2:], mode="bilinear", align_corners=False
         )
         if self.feature_norm is None:
-            return domain.spread(self.head(self.detail(level))).squeeze(1)
+            return domain.spread(self.gain * self.head(self.detail(level))).squeeze(1)
         # As [B, T, F, 1] turned round: else cat would leave the channels-last layout.
         features = self.feature_norm(features).squeeze(1).unsqueeze(3).permute(0, 3, 1, 2)
         level = self.detail(torch.cat([level, features], dim=1))
-        keep, contrast = domain.spread(self.head(level)).unbind(1)
+        keep, contrast = domain.spread(self.gain * self.head(level)).unbind(1)
         return torch.addcmul(keep, contrast, X - domain.spread(domain.gather(X)))
 
     def _vector(self, target):
@@ -221,7 +227,7 @@ class EncoderDecoder(Decoder):
         Not used.
     n_classes : int
         Number of classes of the classifier.
-    hidden, detail, head, conditioned, condition_size
+    hidden, detail, head, gain, conditioned, condition_size
         As in :class:`TopDownDecoder`, whose summary is here of the encoder's coarsest level.
     reads_input : bool
         ValueError when False: there would be nothing left to read.
@@ -237,6 +243,7 @@ class EncoderDecoder(Decoder):
         hidden=32,
         detail=8,
         head=1,
+        gain=4.0,
         conditioned=False,
         depth=4,
         reads_input=True,
@@ -256,8 +263,9 @@ class EncoderDecoder(Decoder):
         )
         self.conditioned = conditioned
         self.decoder = TopDownDecoder(
-            widths[1:], n_classes, hidden, detail, head, conditioned, condition_size=condition_size
-        )
+            widths[1:], n_classes, hidden, detail, head, gain, conditioned,
+            condition_size=condition_size,
+        )  # fmt: skip
         self.settings = {**self.decoder.settings, "depth": depth}
 
     @property

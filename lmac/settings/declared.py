@@ -155,6 +155,9 @@ class Decoder(Group):
     decoder_hidden: Annotated[int, Ge(1), Le(4096)] = says("channels of its pyramid")
     decoder_detail: Annotated[int, Ge(1), Le(4096)] = says("channels at the finest resolution")
     decoder_head: Literal[1, 3, 5, 7] = says("width of the last convolution, there")
+    decoder_gain: Annotated[Finite, Gt(0), Le(100)] = says(
+        "factor of its output, the mask's logits"
+    )
     decoder_conditioned: bool = says("tell it the class to explain")
     decoder_reads_input: bool = says("also give it the spectrogram; the paper's reads none")
 

@@ -130,7 +130,7 @@ def test_older_weights_with_less_or_nothing_beside_them_still_load(saved, info):
 def test_what_tells_decoders_apart():
     assert decoder_facts(TopDownDecoder([8], 5, hidden=4, detail=2, conditioned=True)) == {
         "decoder": {"class": "TopDownDecoder", "hidden": 4, "detail": 2, "head": 1,
-                    "conditioned": True, "reads_input": True}
+                    "gain": 4.0, "conditioned": True, "reads_input": True}
     }  # fmt: skip
     assert decoder_facts(EncoderDecoder([], 5, hidden=4))["decoder"]["depth"] == 4
     assert decoder_facts(Decoder()) == {"decoder": {"class": "Decoder"}}

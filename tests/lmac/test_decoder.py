@@ -145,11 +145,12 @@ def test_levels_are_scaled_and_shifted_before_they_are_smoothed():
     torch.testing.assert_close(seen[0], level)
 
 
-def test_detail_follows_what_stands_out_in_a_band():
+@pytest.mark.parametrize("gain", [1.0, 3.0])
+def test_detail_follows_what_stands_out_in_a_band(gain):
     """With a positive contrast alone, the louder of two bins of one band is kept more."""
     explained = make_explained()
     X, representations, target = inputs(explained, 16000)
-    decoder = TopDownDecoder(*explained.output_sizes()).eval()
+    decoder = TopDownDecoder(*explained.output_sizes(), gain=gain).eval()
     with torch.no_grad():
         decoder.head.weight.zero_()
         decoder.head.bias.copy_(torch.tensor([0.0, 1.0]))
@@ -158,7 +159,7 @@ def test_detail_follows_what_stands_out_in_a_band():
     bins = torch.nonzero(same_band).flatten()[:2]
     assert len(bins) == 2
     torch.testing.assert_close(
-        logits[..., bins[0]] - logits[..., bins[1]], X[..., bins[0]] - X[..., bins[1]]
+        logits[..., bins[0]] - logits[..., bins[1]], gain * (X[..., bins[0]] - X[..., bins[1]])
     )
 
 
@@ -229,7 +230,8 @@ def test_the_default_decoder_is_drawn_as_it_always_was():
         assert torch.equal(state[name], weight), name
     norms = ("laterals.0.1", "laterals.1.1", "smooth.0.1", "smooth.1.1", "feature_norm", "detail.1")
     parts = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-    names += ["conditions.0.film.bias", "conditions.1.film.bias", "head.bias"]
+    assert state["gain"] == 4
+    names += ["conditions.0.film.bias", "conditions.1.film.bias", "head.bias", "gain"]
     names += ["summary.project.0.weight", "summary.project.0.bias"]
     assert set(state) == {*names, *(f"{n}.{p}" for n in norms for p in parts)}
 

@@ -23,7 +23,9 @@ from lmac.config import merge, settings
 from lmac.results.repeats import module_of
 
 RECIPES = sorted(
-    path for path in Path("recipes").glob("*/*.yaml") if not path.stem.startswith("common")
+    path
+    for path in Path("recipes").glob("*/*.yaml")
+    if not path.stem.startswith(("common", "pretrained"))  # the latter has weights: test_pretrained
 )
 # Only keys that a YAML has are given to it.
 TINY = {
