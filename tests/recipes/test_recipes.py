@@ -118,7 +118,7 @@ class Bench:
         if shared:  # the classifier of another recipe
             own["classifier_checkpoint"] = str(self.folder / shared[1] / "classifier" / "best")
         if tree.get("other_classifiers"):
-            own["other_classifiers"] = []  # of other recipes: tests/lmac/test_others.py has some
+            own["other_classifiers"] = []  # of other recipes; tests/test_scripts.py has some
         if tree.get("scenario") in CONTAMINANTS:
             own["contaminant_folder"] = str(self.folder / CONTAMINANTS[tree["scenario"]])
         return own

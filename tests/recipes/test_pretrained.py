@@ -1,0 +1,41 @@
+"""The weights that come with the repository explain a sound as it was cloned."""
+
+import json
+
+import pandas as pd
+import soundfile
+import torch
+from layouts import sound
+
+import explain
+from lmac.checkpoints import training_info
+from lmac.listen.explainer import Explainer
+
+YAML = "recipes/ESC10/pretrained.yaml"
+
+
+def test_a_sound_is_explained_without_any_training(tmp_path):
+    soundfile.write(tmp_path / "a.wav", sound(6.0, 44100), 44100)
+    explain.main([YAML, f"--audio={tmp_path / 'a.wav'}", f"--output_folder={tmp_path / 'out'}"])
+    found = tmp_path / "out" / "a.wav" / "L-MAC"
+    told = json.loads((found / "explanation.json").read_text())
+    assert len(told["top_classes"]) == 5
+    heard, rate = soundfile.read(found / "explanation.wav")
+    assert rate == 16000 and len(heard) == 6 * 16000 and 0 < abs(heard).max() < 1
+
+
+def test_it_knows_real_clips_that_it_was_not_trained_on(esc10):
+    """One clip of each class of fold 5, which neither trained nor selected anything."""
+    explainer = Explainer.from_hparams(YAML)
+    trained = training_info("recipes/ESC10/weights/classifier/best")
+    assert 5 not in trained["train_folds"] + trained["valid_folds"]
+    clips = pd.read_csv(esc10 / "meta" / "esc50.csv").query("esc10 and fold == 5")
+    clips = clips.groupby("category").first().reset_index()
+    with torch.no_grad():
+        results = {
+            row.category: explainer.explain_file(esc10 / "audio" / row.filename)
+            for row in clips.itertuples()
+        }
+    right = sum(r.top_classes()[0][0] == category for category, r in results.items())
+    kept = sum(r.p_in >= 0.9 * r.p for r in results.values())
+    assert len(results) == 10 and right >= 8 and kept >= 8
