@@ -172,7 +172,7 @@ def test_what_is_recorded_beside_the_weights(folder):
     assert one["epochs"] == 1 and one["l_sparse"] == 6.4 and one["l_guidance"] == 0
     assert one["out_share"] == 0.25
     assert one["decoder"] == {
-        **{"class": "TopDownDecoder", "hidden": 8, "detail": 8, "head": 1},
+        **{"class": "TopDownDecoder", "hidden": 8, "detail": 8, "head": 1, "gain": 4.0},
         **{"conditioned": False, "reads_input": True},
     }
     assert one["augmentation"] == {
