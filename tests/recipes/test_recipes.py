@@ -25,7 +25,7 @@ from lmac.results.repeats import module_of
 RECIPES = sorted(
     path
     for path in Path("recipes").glob("*/*.yaml")
-    if not path.stem.startswith(("common", "pretrained"))  # the latter has weights: test_pretrained
+    if not path.stem.startswith(("common", "pretrained"))  # the latter has weights
 )
 # Only keys that a YAML has are given to it.
 TINY = {
