@@ -5,6 +5,8 @@ import time
 
 import torch
 
+# Two turns of a tenth of a second each would tell little: turns go on for so long, or so often.
+LEAST_SECONDS, MOST_TURNS = 5.0, 30
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
@@ -42,13 +44,19 @@ class Clock:
         return self.now() - start
 
     def medians(self, functions, turns):
-        """Name to median seconds of functions that take turns; a turn before warms up."""
+        """Name to median seconds of functions that take turns; a turn before warms up.
+
+        At least ``turns``; more where they are short (``LEAST_SECONDS``, ``MOST_TURNS``).
+        """
         times = {name: [] for name in functions}
-        for turn in range(turns + 1):
+        turn, spent = 0, 0.0
+        while turn <= turns or (spent < LEAST_SECONDS and turn <= MOST_TURNS):
             for name, function in functions.items():
                 taken = self.seconds(function)
                 if turn:
                     times[name].append(taken)
+                    spent += taken
+            turn += 1
         return {name: statistics.median(values) for name, values in times.items()}
 
     def _wait(self):

@@ -71,6 +71,15 @@ def test_medians_are_of_turns_after_the_first(monkeypatch):
     assert calls == list("abababab")
 
 
+@pytest.mark.parametrize("duration,turns", [(0.5, 5), (0.001, 30), (7, 2)])
+def test_short_work_is_timed_more_often(duration, turns):
+    """Two functions and two turns: until 5 s are spent, at most 30 times, and a turn to warm up."""
+    clock, calls, moment = clocks.Clock(), [], count(0, duration)
+    clock.now = lambda: next(moment)
+    clock.medians({name: lambda name=name: calls.append(name) for name in "ab"}, 2)
+    assert calls == list("ab" * (turns + 1))
+
+
 def test_processor_time_is_refused_where_it_misleads(monkeypatch):
     with pytest.raises(ValueError, match="OMP_NUM_THREADS=1"):
         clocks.Clock("processor", "cuda")
