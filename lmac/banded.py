@@ -32,8 +32,14 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(x, matrix, blocks):
-        parts = [x[..., rows] @ matrix[rows, columns] for rows, columns in blocks.columns]
-        return torch.cat(parts, -1)
+        if torch.is_autocast_enabled(x.device.type):  # which knows no out=
+            parts = [x[..., rows] @ matrix[rows, columns] for rows, columns in blocks.columns]
+            return torch.cat(parts, -1)
+        flat = x.reshape(-1, x.shape[-1])
+        product = flat.new_empty(len(flat), matrix.shape[1])
+        for rows, columns in blocks.columns:
+            torch.mm(flat[:, rows], matrix[rows, columns], out=product[:, columns])
+        return product.view(*x.shape[:-1], -1)
 
     @staticmethod
     def setup_context(ctx, inputs, output):

@@ -204,8 +204,9 @@ class TopDownDecoder(Decoder):
         # As [B, T, F, 1] turned round: else cat would leave the channels-last layout.
         features = self.feature_norm(features).squeeze(1).unsqueeze(3).permute(0, 3, 1, 2)
         level = self.detail(torch.cat([level, features], dim=1))
-        keep, contrast = domain.spread(self.gain * self.head(level)).unbind(1)
-        return torch.addcmul(keep, contrast, X - domain.spread(domain.gather(X)))
+        parts = torch.cat([self.gain * self.head(level), domain.gather(X).unsqueeze(1)], 1)
+        keep, contrast, mean = domain.spread(parts).unbind(1)
+        return torch.addcmul(keep, contrast, X - mean)
 
     def _vector(self, target):
         """What is explained as vectors [B, D]. A class that comes without them is one-hot, and

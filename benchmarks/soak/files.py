@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.soak._runs import complete, output, said, start
 from benchmarks.soak.kills import difference
 from data_prep.audio import AudioCache
+from lmac.claims import LOCK
 
 WHAT = "truncated and flipped checkpoints, weights, tables, manifests and caches"
 COUNT = 100
@@ -112,7 +113,7 @@ class Trial:
 
 def _bytes(folder):
     """All results below ``folder``, without logs and resolved settings."""
-    left_out = ("log.txt", "hyperparams.yaml", "provenance.json", "SHA256SUMS")
+    left_out = ("log.txt", "hyperparams.yaml", "provenance.json", "SHA256SUMS", LOCK)
     files = (p for p in folder.rglob("*") if p.is_file() and p.name not in left_out)
     return {path: path.read_bytes() for path in files}
 
