@@ -1,4 +1,4 @@
-# make demo                      the whole method on built-in sounds, about 7 minutes on 2 cores
+# make demo                      the whole method on built-in sounds, about 5 minutes on a core
 # make test                      style and tests
 # make esc10 DATA=/path/ESC-10   the real run of recipes/ESC10
 # make tables DATA=… NOISE=… SPEECH=…

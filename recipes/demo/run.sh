@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole method on the built-in sounds, in about seven minutes on two CPU cores.
+# The whole method on the built-in sounds, in about five minutes on a CPU core.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
