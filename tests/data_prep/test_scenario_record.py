@@ -231,7 +231,15 @@ def test_draws_of_white_noise_are_independent(data):
     assert thin_data(draw(data, scenario="plain")) == ["8 clips of 8 different targets."]
 
 
-def test_the_committed_noise_is_one_recording():
-    words = thin_data("recipes/ESC10/results/noise_stft/scenario.csv")
+def test_the_committed_noise_says_how_many_recordings_it_is(tmp_path):
+    path = "recipes/ESC10/results/noise_stft/scenario.csv"
+    clips = pd.read_csv(path)
+    n = len({name for name in clips["contaminant"]})
+    assert n > 40 and thin_data(path)[0] == (
+        f"80 clips of 80 different targets and {n} different contaminant recordings."
+    )
+    one = clips.assign(contaminant="noise5", contaminant_wav="noise5.wav")
+    one.to_csv(tmp_path / "one.csv", index=False)
+    words = thin_data(tmp_path / "one.csv")
     assert words[0] == "80 clips of 80 different targets and 1 different contaminant recording."
     assert "stands in for 80" in words[1]
