@@ -15,6 +15,11 @@ class Blocks(NamedTuple):
     columns: list  # (rows, columns), in the order of columns
     rows: list  # (columns, rows) of the transposed matrix, in the order of its columns
 
+    @property
+    def turned(self):
+        """Those of the transposed matrix."""
+        return Blocks(self.rows, self.columns)
+
 
 def blocks_of(matrix):
     """The :class:`Blocks` of ``matrix`` [n, m]; one block if neighbouring columns share no rows."""
@@ -48,7 +53,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         turned = ctx.matrix.t().to(gradient.dtype)
-        return multiply(gradient, turned, Blocks(ctx.blocks.rows, ctx.blocks.columns)), None, None
+        return multiply(gradient, turned, ctx.blocks.turned), None, None
 
 
 def _split(matrix):

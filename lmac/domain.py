@@ -180,7 +180,6 @@ class StftDomain(Domain):
         self.register_buffer(
             "bin_to_band", (band_to_bin / band_to_bin.sum(1, keepdim=True)).t(), persistent=False
         )
-        self.bin_blocks = banded.blocks_of(self.bin_to_band)
 
     def analyse(self, wav):
         spectrum = self.front_end(wav)
@@ -203,7 +202,7 @@ class StftDomain(Domain):
     def gather(self, X):
         if self.reads != "mel":
             return X
-        return banded.multiply(X, self.bin_to_band, self.bin_blocks)
+        return banded.multiply(X, self.bin_to_band, self.front_end.band_blocks.turned)
 
     def upsample(self, maps, n_frames):
         grid = super().upsample(maps, n_frames)

@@ -37,15 +37,17 @@ def share(source, destination, parts):
     that is not among the parts, and for weights that 16 bits cannot hold.
     """
     source, destination = Path(source), Path(destination)
-    shared = {part: _rounded(source / part / "best") for part in parts}
-    digests = {}  # of a classifier before and after rounding
-    for part, states in shared.items():
-        if DECODER_FILE not in states:
-            exact = _states(source / part / "best")
-            digests[_classifier_digest(exact)] = _classifier_digest(states)
+    folders = [source / part / "best" for part in parts]
+    exact = {folder: _states(folder) for folder in folders}
+    shared = {folder: _rounded(states, folder) for folder, states in exact.items()}
+    digests = {  # of a classifier before and after rounding
+        _classifier_digest(exact[folder]): _classifier_digest(states)
+        for folder, states in shared.items()
+        if DECODER_FILE not in states
+    }
     written = []
-    for part, states in shared.items():
-        folder, info = source / part / "best", public(training_info(source / part / "best"))
+    for part, folder in zip(parts, folders, strict=True):
+        states, info = shared[folder], public(training_info(folder))
         if DECODER_FILE in states:
             of = info.get("classifier_weights")
             if of not in digests:
@@ -74,15 +76,15 @@ def _states(folder):
     return states
 
 
-def _rounded(folder):
-    states = _states(folder)
-    for name, state in states.items():
+def _rounded(states, folder):
+    rounded = {name: dict(state) for name, state in states.items()}
+    for name, state in rounded.items():
         for key, value in state.items():
             if value.is_floating_point():
                 state[key] = value.half()
                 if not torch.equal(state[key].isfinite(), value.isfinite()):
                     raise ValueError(f"{folder / name}: {key} is too large for 16 bits.")
-    return states
+    return rounded
 
 
 def _classifier_digest(states):
