@@ -14,8 +14,9 @@ recipe=recipes/UrbanSound8K
 set -- --data_folder="$data" --dataset_yaml=hparams/datasets/urbansound8k_3folds.yaml "$@"
 
 "$python" train_classifier.py $recipe/classifier.yaml "$@"
-"$python" train_lmac.py $recipe/lmac.yaml "$@"
-"$python" train_lmac.py $recipe/lmac_finetune.yaml "$@"
+# A quarter of the published data: more epochs.
+"$python" train_lmac.py $recipe/lmac.yaml --number_of_epochs=15 "$@"
+"$python" train_lmac.py $recipe/lmac_finetune.yaml --number_of_epochs=2 "$@"
 "$python" -m lmac l2i $recipe/l2i.yaml "$@"
 "$python" eval_explanations.py $recipe/evaluation.yaml --listen=6 "$@"
 for scenario in white_noise speech; do
