@@ -11,7 +11,6 @@ scored on the same mixtures. Writes benchmarks/results/decoders.md.
 """
 
 import argparse
-import math
 import shutil
 import statistics
 import time
@@ -28,7 +27,7 @@ from lmac.config import settings
 from lmac.decoder import PSIDecoder, TopDownDecoder
 from lmac.domain import FrontEnd, get_domain
 from lmac.explained import ExplainedClassifier
-from lmac.losses import lmac_loss
+from lmac.losses import clips_out, lmac_loss
 from lmac.provenance import commit, hardware
 
 DECODERS = {"ours": ("topdown", TopDownDecoder), "published": ("psi", PSIDecoder)}
@@ -65,7 +64,7 @@ def speed(width, seconds, batch_size, repeats, out_share):
         with torch.no_grad():
             explained(X)
         mask = decoders[name](representations, X, target, explained.domain).sigmoid()
-        both = explained.logits_of_parts(mask, X, n_out=math.ceil(out_share * len(X)))
+        both = explained.logits_of_parts(mask, X, n_out=clips_out(len(X), out_share))
         optimisers[name].zero_grad()
         lmac_loss(*both, target, mask)["loss"].backward()
         optimisers[name].step()

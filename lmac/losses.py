@@ -1,5 +1,7 @@
 """Losses: classifier training and the L-MAC objective."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from speechbrain.nnet.losses import AdditiveAngularMargin
@@ -24,6 +26,11 @@ def angular_margin(outputs, targets, margin=0.2, scale=30):
 
 
 GUIDANCE = ("bce", "mse")
+
+
+def clips_out(n_clips, out_share):
+    """Of how many clips of a batch a training step looks at the masked-out part; at least 1."""
+    return math.ceil(n_clips * out_share)
 
 
 def lmac_loss(

@@ -1,7 +1,6 @@
 """What is timed of ours: the scripts' own objects, with random weights."""
 
 import copy
-import math
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from benchmarks.loading import trainer
 from interpreters.lmac import LMAC
 from lmac.checkpoints import DECODER_FILE
 from lmac.config import load
+from lmac.losses import clips_out
 from lmac.results.scoring import analyse_clips, explain_and_score
 
 RECIPE = "recipes/ESC10/lmac.yaml"
@@ -101,7 +101,7 @@ class Ours:
         That is the masked-in half, and as much of the masked-out half as a step looks at.
         """
         self.one_pass()
-        n = math.ceil(len(self.features) * self.brain.hparams.out_share)
+        n = clips_out(len(self.features), self.brain.hparams.out_share)
         both = torch.cat([self.features, self.features[:n]]).requires_grad_()
         self.explained.classifier(both)[0].sum().backward()
 

@@ -1,7 +1,6 @@
 """Training the L-MAC decoder on a frozen classifier."""
 
 import contextlib
-import math
 
 import speechbrain as sb
 import torch
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from lmac.augment import WaveformAugment
 from lmac.brains.training import TrainingBrain
 from lmac.checkpoints import DECODER_FILE
+from lmac.losses import clips_out
 from lmac.processes import gather
 from metrics import Outcome, compute
 
@@ -64,7 +64,7 @@ class DecoderBrain(TrainingBrain):
         """
         n = len(X)
         if stage == sb.Stage.TRAIN:
-            n = math.ceil(n * self.hparams.out_share)
+            n = clips_out(n, self.hparams.out_share)
         self.unconvinced = None
         if self.others:
             self.unconvinced = self.loss_of_others(mask * X, X, phase, target)
