@@ -2,8 +2,8 @@
 
     python -m benchmarks.leads
 
-Reads summary.csv and metrics.csv of recipes/*/results/*, computes no explanation anew, rewrites
-the marked tables of docs/results.md and the pictures in docs/results/.
+Reads summary.csv, metrics.csv and audit.csv of recipes/*/results/*, computes no explanation anew,
+rewrites the marked tables of docs/results.md and the pictures in docs/results/.
 """
 
 from pathlib import Path
@@ -60,9 +60,9 @@ def table(found):
     return markdown_table(["evaluation", "method", *map(head, METRIC_NAMES)], rows)
 
 
-def _link(name):
+def _link(name, page="table"):
     recipe, folder = name.split("/")
-    return f"[{name}](../recipes/{recipe}/results/{folder}/table.md)"
+    return f"[{name}](../recipes/{recipe}/results/{folder}/{page}.md)"
 
 
 def decisions(found):
@@ -88,7 +88,41 @@ def decisions(found):
     return markdown_table(heads, rows)
 
 
-TABLES = {"leads": table, "decisions": decisions}
+def convinces(audit, method, network):
+    """Whether masks of ``method`` convince another network as often as the best baseline's do, and
+    as often as their own values in random cells."""
+    column, own = f"Fid-In ({network})", audit.loc[method]
+    rivals = audit[column].drop(index=[*OURS, *NOT_RANKED], errors="ignore")
+    return bool(own[column] >= max(rivals.max(), own[f"Fid-In random ({network})"]))
+
+
+def transfer(found):
+    """Lines of Markdown: a row per audited evaluation and other network, Fid-In (random cells)."""
+    shown, rows = ("L-MAC", "L-MAC FT", "GradCAM", "Oracle"), []
+    for name in found:
+        recipe, folder = name.split("/")
+        path = ROOT / "recipes" / recipe / "results" / folder / "audit.csv"
+        audit = pd.read_csv(path).set_index("method") if path.is_file() else pd.DataFrame()
+        networks = [c[3:-1] for c in audit if c.startswith("n (")]
+        for network in networks:
+            cells = []
+            for method in shown:
+                if method not in audit.index:
+                    cells.append("")
+                    continue
+                kept, random = (
+                    f"{audit.loc[method, f'{c} ({network})']:.2f}"
+                    for c in ("Fid-In", "Fid-In random")
+                )
+                bold = method in OURS and convinces(audit, method, network)
+                cells.append(f"**{kept}** ({random})" if bold else f"{kept} ({random})")
+            rows.append(
+                [_link(name, "audit"), network, str(audit[f"n ({network})"].iloc[0]), *cells]
+            )
+    return markdown_table(["evaluation", "shown to", "clips", *shown], rows)
+
+
+TABLES = {"leads": table, "decisions": decisions, "transfer": transfer}
 
 
 def with_tables(text, found):

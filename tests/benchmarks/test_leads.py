@@ -1,8 +1,18 @@
 """The page of results: its tables are those of the CSV files, and say who leads."""
 
 import pandas as pd
+import pytest
 
-from benchmarks.leads import OURS, PAGE, best_baseline, leads, summaries, table, with_tables
+from benchmarks.leads import (
+    OURS,
+    PAGE,
+    best_baseline,
+    convinces,
+    leads,
+    summaries,
+    table,
+    with_tables,
+)  # fmt: skip
 
 
 def test_the_page_is_up_to_date():
@@ -29,3 +39,17 @@ def test_who_leads():
     lines = table({"ESC10/x": summary})
     assert "| L-MAC | 50.00 (55.00 GradCAM) | 5.00 (5.00 GradCAM) |" in lines[2]
     assert "| L-MAC FT | **60.00** (55.00 GradCAM) | **4.00**" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("kept", "random", "expected"),
+    [(0.9, 0.4, True), (0.8, 0.4, True), (0.79, 0.4, False), (0.9, 0.91, False), (0.9, 0.9, True)],
+)
+def test_who_convinces_another_network(kept, random, expected):
+    """At least as often as the best baseline (0.8), and as the same values in random cells; what
+    the bounds and controls reach (All-ones 1.0) does not count."""
+    audit = pd.DataFrame(
+        {"Fid-In (x)": [kept, 0.8, 0.3, 1.0], "Fid-In random (x)": [random, 0.95, 0.1, 1.0]},
+        index=["L-MAC", "GradCAM", "Saliency", "All-ones"],
+    )
+    assert convinces(audit, "L-MAC", "x") is expected
