@@ -19,8 +19,9 @@ such a key. Besides:
     --processes=2        of each stage, started by torchrun
     --collect_only=True  runs nothing, and makes the tables of what is finished
 
-Writes to <results_folder>/folds, for each stage: <stage>.md and <stage>.csv (mean and standard
-deviation) and <stage>_folds.csv (a row a fold).
+Writes to <results_folder>/folds, for each stage: <name>.md and <name>.csv (mean and standard
+deviation) and <name>_folds.csv (a row a fold), the name that of its results folder, such as
+lmac_mel or evaluation_mixtures_mel.
 """
 
 from lmac.config import ConfigError

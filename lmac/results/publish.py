@@ -3,7 +3,7 @@
     python -m lmac publish results/ESC10 recipes/ESC10/results --figures=mixtures_stft
 
 From <results_folder>/evaluation/*, /tables/* and /classifier/best to folders of the same names,
-those of the evaluations at the top.
+those of the evaluations at the top; and what was collected over seeds and folds.
 """
 
 import json
@@ -20,6 +20,7 @@ COMMAND_LINE = CommandLine(
 )
 TABLE = ("table.csv", "table.md", "table.tex")
 CLASSIFIER = ("info.json", "confusion.png")
+REPEATS = (".csv", ".md")
 # What is copied without the paths of this machine.
 PUBLIC = {"info.json": public, PROVENANCE: public_provenance}
 FIGURE_METHODS = ("L-MAC", "L-MAC FT", "L-MAC-ZS", "GradCAM", "Saliency")
@@ -44,6 +45,9 @@ def publish(source, destination, figures=()):
     parts = [(f, destination / f.name, PUBLISHED) for f in sorted(source.glob("evaluation/*"))]
     parts += [(f, destination / "tables" / f.name, TABLE) for f in sorted(source.glob("tables/*"))]
     parts.append((source / "classifier" / "best", destination / "classifier", CLASSIFIER))
+    for repeats in ("seeds", "folds"):
+        collected = [p.name for p in sorted((source / repeats).glob("*.*")) if p.suffix in REPEATS]
+        parts.append((source / repeats, destination / repeats, collected))
     written = [to for folder, to, names in parts if _copy(folder, to, names)]
     if not written:
         raise FileNotFoundError(f"There are no results below {source}: run the recipe first.")

@@ -255,6 +255,16 @@ class Repeats:
             for domain in plain.get("domains", [plain["domain"]])
         ]
 
+    def table_name(self, stage):
+        """Of the tables of ``stage``: its results folder, such as "evaluation_mixtures_stft".
+
+        So those of another domain or scenario are beside them.
+        """
+        repeat = self.all[0]
+        plain = self.settings(stage, repeat)
+        parts = Path(plain["output_folder"]).relative_to(self.folder(repeat)).parts
+        return "_".join(part for part in parts if part != str(plain["seed"]))
+
     def done(self, stage):
         """The repetitions of which ``stage`` is finished."""
         return [repeat for repeat in self.all if self.finished(stage, repeat)]
@@ -282,12 +292,13 @@ class Repeats:
         rows = rows[[self.one, *rows.columns.drop(self.one)]]
         by = [c for c in ("scenario", "domain", "method") if c in rows]
         summary = over_repeats(rows, by, self.one)
-        write_csv(rows, self.root / f"{stage}_{self.one}s.csv")
-        write_csv(summary, self.root / f"{stage}.csv")
+        name = self.table_name(stage)
+        write_csv(rows, self.root / f"{name}_{self.one}s.csv")
+        write_csv(summary, self.root / f"{name}.csv")
         table = to_markdown(rows, summary, by, self.one)
         parts = [*self.caption(stage, done), table, *self.footnotes(stage, done)]
         text = "\n\n".join(parts)
-        write_text(text + "\n", self.root / f"{stage}.md")
+        write_text(text + "\n", self.root / f"{name}.md")
         return text
 
     def heading(self, stage, done):

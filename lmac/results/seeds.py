@@ -17,9 +17,10 @@ what is finished; several may run at once. Overrides reach every stage that has 
     --processes=2        of each stage, started by torchrun
     --collect_only=True  runs nothing, and makes the tables of what is finished
 
-Writes to <results_folder>/seeds, for each stage: <stage>.md and <stage>.csv (mean and standard
-deviation) and <stage>_seeds.csv (a row a seed). Below the tables of evaluations are paired tests
-between methods: a clip is averaged over seeds first.
+Writes to <results_folder>/seeds, for each stage: <name>.md and <name>.csv (mean and standard
+deviation) and <name>_seeds.csv (a row a seed), the name that of its results folder, such as
+lmac_mel or evaluation_mixtures_mel. Below the tables of evaluations are paired tests between
+methods: a clip is averaged over seeds first.
 """
 
 import pandas as pd

@@ -133,12 +133,12 @@ def test_the_whole_pipeline_killed_and_gone_on(data, tmp_path, calls, capsys):
         pd.read_csv(root / f"fold_{fold}/evaluation/mixtures_stft/summary.csv").set_index("method")
         for fold in (1, 3)
     ]
-    mean = pd.read_csv(root / "evaluation.csv").set_index("method")
+    mean = pd.read_csv(root / "evaluation_mixtures_stft.csv").set_index("method")
     for name in ("FF", "MM"):
         values = [s[name]["L-MAC"] for s in summaries]
         assert mean[name]["L-MAC"] == pytest.approx(statistics.mean(values))
         assert mean[f"{name} SD"]["L-MAC"] == pytest.approx(statistics.stdev(values))
-    assert "| mixtures | stft | L-MAC |" in (root / "evaluation.md").read_text()
+    assert "| mixtures | stft | L-MAC |" in (root / "evaluation_mixtures_stft.md").read_text()
 
     # Other settings are not taken for finished, nor for those of the tables.
     with pytest.raises(ConfigError, match="holds a run with seed 1234, now it is 7"):

@@ -32,6 +32,9 @@ def results(tmp_path):
     )
     (source / "classifier" / "best" / "classifier.ckpt").write_text("weights")
     (source / "tables" / "table2_mixtures").mkdir(parents=True)
+    (source / "seeds" / "seed_1" / "classifier").mkdir(parents=True)
+    for name in ("lmac_stft.csv", "lmac_stft.md", "seed_1/classifier/log.csv", "notes.txt"):
+        (source / "seeds" / name).write_text(name)
     for suffix in ("csv", "md", "tex", "aux"):
         (source / "tables" / "table2_mixtures" / f"table.{suffix}").write_text(suffix)
     return source
@@ -49,6 +52,7 @@ def test_copies_numbers_and_three_clips_and_nothing_else(results, tmp_path):
     expected += [f"mixtures_{d}/{name}" for d in ("mel", "stft") for name in rows]
     expected += ["mixtures_stft/randomisation.csv", "mixtures_stft/resynthesis.md"]
     expected += [f"mixtures_stft/figures/{name}" for name in figures]
+    expected += ["seeds/lmac_stft.csv", "seeds/lmac_stft.md"]
     expected += [f"tables/table2_mixtures/table.{s}" for s in ("csv", "md", "tex")]
     assert found == sorted(expected)
     assert (to / "mixtures_stft/figures/b_L-MAC.png").read_text() == "b L-MAC"

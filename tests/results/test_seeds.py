@@ -38,7 +38,7 @@ def calls(monkeypatch):
             info = {"test": {"accuracy": ACCURACY.get(seed, 0.5), "clips": 80}}
             (folder / "best/info.json").write_text(json.dumps(info))
         else:
-            rows = plant(folder, "mixtures", "stft", METHODS, clips=40, seed=seed)
+            rows = plant(folder, plain["scenario"], plain["domain"], METHODS, clips=40, seed=seed)
             evaluation = EvaluationFolder(folder)
             evaluation.write_table(evaluation.summary(rows, 10), "", {})
         return 0
@@ -71,18 +71,28 @@ def test_each_seed_is_trained_and_evaluated_on_the_same_clips(tmp_path, calls, c
     tables = [
         pd.read_csv(root / f"seed_{s}/evaluation/mixtures_stft/metrics.csv") for s in (1, 2, 3)
     ]
-    summary = pd.read_csv(root / "evaluation.csv").set_index("method")
+    summary = pd.read_csv(root / "evaluation_mixtures_stft.csv").set_index("method")
     for method in METHODS:
         values = [t[t["method"] == method]["FF"].mean() for t in tables]
         assert summary["FF"][method] == pytest.approx(statistics.mean(values))
         assert summary["FF SD"][method] == pytest.approx(statistics.stdev(values))
-    text = (root / "evaluation.md").read_text()
+    text = (root / "evaluation_mixtures_stft.md").read_text()
     assert "3 of 3 seeds" in text and "the same clips, drawn with seed 1234" in text
     note = footnote(against_reference(pd.concat(tables)), seeds=3)
     assert f"mixtures, stft: {note}" in text and "averaged over 3 seeds first" in note
 
     lmac.results.seeds.main(line)
     assert len(calls) == 6 and "seed 2 (2 of 3), evaluation: finished" in capsys.readouterr().out
+
+
+def test_tables_of_another_domain_or_scenario_are_beside_them(tmp_path, calls):
+    for more in ((), ("--domain=mel",), ("--scenario=white_noise",)):
+        stages = "--stages=[classifier,evaluation]"
+        lmac.results.seeds.main(words(tmp_path, "--seeds=[1,2]", stages, *more))
+    assert len(calls) == 2 + 3 * 2  # the classifiers are the same
+    for name in ("mixtures_stft", "mixtures_mel", "white_noise_stft"):
+        rows = pd.read_csv(tmp_path / f"seeds/evaluation_{name}_seeds.csv")
+        assert set(rows["scenario"] + "_" + rows["domain"]) == {name}
 
 
 def test_jobs_of_an_array_each_run_their_own_and_the_tables_grow(tmp_path, calls):
