@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from metrics import METRICS
-from metrics.tables import head, markdown_table
+from metrics.tables import NOT_APPLICABLE, head, markdown_table
 
 # What the head of a row of one repetition says.
 UNITS = {"fold": "test fold"}
@@ -60,6 +60,8 @@ def to_markdown(
 
 
 def _cell(row, name, unit):
+    if name in NOT_APPLICABLE.get(row.get("method"), ()):
+        return "n/a"
     if pd.isna(row[name]):
         return ""
     spread = "" if pd.isna(row[f"{name} SD"]) else f" ± {_number(row[f'{name} SD'], name)}"

@@ -38,3 +38,12 @@ def test_one_line_for_each_method_and_domain():
 | b | stft | 0.625 ± 0.177 | 82 ± 3 | 10.00 (1 fold) |  |
 | a | stft | 0.625 ± 0.177 | 82 ± 3 | 10.00 (1 fold) |  |"""
     assert to_markdown(table, over_repeats(table, by), by) == expected
+
+
+def test_what_does_not_apply_is_not_a_number():
+    """A mask of ones has no sparseness, however it is averaged."""
+    rows = pd.DataFrame(
+        {"seed": [1, 2] * 2, "method": ["All-ones"] * 2 + ["IG"] * 2, "SPS": [0.0, 0, 0.25, 0.75]}
+    )
+    lines = to_markdown(rows, over_repeats(rows, ["method"], "seed"), ["method"], "seed")
+    assert "| All-ones | n/a |" in lines and "| IG | 0.50 ± 0.35 |" in lines
