@@ -28,11 +28,18 @@ class LMAC(Interpreter):
         The setting that ``checkpoint`` comes from, for error messages.
     audible : float, optional
         By default that of the training (``lmac_conditional.yaml``).
+    floor : float, optional
+        In [0, 1): what is kept of every cell, so the mask is ``floor + (1 - floor) M``. ValueError
+        for another.
     """
 
     takes_answer = True
 
-    def __init__(self, explained, decoder, checkpoint, key="lmac_checkpoint", audible=None):
+    def __init__(
+        self, explained, decoder, checkpoint, key="lmac_checkpoint", audible=None, floor=0.0
+    ):
+        if not 0 <= floor < 1:
+            raise ValueError(f"floor of L-MAC is {floor}: expected a number from 0 to below 1.")
         path = decoder_file(checkpoint, key)
         self.key, self.training = key, training_info(path)
         trained = load_decoder(build_decoder(decoder, explained), explained, path, key)
@@ -41,6 +48,9 @@ class LMAC(Interpreter):
         if trained.conditioned and explained.classifier.prompt_vectors is None:
             self.audible = audible or self.training.get("audible")
         options = {} if self.audible is None else {"audible": self.audible}
+        if floor:
+            options["floor"] = floor
+        self.floor = floor
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         super().__init__(explained, weights=digest, **options)
         self.decoder = trained
@@ -55,7 +65,7 @@ class LMAC(Interpreter):
         else:
             told = target  # which this decoder does not look at
         mask = self.decoder(representations, X, told, self.explained.domain).sigmoid_()
-        if self.audible is None:
-            return mask
-        presence = self.explained.presence(target, logits, self.audible)
-        return mask * presence[:, None, None].to(mask.dtype)
+        if self.audible is not None:
+            presence = self.explained.presence(target, logits, self.audible)
+            mask = mask * presence[:, None, None].to(mask.dtype)
+        return mask.mul_(1 - self.floor).add_(self.floor) if self.floor else mask
