@@ -10,6 +10,7 @@ import functools
 import io
 import logging
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -124,13 +125,15 @@ def _watched(seen):
 
 @contextlib.contextmanager
 def _quietly():
-    """Nothing of the trial is said: its numbers are those of a few clips."""
+    """Nothing of the trial is said (its numbers are those of a few clips), but its failure."""
     logging.disable(logging.INFO)
+    hook = sys.excepthook
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         logging.disable(logging.NOTSET)
+        sys.excepthook = hook  # SpeechBrain's writes to a log that is thrown away
 
 
 def _temporary(output):

@@ -1,5 +1,6 @@
 """``--check=True``: what it says, that it leaves nothing, and what comes before decoding."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +46,19 @@ def test_a_training_is_tried_and_leaves_nothing(folder, capsys):
     assert "Check: all is well" in out and "clips: 30 train, 10 valid" in out
     assert "7 epochs of 8 steps of 4 clips" in out and "device cpu" in out  # 30 clips, the last 2
     assert f" in {folder}/lmac/stft/1234" in out and "Decoder:" not in out
+
+
+def test_a_fault_inside_is_seen(folder, monkeypatch):
+    """SpeechBrain has exceptions logged, but the log of a trial is thrown away."""
+
+    def fails(self, batch):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(lmac.brains.training.TrainingBrain, "fit_batch", fails)
+    before = sys.excepthook
+    with pytest.raises(RuntimeError, match="a fault"):
+        train_lmac.main(words("lmac", folder, "--decoder_hidden=8"))
+    assert sys.excepthook is before
 
 
 def test_an_evaluation_is_tried_beside_the_rows_that_are_there(folder, capsys):

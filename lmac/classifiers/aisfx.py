@@ -21,6 +21,7 @@ from lmac.fused import conv_norm_relu
 INSTALL = "pip install --no-deps aisfx==0.1.2"
 # Largest value of the features over its training data, by which they are divided.
 SCALE = 9.457798957824707
+WIDTH = 64  # of the published weights
 
 
 class AisfxFrontEnd(FrontEnd):
@@ -90,7 +91,7 @@ class Aisfx(EmbeddingModel):
     reads = "mel"
     min_frames = 8  # survive three poolings
 
-    def __init__(self, width=64):
+    def __init__(self, width=WIDTH):
         super().__init__()
         self.width = width
         self.emb_dim = 8 * width
@@ -113,7 +114,12 @@ class Aisfx(EmbeddingModel):
         return x.mean(3).amax(2).unsqueeze(1), representations
 
     def load_pretrained(self):
-        """Load the weights of the installed package; ValueError with the command without it."""
+        """Load the weights of the installed package; ValueError with the command without it.
+
+        False for another width than that of the weights.
+        """
+        if self.width != WIDTH:
+            return False
         self.load_state_dict(pretrained_weights(checkpoint_path()))
         return True
 

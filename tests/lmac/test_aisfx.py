@@ -128,8 +128,18 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
 def test_a_missing_package_gives_the_command(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install --no-deps aisfx==0.1.2$") as error:
-        Aisfx(width=2).load_pretrained()
+        Aisfx().load_pretrained()
     assert "\n" not in str(error.value)
+
+
+def test_a_narrow_one_has_no_published_weights():
+    """It can be trained from scratch, but not frozen."""
+    network = Aisfx(width=2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    load_start(network, None, frozen=False)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    with pytest.raises(ValueError, match="freeze_embedding: this embedding model comes without"):
+        load_start(network, None, frozen=True)
 
 
 def test_relus_are_modules_used_once_and_short_clips_are_named():
@@ -188,6 +198,7 @@ def installed(tmp_path, monkeypatch):
     (folder / "models").mkdir(parents=True)
     (folder / "__init__.py").write_text("raise ImportError('only its weights are wanted')")
     model = checkpoint_like_theirs(folder / "models" / "checkpoint.pth", width=4)
+    monkeypatch.setattr(module, "WIDTH", 4)
     monkeypatch.syspath_prepend(folder.parent)
     monkeypatch.delitem(sys.modules, "aisfx", raising=False)
     return model
