@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# What training against other networks brings: trains them and the decoders, and shows what each
+# decoder keeps to all, aisfx included, which is in none of the losses. After run.sh, whose
+# classifier and decoder it starts from. About an hour and a half of one CPU core; goes on where it
+# was killed.
+#
+#   pip install --no-deps aisfx==0.1.2
+#   recipes/ESC10/others.sh /path/to/ESC-10
+set -euo pipefail
+data=$(realpath "$1"); shift
+cd "$(dirname "$0")/../.."
+python=${PYTHON:-python3}
+recipe=recipes/ESC10 results=results/ESC10
+
+set -- --data_folder="$data" "$@"
+"$python" -m lmac seeds $recipe/classifier.yaml --seeds=[1] "$@"
+"$python" train_classifier.py recipes/ESC10_wave1d/classifier.yaml "$@"
+"$python" train_classifier.py recipes/ESC10_aisfx/classifier.yaml "$@"
+compressive() { # architecture, folder, seed
+    "$python" train_classifier.py $recipe/classifier.yaml --seed="$3" --output_folder=$results/"$2" \
+        --classifier_yaml=hparams/classifiers/"$1"_compressive.yaml "${@:4}"
+}
+compressive cnn14 classifier_compressive 1234 "$@"
+compressive vgg classifier_compressive_vgg 1234 "$@"
+compressive vgg classifier_compressive_vgg_1 1 "$@"
+compressive vgg classifier_compressive_vgg_2 2 "$@"
+for decoder in lmac_others lmac_compressive lmac_compressive_two lmac_compressive_four; do
+    "$python" train_lmac.py $recipe/$decoder.yaml "$@"
+done
+"$python" eval_explanations.py $recipe/others.yaml "$@"
+others=$results/seeds/seed_1/classifier/best,results/ESC10_wave1d/classifier/best
+others+=,results/ESC10_aisfx/classifier/best
+others+=,$results/classifier_compressive/best,$results/classifier_compressive_vgg/best
+"$python" -m lmac audit $recipe/others.yaml --audit_clips=80 --other_classifiers=["$others"] "$@"
+"$python" -m lmac publish $results $recipe/results
