@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # UrbanSound8K's first three folds (hparams/datasets/urbansound8k_3folds.yaml): CNN14, L-MAC, its
-# fine-tuning, L2I, and mixtures, white noise and speech. About three hours of one CPU core. Goes on
-# where it was killed. The speech folder is LJSpeech's wavs, or any other.
+# fine-tuning, L2I, mixtures, white noise and speech, and whether CNN14 of another seed agrees. About
+# an hour and a half of one CPU core. Goes on where it was killed. The speech folder is LJSpeech's
+# wavs, or any other.
 #
 #   recipes/UrbanSound8K/run.sh /path/to/UrbanSound8K /path/to/speech [--key=value ...]
 #       keys that all steps share; the published ten folds, in about twelve hours:
@@ -23,4 +24,8 @@ for scenario in white_noise speech; do
     "$python" eval_explanations.py $recipe/evaluation.yaml --listen=0 --scenario=$scenario \
         --contaminant_folder="$speech" "$@"
 done
+"$python" -m lmac seeds $recipe/classifier.yaml --seeds=[1] "$@"
+"$python" -m lmac audit $recipe/evaluation.yaml --audit_clips=80 \
+    --other_classifiers=[results/UrbanSound8K/seeds/seed_1/classifier/best] \
+    --methods=[L-MAC,"L-MAC FT",L2I,GradCAM,All-ones,Random,Oracle] "$@"
 "$python" -m lmac publish results/UrbanSound8K $recipe/results --figures=mixtures_stft
