@@ -1,5 +1,6 @@
 """Figures: confusion matrix, and an explanation with its axes in seconds and Hz."""
 
+import textwrap
 from functools import lru_cache
 from threading import Lock
 
@@ -336,7 +337,7 @@ def audit_figure(summary, networks, path):
         axis.barh(places, mean, xerr=spans, color="C0", error_kw={"linewidth": 1})
         axis.plot(summary[f"Fid-In random{end}"], places, "x", color="C1")
         axis.set(xlim=(0, 1.02), xlabel="Fid-In")
-        axis.set_title(title, fontsize=9)
+        axis.set_title(textwrap.fill(title, 24), fontsize=9)
     axes[0][0].set_yticks(places, summary["method"])
     axes[0][0].invert_yaxis()
     _save(figure, path, dpi=100)
