@@ -258,11 +258,18 @@ class Repeats:
     def table_name(self, stage):
         """Of the tables of ``stage``: its results folder, such as "evaluation_mixtures_stft".
 
-        So those of another domain or scenario are beside them.
+        So those of another domain or scenario are beside them. ConfigError for a folder that all
+        repetitions would share.
         """
         repeat = self.all[0]
         plain = self.settings(stage, repeat)
-        parts = Path(plain["output_folder"]).relative_to(self.folder(repeat)).parts
+        output = Path(plain["output_folder"])
+        if not output.is_relative_to(self.folder(repeat)):
+            raise ConfigError(
+                f"{self._yaml(stage)}: output_folder is {output} for every {self.one}: begin it "
+                "with <results_folder>."
+            )
+        parts = output.relative_to(self.folder(repeat)).parts
         return "_".join(part for part in parts if part != str(plain["seed"]))
 
     def done(self, stage):
@@ -332,6 +339,8 @@ def repeat(kind, argv, choose):
     options = {k: overrides.pop(k, default) for k, default in kind.options.items()}
     stages = listed(options["stages"] or Path(path).stem)
     study = kind(path, stages, options, argv[1:], overrides)
+    for stage in stages:
+        study.table_name(stage)  # a folder that does not do is known before anything runs
     chosen = choose(study, options)
     if not options["collect_only"]:
         study.run_all(chosen)

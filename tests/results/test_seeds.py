@@ -95,6 +95,16 @@ def test_tables_of_another_domain_or_scenario_are_beside_them(tmp_path, calls):
         assert set(rows["scenario"] + "_" + rows["domain"]) == {name}
 
 
+def test_a_folder_that_all_seeds_would_share_is_refused(tmp_path, calls):
+    """Before anything runs: each would write over the one before."""
+    yaml = tmp_path / "classifier.yaml"
+    yaml.write_text(f"extends: {Path(RECIPE).absolute()}\noutput_folder: results/mine\n")
+    given = [str(yaml), "--data_folder=/data", f"--results_folder={tmp_path}", "--seeds=[1,2]"]
+    with pytest.raises(ConfigError, match="output_folder is results/mine for every seed: begin it"):
+        lmac.results.seeds.main(given)
+    assert not calls
+
+
 def test_jobs_of_an_array_each_run_their_own_and_the_tables_grow(tmp_path, calls):
     for number, seed in enumerate((2, 1)):
         lmac.results.seeds.main(words(tmp_path, "--seeds=[1,2]", f"--run=[{seed}]"))
