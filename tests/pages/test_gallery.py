@@ -450,14 +450,19 @@ def click_at(driver, element, share):
 def test_a_click_on_a_spectrogram_goes_there_and_the_cursor_follows(gallery):
     at = "return player.position(player.sound)"
     click_at(gallery, plot(gallery, 0, 0), 0.5)
-    assert gallery.execute_script(at) == pytest.approx(1.5, abs=0.05)  # of 3 s
+    half = pytest.approx(1.5, abs=0.05)  # of 3 s, once the sound is loaded
+    until(gallery, lambda: gallery.execute_script(at) == half, "it goes to the middle")
     assert gallery.execute_script("return player.sound.name") == "input"
     assert playing(gallery) == []  # it waits there
     lines = "return [...shown[0].card.querySelectorAll('.cursor')].map((l) => l.style.left)"
-    positions = [float(left.rstrip("%")) for left in gallery.execute_script(lines)]
-    assert len(positions) == 5 and positions == pytest.approx([50] * 5, abs=1)
+
+    def drawn():
+        return [float(left.rstrip("%")) for left in gallery.execute_script(lines)]
+
+    # With the next frame.
+    until(gallery, lambda: drawn() == pytest.approx([50] * 5, abs=1), "five cursors in the middle")
     click_at(gallery, plot(gallery, 0, 2), 0.25)  # of Saliency: its explanation
-    there = pytest.approx(0.75, abs=0.05)  # once that sound is loaded
+    there = pytest.approx(0.75, abs=0.05)
     until(gallery, lambda: gallery.execute_script(at) == there, "it goes there")
     press(gallery, " ")
     now = hears(gallery, "dog 1/Saliency/explanation.wav")
