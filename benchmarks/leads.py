@@ -65,6 +65,12 @@ def _link(name, page="table"):
     return f"[{name}](../recipes/{recipe}/results/{folder}/{page}.md)"
 
 
+def _file(name, file):
+    """A published file of an evaluation."""
+    recipe, folder = name.split("/")
+    return ROOT / "recipes" / recipe / "results" / folder / file
+
+
 def decisions(found):
     """Lines of Markdown: AG and Fid-In of right and wrong, and of sure and unsure decisions."""
     rows, heads = [], ["evaluation", "method"]
@@ -74,8 +80,7 @@ def decisions(found):
     }  # fmt: skip
     heads += [f"{metric}, {kind}" for metric in ("AG", "Fid-In") for kind in kinds]
     for name in (name for name in found if "mixtures_stft" in name):
-        recipe, folder = name.split("/")
-        clips = pd.read_csv(ROOT / "recipes" / recipe / "results" / folder / "metrics.csv")
+        clips = pd.read_csv(_file(name, "metrics.csv"))
         for method in (*OURS, "GradCAM"):
             own = clips[clips["method"] == method]
             if len(own):
@@ -96,29 +101,27 @@ def convinces(audit, method, network):
     return bool(own[column] >= max(rivals.max(), own[f"Fid-In random ({network})"]))
 
 
+def _convinced(audit, method, network):
+    """Fid-In (random cells) under ``network``; empty for a method that was not audited."""
+    if method not in audit.index:
+        return ""
+    kept, random = (
+        f"{audit.loc[method, f'{column} ({network})']:.2f}"
+        for column in ("Fid-In", "Fid-In random")
+    )
+    bold = method in OURS and convinces(audit, method, network)
+    return f"**{kept}** ({random})" if bold else f"{kept} ({random})"
+
+
 def transfer(found):
     """Lines of Markdown: a row per audited evaluation and other network, Fid-In (random cells)."""
     shown, rows = ("L-MAC", "L-MAC FT", "GradCAM", "Oracle"), []
-    for name in found:
-        recipe, folder = name.split("/")
-        path = ROOT / "recipes" / recipe / "results" / folder / "audit.csv"
-        audit = pd.read_csv(path).set_index("method") if path.is_file() else pd.DataFrame()
-        networks = [c[3:-1] for c in audit if c.startswith("n (")]
-        for network in networks:
-            cells = []
-            for method in shown:
-                if method not in audit.index:
-                    cells.append("")
-                    continue
-                kept, random = (
-                    f"{audit.loc[method, f'{c} ({network})']:.2f}"
-                    for c in ("Fid-In", "Fid-In random")
-                )
-                bold = method in OURS and convinces(audit, method, network)
-                cells.append(f"**{kept}** ({random})" if bold else f"{kept} ({random})")
-            rows.append(
-                [_link(name, "audit"), network, str(audit[f"n ({network})"].iloc[0]), *cells]
-            )
+    for name in (name for name in found if _file(name, "audit.csv").is_file()):
+        audit = pd.read_csv(_file(name, "audit.csv")).set_index("method")
+        for network in [c[3:-1] for c in audit if c.startswith("n (")]:
+            cells = [_convinced(audit, method, network) for method in shown]
+            clips = audit[f"n ({network})"].iloc[0]
+            rows.append([_link(name, "audit"), network, clips, *cells])
     return markdown_table(["evaluation", "shown to", "clips", *shown], rows)
 
 
