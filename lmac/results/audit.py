@@ -13,6 +13,8 @@ method, and asks
   or in noise at 30 dB?
 - deletion and insertion (Petsiuk et al., 2018): area under p as cells are removed, or put back, in
   the order of the mask, in ten steps of equal energy.
+- inventing: where the decision is a class of neither sound, and another classifier does not hear
+  it in the input either, does it hear it in the explanation? Then the mask has made it.
 - carving: asked for a class that is not there, by how many explanations are the classifier, and
   the others, convinced?
 
@@ -49,10 +51,12 @@ from metrics.tables import NOT_RANKED, markdown_table
 
 OWN = "own"  # the network that is explained
 ALIKE = "decides alike"
-# Of every network; but for ALIKE and "carved" only where it decides alike on the input.
+# Of every network, where it decides alike on the input.
 TRANSFER = ("Fid-In", "p", "p in", "Fid-In random", "p random")
+# Of the others, where the decision is of neither sound and they do not share it; percent.
+INVENTED = ("invented", "invented random")
 ALONE = ("MM", *JITTERS, "deletion", "insertion")
-VALUES = (*ALONE, ALIKE, *TRANSFER, "carved")
+VALUES = (*ALONE, ALIKE, *TRANSFER, *INVENTED, "carved")
 COLUMNS = ("method", "network", "ID", "target_id", "contaminant", *VALUES, "computed_with")
 
 
@@ -86,7 +90,7 @@ class Auditor:
         parts = [other.probabilities(X[part], clips.phase[part]) for part in clips.batches()]
         return torch.cat(parts)
 
-    def rows(self, interpreter, clips, absent, seeds, on_input):
+    def rows(self, interpreter, clips, absent, there, seeds, on_input):
         """What one method's masks of a batch do to each network.
 
         Arguments
@@ -95,6 +99,8 @@ class Auditor:
         clips : lmac.results.scoring.Clips
         absent : Tensor [B]
             A class that is not in each clip.
+        there : Tensor [B, K], bool
+            The classes of each clip's sounds.
         seeds : list of int
             One a clip.
         on_input : dict
@@ -113,14 +119,17 @@ class Auditor:
         if interpreter.any_class and not interpreter.needs_clean:
             asked = self._mask(interpreter, clips, absent, seeds) * clips.X
         found = {}
+        right = there.gather(1, target[:, None]).squeeze(1)
         for network, probs in on_input.items():
             alike = probs.argmax(1) == target
-            values = {"p": pick(probs, target)}
+            values, invented = {"p": pick(probs, target)}, {}
             for name, X in ((" in", masked), (" random", random)):
-                answer = self.answers(network, clips, X)
+                answer, end = self.answers(network, clips, X), name.replace(" in", "")
                 values[f"p{name}"] = pick(answer, target)
-                values["Fid-In" + name.replace(" in", "")] = fidelity_in(answer, target)
+                values[f"Fid-In{end}"] = fidelity_in(answer, target)
+                invented[f"invented{end}"] = 100 * decides_for(answer, target)
             values = {key: v.masked_fill(~alike, float("nan")) for key, v in values.items()}
+            values |= {k: v.masked_fill(alike | right, float("nan")) for k, v in invented.items()}
             values[ALIKE] = alike.double()
             if asked is not None:
                 values["carved"] = 100 * decides_for(self.answers(network, clips, asked), absent)
@@ -162,7 +171,8 @@ def audit(auditor, interpreters, scenario, dataset, batch_size, folder, device):
     auditor : Auditor
     interpreters : dict of str to Interpreter
     scenario : DataFrame
-        With a column ``absent``: for each clip the name of a class that is not in it.
+        With a column ``absent``: for each clip the name of a class that is not in it. What is
+        mixed in may have a ``contaminant_label`` that is no class.
     dataset : DynamicItemDataset
         The clips of ``scenario``, in its order.
     batch_size : int
@@ -194,9 +204,13 @@ def audit(auditor, interpreters, scenario, dataset, batch_size, folder, device):
                 if (network, start) not in inputs:
                     inputs[network, start] = auditor.answers(network, clips, clips.X)
             absent = [auditor.labels.index(pairs[i]["absent"]) for i in batch]
+            there = [
+                [c in (pairs[i]["label"], pairs[i]["contaminant_label"]) for c in auditor.labels]
+                for i in batch
+            ]
             found = auditor.rows(
                 interpreters[method], clips, torch.tensor(absent, device=device),
-                [auditor.seed + i for i in batch],
+                torch.tensor(there, device=device), [auditor.seed + i for i in batch],
                 {network: inputs[network, start] for network in networks},
             )  # fmt: skip
             for network, values in found.items():
@@ -215,8 +229,8 @@ def _who(row):
 
 
 def _clips(scenario):
-    """What tells these clips from others, and the classes that are asked for."""
-    text = scenario[["ID", "absent"]].to_csv(index=False)
+    """What tells these clips from others, the classes in them, and those that are asked for."""
+    text = scenario[["ID", "label", "contaminant_label", "absent"]].to_csv(index=False)
     return f"clips {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -227,11 +241,14 @@ def summary_of(rows, n_boot):
     """
     tables = []
     for network, part in rows.groupby("network", sort=False):
-        names = [*(ALONE if network == OWN else (ALIKE,)), "carved"]
+        names = [*(ALONE if network == OWN else (ALIKE,)), *INVENTED, "carved"]
         # Where nothing could be asked there is no column; where no clip is alike, empty cells.
         names = [*TRANSFER, *(name for name in names if part[name].notna().any())]
         table = summarise(part, ["method"], names, n_boot=n_boot, crossed_column="contaminant")
-        table["n"] = table["method"].map(part.groupby("method")[ALIKE].sum()).astype(int)
+        counts = part.groupby("method").agg({ALIKE: "sum", INVENTED[0]: "count"}).astype(int)
+        table["n"] = table["method"].map(counts[ALIKE])
+        if INVENTED[0] in table:
+            table["n invented"] = table["method"].map(counts[INVENTED[0]])
         table = table.drop(columns=[c for c in table if c.endswith(" undefined")])
         table = table.set_index("method")
         if network != OWN:  # its name goes before the ends of an interval
@@ -291,6 +308,24 @@ def report(summary, networks, about):
             "",
             _verdict(summary, end),
         ]
+    invented = {}
+    for name in (name for name in networks if f"invented ({name})" in summary):
+        invented |= {
+            f"n invented ({name})": f"{name}: clips", f"invented ({name})": "invented ↓",
+            f"invented random ({name})": "random",
+        }  # fmt: skip
+    if invented:
+        lines += [
+            "",
+            "## Inventing",
+            "",
+            "Clips where the decision is a class of neither sound, and the other network does not "
+            "share it: share of the explanations (%) by which it then does, and by the mask's own "
+            "values in random cells. What nobody heard in the input, nor put there, the mask has "
+            "made: the more often, the less its picture and its sound are evidence.",
+            "",
+            *_table(records, invented, 1),
+        ]
     carved = {"carved": "own ↓"} | {f"carved ({name})": f"{name} ↓" for name in networks}
     carved = {key: head for key, head in carved.items() if key in summary}
     able = [r for r in records if carved and not pd.isna(r["carved"])]
@@ -315,7 +350,7 @@ def _table(records, columns, decimals=2):
         [
             [r["method"]]
             + [
-                str(r[name]) if name.split(" (")[0] == "n" else with_interval(r, name, decimals)
+                str(r[name]) if name.startswith("n ") else with_interval(r, name, decimals)
                 for name in columns
             ]
             for r in records

@@ -102,6 +102,45 @@ def test_carving_is_asked_of_those_that_can_be_asked(explained, tmp_path):
     assert summary.loc["Listens", "carved"] == pytest.approx(100 * right.mean().item())
 
 
+class OneAtATime(Planted):
+    """Hears a tone only where it is alone, "none" in anything else."""
+
+    def probabilities(self, X, phase):
+        probs = self.explained.probabilities(X)
+        loud = torch.stack([X[:, :, :60].amax((1, 2)), X[:, :, 250:].amax((1, 2))]) > 1e-6
+        probs[loud.all(0)] = torch.tensor([0.1, 0.1, 0.1, 0.7], dtype=torch.float64)
+        return probs
+
+
+def test_what_only_the_mask_makes_others_hear_is_invented(explained, tmp_path):
+    # The clips say that neither tone is there, so "low" and "high" are wrong in all of them.
+    clips = CLIPS.assign(label="none", contaminant_label="")
+    others = [OneAtATime("alone", explained), Planted("low", explained, "low")]
+    auditor = Auditor(explained, others, LABELS, 0)
+    methods = {m.__name__: m(explained) for m in (Listens, Wrong, Deaf)}
+
+    def found(rows, path):
+        table = audit(auditor, methods, rows, tones(CLIPS), 2, EvaluationFolder(path), "cpu")
+        return summary_of(table, 20).set_index("method")
+
+    summary = found(clips, tmp_path / "wrong")
+    assert (summary["n invented (alone)"] == 3).all()
+    assert summary["invented (alone)"].to_dict() == {"Listens": 100, "Wrong": 0, "Deaf": 0}
+    assert (summary["invented random (alone)"] == 0).all()
+    # It heard "low" in two of them before, and hears nothing else in the third.
+    assert (summary["n invented (low)"] == 1).all() and (summary["invented (low)"] == 0).all()
+    assert not any(c.startswith("invented") and c.split(" (")[0] == c for c in summary)
+    text = report(summary.reset_index(), ["alone", "low"], "About.").split("## Inventing")[1]
+    assert "| Listens | 3 | 100.0 [100.0, 100.0] | 0.0 [0.0, 0.0] | 1 |" in text
+
+    # "high" is mixed in to one: no invention there, and nothing left to ask the second network.
+    part = found(clips.assign(contaminant_label=["", "high", ""]), tmp_path / "part")
+    assert (part["n invented (alone)"] == 2).all() and "invented (low)" not in part
+    right = found(CLIPS, tmp_path / "right")
+    assert not [c for c in right if "invented" in c]
+    assert "Inventing" not in report(right.reset_index(), ["alone", "low"], "About.")
+
+
 def test_what_is_there_is_kept_and_a_new_network_is_the_only_one_asked(explained, tmp_path):
     asked = []
 
@@ -137,8 +176,9 @@ def test_rows_do_not_depend_on_their_batch(explained):
             *(torch.stack([data[i][k] for i in numbers]) for k in ("sig", "clean")),
         )
         absent = torch.tensor([3] * len(numbers))
+        there = torch.zeros_like(clips.probs, dtype=torch.bool)
         inputs = {OWN: clips.probs}
-        return asker.rows(Listens(explained), clips, absent, numbers, inputs)[OWN]
+        return asker.rows(Listens(explained), clips, absent, there, numbers, inputs)[OWN]
 
     for alone, together in zip(values([0]) + values([1]), values([0, 1]), strict=True):
         assert alone == pytest.approx(together, nan_ok=True)
