@@ -24,7 +24,8 @@ compressive cnn14 classifier_compressive 1234 "$@"
 compressive vgg classifier_compressive_vgg 1234 "$@"
 compressive vgg classifier_compressive_vgg_1 1 "$@"
 compressive vgg classifier_compressive_vgg_2 2 "$@"
-for decoder in lmac_others lmac_compressive lmac_compressive_two lmac_compressive_four; do
+for decoder in lmac_others lmac_compressive lmac_compressive_two lmac_compressive_four \
+    lmac_compressive_two_finetune; do
     "$python" train_lmac.py $recipe/$decoder.yaml "$@"
 done
 "$python" eval_explanations.py $recipe/others.yaml "$@"
