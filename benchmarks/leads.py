@@ -101,31 +101,42 @@ def convinces(audit, method, network):
     return bool(own[column] >= max(rivals.max(), own[f"Fid-In random ({network})"]))
 
 
-def _convinced(audit, method, network):
-    """Fid-In (random cells) under ``network``; empty for a method that was not audited."""
-    if method not in audit.index:
-        return ""
+def _beside_random(audit, method, name, network, decimals):
+    """``name`` under ``network`` (the same of random cells); empty where nothing was asked."""
     kept, random = (
-        f"{audit.loc[method, f'{column} ({network})']:.2f}"
-        for column in ("Fid-In", "Fid-In random")
+        audit[f"{column} ({network})"].get(method) for column in (name, f"{name} random")
     )
-    bold = method in OURS and convinces(audit, method, network)
-    return f"**{kept}** ({random})" if bold else f"{kept} ({random})"
+    if kept is None or pd.isna(kept):
+        return ""
+    kept = f"{kept:.{decimals}f}"
+    bold = name == "Fid-In" and method in OURS and convinces(audit, method, network)
+    return f"{f'**{kept}**' if bold else kept} ({random:.{decimals}f})"
 
 
-def transfer(found):
-    """Lines of Markdown: a row per audited evaluation and other network, Fid-In (random cells)."""
-    shown, rows = ("L-MAC", "L-MAC FT", "GradCAM", "Oracle"), []
-    for name in (name for name in found if _file(name, "audit.csv").is_file()):
-        audit = pd.read_csv(_file(name, "audit.csv")).set_index("method")
+def _of_audits(found, name, clips, decimals):
+    """Lines of Markdown: a row per audited evaluation and other network that has ``name``."""
+    shown, rows = ("L-MAC", "L-MAC FT", "GradCAM", "Random", "Oracle"), []
+    for evaluation in (e for e in found if _file(e, "audit.csv").is_file()):
+        audit = pd.read_csv(_file(evaluation, "audit.csv")).set_index("method")
         for network in [c[3:-1] for c in audit if c.startswith("n (")]:
-            cells = [_convinced(audit, method, network) for method in shown]
-            clips = audit[f"n ({network})"].iloc[0]
-            rows.append([_link(name, "audit"), network, clips, *cells])
+            if f"{name} ({network})" in audit:
+                cells = [_beside_random(audit, m, name, network, decimals) for m in shown]
+                n = audit[f"{clips} ({network})"].iloc[0]
+                rows.append([_link(evaluation, "audit"), network, n, *cells])
     return markdown_table(["evaluation", "shown to", "clips", *shown], rows)
 
 
-TABLES = {"leads": table, "decisions": decisions, "transfer": transfer}
+def transfer(found):
+    """Fid-In under other networks, on the clips that they decide alike (random cells)."""
+    return _of_audits(found, "Fid-In", "n", 2)
+
+
+def inventing(found):
+    """Percent of wrong decisions that only the explanation makes them share (random cells)."""
+    return _of_audits(found, "invented", "n invented", 0)
+
+
+TABLES = {"leads": table, "decisions": decisions, "transfer": transfer, "inventing": inventing}
 
 
 def with_tables(text, found):

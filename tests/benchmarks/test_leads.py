@@ -3,14 +3,17 @@
 import pandas as pd
 import pytest
 
+import benchmarks.leads
 from benchmarks.leads import (
     OURS,
     PAGE,
     best_baseline,
     convinces,
+    inventing,
     leads,
     summaries,
     table,
+    transfer,
     with_tables,
 )  # fmt: skip
 
@@ -53,3 +56,20 @@ def test_who_convinces_another_network(kept, random, expected):
         index=["L-MAC", "GradCAM", "Saliency", "All-ones"],
     )
     assert convinces(audit, "L-MAC", "x") is expected
+
+
+def test_rows_of_audits(tmp_path, monkeypatch):
+    """Of networks that were asked; "y" shared all wrong decisions, and L-MAC FT was not audited."""
+    monkeypatch.setattr(benchmarks.leads, "_file", lambda name, file: tmp_path / file)
+    pd.DataFrame(
+        {"method": ["L-MAC", "GradCAM"],
+         "n (x)": [7, 7], "Fid-In (x)": [0.9, 0.8], "Fid-In random (x)": [0.4, 0.95],
+         "n invented (x)": [3, 3], "invented (x)": [66.7, 33.3], "invented random (x)": [0.0, 0],
+         "n (y)": [5, 5], "Fid-In (y)": [0.7, 0.8], "Fid-In random (y)": [0.1, 0.1]},
+    ).to_csv(tmp_path / "audit.csv", index=False)  # fmt: skip
+    link = "[ESC10/z](../recipes/ESC10/results/z/audit.md)"
+    assert transfer({"ESC10/z": None})[2:] == [
+        f"| {link} | x | 7 | **0.90** (0.40) |  | 0.80 (0.95) |  |  |",
+        f"| {link} | y | 5 | 0.70 (0.10) |  | 0.80 (0.10) |  |  |",
+    ]
+    assert inventing({"ESC10/z": None})[2:] == [f"| {link} | x | 3 | 67 (0) |  | 33 (0) |  |  |"]
