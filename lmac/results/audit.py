@@ -308,39 +308,50 @@ def report(summary, networks, about):
             "",
             _verdict(summary, end),
         ]
-    invented = {}
+    lines += [*_inventing(summary, networks), *_carving(summary, networks)]
+    return "\n".join(lines) + "\n"
+
+
+def _inventing(summary, networks):
+    """Lines of the report: wrong decisions that only the explanation makes others share."""
+    columns = {}
     for name in (name for name in networks if f"invented ({name})" in summary):
-        invented |= {
+        columns |= {
             f"n invented ({name})": f"{name}: clips", f"invented ({name})": "invented ↓",
             f"invented random ({name})": "random",
         }  # fmt: skip
-    if invented:
-        lines += [
-            "",
-            "## Inventing",
-            "",
-            "Clips where the decision is a class of neither sound, and the other network does not "
-            "share it: share of the explanations (%) by which it then does, and by the mask's own "
-            "values in random cells. What nobody heard in the input, nor put there, the mask has "
-            "made: the more often, the less its picture and its sound are evidence.",
-            "",
-            *_table(records, invented, 1),
-        ]
-    carved = {"carved": "own ↓"} | {f"carved ({name})": f"{name} ↓" for name in networks}
-    carved = {key: head for key, head in carved.items() if key in summary}
-    able = [r for r in records if carved and not pd.isna(r["carved"])]
-    if able:
-        lines += [
-            "",
-            "## Carving",
-            "",
-            "Asked for a random class that is not in the clip: share of the explanations (%) by "
-            "which each network decides for it. Only methods that can be asked. A class that is "
-            "carved, and convinces others as well, shows that transfer alone does not prove truth.",
-            "",
-            *_table(able, carved, 1),
-        ]
-    return "\n".join(lines) + "\n"
+    if not columns:
+        return []
+    return [
+        "",
+        "## Inventing",
+        "",
+        "Clips where the decision is a class of neither sound, and the other network does not "
+        "share it: share of the explanations (%) by which it then does, and by the mask's own "
+        "values in random cells. What nobody heard in the input, nor put there, the mask has "
+        "made: the more often, the less its picture and its sound are evidence.",
+        "",
+        *_table(summary.to_dict("records"), columns, 1),
+    ]
+
+
+def _carving(summary, networks):
+    """Lines of the report: absent classes that were asked for."""
+    columns = {"carved": "own ↓"} | {f"carved ({name})": f"{name} ↓" for name in networks}
+    columns = {key: head for key, head in columns.items() if key in summary}
+    able = summary.dropna(subset=["carved"]) if "carved" in columns else summary[:0]
+    if able.empty:
+        return []
+    return [
+        "",
+        "## Carving",
+        "",
+        "Asked for a random class that is not in the clip: share of the explanations (%) by "
+        "which each network decides for it. Only methods that can be asked. A class that is "
+        "carved, and convinces others as well, shows that transfer alone does not prove truth.",
+        "",
+        *_table(able.to_dict("records"), columns, 1),
+    ]
 
 
 def _table(records, columns, decimals=2):
