@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A 1-D CNN on raw waveforms, trained and explained on ESC-10. Goes on where it was killed. About 45
+# A 1-D CNN on raw waveforms, trained and explained on ESC-10. Goes on where it was killed. About 35
 # minutes of one CPU core.
 #
 #   recipes/ESC10_wave1d/run.sh /path/to/ESC-10 [--key=value ...]     (keys all steps share)
