@@ -15,6 +15,7 @@ from lmac.config import merge, parse
 from lmac.listen import app
 from lmac.results import folds, seeds
 from lmac.results.folder import EvaluationFolder
+from lmac.results.repeats import listed
 from lmac.settings.check import run_options
 from metrics import METRICS
 from metrics.tables import NOT_APPLICABLE, head
@@ -160,8 +161,18 @@ def check_python(words):
 
 def check_overrides(argv, further=()):
     file, _, overrides = parse(argv)
-    merge(file, {key: value for key, value in overrides.items() if key not in further
-                 and not str(value).endswith(MADE_BY_THE_READER)})  # fmt: skip
+    known = {
+        key: value
+        for key, value in overrides.items()
+        if key not in further and not str(value).endswith(MADE_BY_THE_READER)
+    }
+    if "stages" not in further:
+        return merge(file, known)
+    # A key need not be one of all stages.
+    stages = listed(overrides.get("stages", []))
+    paths = (file, *(Path(file).with_name(f"{stage}.yaml") for stage in stages))
+    trees = [merge(path) for path in paths]
+    assert all(any(key in tree for tree in trees) for key in known), argv
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What training against other networks brings: trains them and the decoders, and shows what each
 # decoder keeps to all, aisfx included, which is in none of the losses. After run.sh, whose
-# classifier and decoder it starts from. About an hour and a half of one CPU core; goes on where it
+# classifier and decoder it starts from. About two hours of one CPU core; goes on where it
 # was killed.
 #
 #   pip install --no-deps aisfx==0.1.2
@@ -28,9 +28,17 @@ for decoder in lmac_others lmac_compressive lmac_compressive_two lmac_compressiv
     lmac_compressive_two_finetune; do
     "$python" train_lmac.py $recipe/$decoder.yaml "$@"
 done
-"$python" eval_explanations.py $recipe/others.yaml "$@"
 others=$results/seeds/seed_1/classifier/best,results/ESC10_wave1d/classifier/best
 others+=,results/ESC10_aisfx/classifier/best
 others+=,$results/classifier_compressive/best,$results/classifier_compressive_vgg/best
-"$python" -m lmac audit $recipe/others.yaml --audit_clips=80 --other_classifiers=["$others"] "$@"
+score() {
+    "$python" eval_explanations.py $recipe/others.yaml "$@"
+    "$python" -m lmac audit $recipe/others.yaml --audit_clips=80 --other_classifiers=["$others"] "$@"
+}
+score "$@"
+# On clips that chose nothing.
+two="two compressive"
+score "$@" --target_folds=[5] --contaminant_folds=[4] \
+    --output_folder=$results/evaluation/others_stft_fold5 --methods=["L-MAC,L-MAC ($two),L-MAC FT,\
+L-MAC FT ($two),L-MAC FT ($two + floor 0.1),GradCAM,All-ones,Random,Oracle"]
 "$python" -m lmac publish $results $recipe/results
