@@ -36,9 +36,12 @@ score() {
     "$python" -m lmac audit $recipe/others.yaml --audit_clips=80 --other_classifiers=["$others"] "$@"
 }
 score "$@"
-# On clips that chose nothing.
+# On clips that chose nothing, and in white noise.
 two="two compressive"
-score "$@" --target_folds=[5] --contaminant_folds=[4] \
-    --output_folder=$results/evaluation/others_stft_fold5 --methods=["L-MAC,L-MAC ($two),L-MAC FT,\
-L-MAC FT ($two),L-MAC FT ($two + floor 0.1),GradCAM,All-ones,Random,Oracle"]
+some=--methods=["L-MAC,L-MAC ($two),L-MAC FT,L-MAC FT ($two),L-MAC FT ($two + floor 0.1),GradCAM,\
+All-ones,Random,Oracle"]
+score "$@" "$some" --target_folds=[5] --contaminant_folds=[4] \
+    --output_folder=$results/evaluation/others_stft_fold5
+"$python" eval_explanations.py $recipe/others.yaml "$@" "$some" --scenario=white_noise \
+    --output_folder=$results/evaluation/others_white_noise_stft
 "$python" -m lmac publish $results $recipe/results
