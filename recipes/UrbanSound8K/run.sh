@@ -19,13 +19,19 @@ set -- --data_folder="$data" --dataset_yaml=hparams/datasets/urbansound8k_3folds
 "$python" train_lmac.py $recipe/lmac.yaml --number_of_epochs=15 "$@"
 "$python" train_lmac.py $recipe/lmac_finetune.yaml --number_of_epochs=2 "$@"
 "$python" -m lmac l2i $recipe/l2i.yaml "$@"
-"$python" eval_explanations.py $recipe/evaluation.yaml --listen=6 "$@"
-for scenario in white_noise speech; do
-    "$python" eval_explanations.py $recipe/evaluation.yaml --listen=0 --scenario=$scenario \
-        --contaminant_folder="$speech" "$@"
-done
 "$python" -m lmac seeds $recipe/classifier.yaml --seeds=[1] "$@"
-"$python" -m lmac audit $recipe/evaluation.yaml --audit_clips=80 \
-    --other_classifiers=[results/UrbanSound8K/seeds/seed_1/classifier/best] \
-    --methods=[L-MAC,"L-MAC FT",L2I,GradCAM,All-ones,Random,Oracle] "$@"
+score() {
+    "$python" eval_explanations.py $recipe/evaluation.yaml "$@"
+}
+audit() {
+    "$python" -m lmac audit $recipe/evaluation.yaml --audit_clips=80 \
+        --other_classifiers=[results/UrbanSound8K/seeds/seed_1/classifier/best] \
+        --methods=["L-MAC,L-MAC FT,L2I,GradCAM,All-ones,Random,Oracle"] "$@"
+}
+score --listen=6 "$@"
+audit "$@"
+for scenario in white_noise speech; do
+    score --listen=0 --scenario=$scenario --contaminant_folder="$speech" "$@"
+    audit --scenario=$scenario --contaminant_folder="$speech" "$@"
+done
 "$python" -m lmac publish results/UrbanSound8K $recipe/results --figures=mixtures_stft
