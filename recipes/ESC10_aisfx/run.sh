@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # aisfx with a trained head on ESC-10, explained with every method on the direct path (it reads the
 # masked spectrogram) and on the waveform path (it reads its sound). Goes on where it was killed.
-# About four hours of one CPU core.
+# About two hours of one CPU core.
 #
 #   pip install --no-deps aisfx==0.1.2
 #   recipes/ESC10_aisfx/run.sh /path/to/ESC-10 [--key=value ...]     (keys all steps share)
