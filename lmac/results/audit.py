@@ -90,7 +90,7 @@ class Auditor:
         parts = [other.probabilities(X[part], clips.phase[part]) for part in clips.batches()]
         return torch.cat(parts)
 
-    def rows(self, interpreter, clips, absent, there, seeds, on_input):
+    def rows(self, interpreter, clips, absent, right, seeds, on_input):
         """What one method's masks of a batch do to each network.
 
         Arguments
@@ -99,8 +99,8 @@ class Auditor:
         clips : lmac.results.scoring.Clips
         absent : Tensor [B]
             A class that is not in each clip.
-        there : Tensor [B, K], bool
-            The classes of each clip's sounds.
+        right : Tensor [B], bool
+            Whether the decision is the class of one of the clip's sounds.
         seeds : list of int
             One a clip.
         on_input : dict
@@ -119,13 +119,12 @@ class Auditor:
         if interpreter.any_class and not interpreter.needs_clean:
             asked = self._mask(interpreter, clips, absent, seeds) * clips.X
         found = {}
-        right = there.gather(1, target[:, None]).squeeze(1)
         for network, probs in on_input.items():
             alike = probs.argmax(1) == target
             values, invented = {"p": pick(probs, target)}, {}
-            for name, X in ((" in", masked), (" random", random)):
-                answer, end = self.answers(network, clips, X), name.replace(" in", "")
-                values[f"p{name}"] = pick(answer, target)
+            for kept, end, X in ((" in", "", masked), (" random", " random", random)):
+                answer = self.answers(network, clips, X)
+                values[f"p{kept}"] = pick(answer, target)
                 values[f"Fid-In{end}"] = fidelity_in(answer, target)
                 invented[f"invented{end}"] = 100 * decides_for(answer, target)
             values = {key: v.masked_fill(~alike, float("nan")) for key, v in values.items()}
@@ -204,13 +203,13 @@ def audit(auditor, interpreters, scenario, dataset, batch_size, folder, device):
                 if (network, start) not in inputs:
                     inputs[network, start] = auditor.answers(network, clips, clips.X)
             absent = [auditor.labels.index(pairs[i]["absent"]) for i in batch]
-            there = [
-                [c in (pairs[i]["label"], pairs[i]["contaminant_label"]) for c in auditor.labels]
-                for i in batch
+            right = [
+                auditor.labels[c] in (pairs[i]["label"], pairs[i]["contaminant_label"])
+                for i, c in zip(batch, clips.decision.tolist(), strict=True)
             ]
             found = auditor.rows(
                 interpreters[method], clips, torch.tensor(absent, device=device),
-                torch.tensor(there, device=device), [auditor.seed + i for i in batch],
+                torch.tensor(right, device=device), [auditor.seed + i for i in batch],
                 {network: inputs[network, start] for network in networks},
             )  # fmt: skip
             for network, values in found.items():

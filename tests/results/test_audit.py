@@ -176,9 +176,9 @@ def test_rows_do_not_depend_on_their_batch(explained):
             *(torch.stack([data[i][k] for i in numbers]) for k in ("sig", "clean")),
         )
         absent = torch.tensor([3] * len(numbers))
-        there = torch.zeros_like(clips.probs, dtype=torch.bool)
+        right = torch.zeros(len(numbers), dtype=torch.bool)
         inputs = {OWN: clips.probs}
-        return asker.rows(Listens(explained), clips, absent, there, numbers, inputs)[OWN]
+        return asker.rows(Listens(explained), clips, absent, right, numbers, inputs)[OWN]
 
     for alone, together in zip(values([0]) + values([1]), values([0, 1]), strict=True):
         assert alone == pytest.approx(together, nan_ok=True)
