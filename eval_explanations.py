@@ -10,25 +10,25 @@ Goes on from the rows that are there; a method added later is the only one compu
 """
 
 if __name__ == "__main__":
-    from lmac.usage import answer
+    from lmac.settings.help import answer
 
     answer(__doc__)  # before torch is imported, which takes seconds
 
 import speechbrain as sb
 
-from data_prep.once import once
-from lmac.config import load_experiment, run
-from lmac.listen.gallery import write_gallery
-from lmac.processes import count
-from lmac.provenance import complete
-from lmac.rehearsal import checkable
-from lmac.results.evaluation import EvaluationBrain
-from lmac.results.folder import EvaluationFolder
-from lmac.results.report import write_report
-from lmac.results.setting import Setting
+from lmac.evaluation.brain import EvaluationBrain
+from lmac.evaluation.folder import EvaluationFolder
+from lmac.evaluation.report import write_report
+from lmac.evaluation.setup import Setting
+from lmac.io.once import once
+from lmac.io.processes import count
+from lmac.io.provenance import complete
+from lmac.pages.gallery import write_gallery
+from lmac.settings.dry_run import dry_runnable
+from lmac.settings.load import load_experiment, run
 
 
-@checkable
+@dry_runnable
 def main(argv):
     # Rows know what they were computed with, so settings may change between two calls.
     hparams, run_opts = load_experiment(argv, goes_on=False)

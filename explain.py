@@ -15,30 +15,30 @@ each prompt.
 """
 
 if __name__ == "__main__":
-    from lmac.usage import answer
+    from lmac.settings.help import answer
 
     answer(__doc__)  # before torch is imported, which takes seconds
 
 from itertools import product
 from pathlib import Path
 
-from data_prep.names import safe_name
-from lmac.commands import one_process
-from lmac.config import load_experiment, run
-from lmac.listen.explainer import Explainer
-from lmac.listen.explanation import draw_questions
-from lmac.listen.explanation_page import (
+from lmac.explain.explainer import Explainer
+from lmac.explain.explanation import draw_questions
+from lmac.io.names import safe_name
+from lmac.io.processes import device_of
+from lmac.pages.explanation_page import (
     draw_recording,
     explanation_data,
     recording_data,
     write_explanation_page,
     write_recording,
 )
-from lmac.processes import device_of
-from lmac.rehearsal import checkable
+from lmac.settings.commands import one_process
+from lmac.settings.dry_run import dry_runnable
+from lmac.settings.load import load_experiment, run
 
 
-@checkable
+@dry_runnable
 def main(argv):
     one_process("explain.py")
     hparams, run_opts = load_experiment(argv, goes_on=False, alone=False)

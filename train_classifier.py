@@ -8,7 +8,7 @@ Resumes where it was killed. The best checkpoint (accuracy on valid_folds) ends 
 """
 
 if __name__ == "__main__":
-    from lmac.usage import answer
+    from lmac.settings.help import answer
 
     answer(__doc__)  # before torch is imported, which takes seconds
 
@@ -19,18 +19,18 @@ from speechbrain.dataio.encoder import CategoricalEncoder
 
 from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
-from lmac.brains.classifier import ClassifierBrain
-from lmac.brains.embeddings import embedded, load_start
 from lmac.checkpoints import class_names, classifier_domain, training_facts
 from lmac.classifiers import AudioClassifier
-from lmac.config import load_experiment, run
-from lmac.media.figures import confusion_figure
-from lmac.processes import device_of
-from lmac.provenance import complete
-from lmac.rehearsal import checkable
+from lmac.explain.figures import confusion_figure
+from lmac.io.processes import device_of
+from lmac.io.provenance import complete
+from lmac.settings.dry_run import dry_runnable
+from lmac.settings.load import load_experiment, run
+from lmac.training.classifier import ClassifierBrain
+from lmac.training.embeddings import embedded, load_start
 
 
-@checkable
+@dry_runnable
 def main(argv):
     hparams, run_opts = load_experiment(argv)
     embedding_model, domain = hparams["embedding_model"], classifier_domain(hparams)

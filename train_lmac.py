@@ -26,7 +26,7 @@ Resumes where it was killed. The checkpoint with the lowest loss on valid_folds 
 """
 
 if __name__ == "__main__":
-    from lmac.usage import answer
+    from lmac.settings.help import answer
 
     answer(__doc__)  # before torch is imported, which takes seconds
 
@@ -34,10 +34,6 @@ from pathlib import Path
 
 import speechbrain as sb
 
-from lmac.brains.conditional import ConditionalBrain
-from lmac.brains.decoder import DecoderBrain
-from lmac.brains.training import explainer_datasets, train_explainer
-from lmac.brains.zero_shot import ZeroShotBrain, require_prompts
 from lmac.checkpoints import (
     build_decoder,
     decoder_facts,
@@ -48,14 +44,18 @@ from lmac.checkpoints import (
     load_decoder,
     training_facts,
 )
-from lmac.config import load_experiment, run
-from lmac.others import other_classifiers
-from lmac.processes import device_of
-from lmac.provenance import complete
-from lmac.rehearsal import checkable
+from lmac.io.processes import device_of
+from lmac.io.provenance import complete
+from lmac.settings.dry_run import dry_runnable
+from lmac.settings.load import load_experiment, run
+from lmac.training.brain import explainer_datasets, train_explainer
+from lmac.training.conditional import ConditionalBrain
+from lmac.training.lmac import DecoderBrain
+from lmac.training.zero_shot import ZeroShotBrain, require_prompts
+from lmac.transfer import other_classifiers
 
 
-@checkable
+@dry_runnable
 def main(argv):
     hparams, run_opts = load_experiment(argv)
     asked = hparams["asked_classes"] is not None

@@ -23,12 +23,12 @@ from tqdm import tqdm
 import eval_explanations
 import train_lmac
 from lmac.classifiers import AudioClassifier, Cnn14, LinearHead
-from lmac.config import settings
-from lmac.decoder import PSIDecoder, TopDownDecoder
-from lmac.domain import FrontEnd, get_domain
-from lmac.explained import ExplainedClassifier
-from lmac.losses import clips_out, lmac_loss
-from lmac.provenance import commit, hardware
+from lmac.core.decoder import PSIDecoder, TopDownDecoder
+from lmac.core.domain import FrontEnd, get_domain
+from lmac.core.explained import ExplainedClassifier
+from lmac.core.losses import clips_out, lmac_loss
+from lmac.io.provenance import commit, hardware
+from lmac.settings.load import settings
 
 DECODERS = {"ours": ("topdown", TopDownDecoder), "published": ("psi", PSIDecoder)}
 RECIPE = "recipes/ESC10/lmac.yaml"

@@ -21,14 +21,14 @@ from tqdm import tqdm
 
 from data_prep.audio import AudioCache
 from data_prep.dataset import fold_datasets, prepare
-from lmac.brains.decoder import DecoderBrain
 from lmac.checkpoints import build_decoder
 from lmac.classifiers import AudioClassifier
-from lmac.config import load
-from lmac.domain import get_domain
-from lmac.explained import ExplainedClassifier
-from lmac.provenance import commit, hardware
-from metrics.tables import write_text
+from lmac.core.domain import get_domain
+from lmac.core.explained import ExplainedClassifier
+from lmac.io.files import write_text
+from lmac.io.provenance import commit, hardware
+from lmac.settings.load import load
+from lmac.training.lmac import DecoderBrain
 
 RECIPE = "recipes/ESC10/lmac.yaml"
 

@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from data_prep.names import safe_name
-from metrics.files import is_sealed, seal, whole
+from lmac.io.files import is_sealed, seal, whole
+from lmac.io.names import safe_name
 
 logger = logging.getLogger(__name__)
 

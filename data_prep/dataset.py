@@ -9,8 +9,8 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from data_prep.audio import AudioCache, AudioError, fit_length, is_silent, peak_normalise
 from data_prep.manifest import DataError, read_manifest, select_folds
-from data_prep.once import once
-from data_prep.rehearsal import few, require_room
+from lmac.io.dry_run import few, require_room
+from lmac.io.once import once
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def _damage(items, folder, damaged):
     found = [i for i in items if folder / i["wav"] in damaged]
     lines = [_row(i["row"], damaged[folder / i["wav"]]) for i in found]
     if len(lines) > 10:
-        lines[10:] = [f"{len(lines) - 10} more: python -m lmac check names all damaged files."]
+        lines[10:] = [f"{len(lines) - 10} more: python -m lmac inspect names all damaged files."]
     return "\n".join(lines)
 
 

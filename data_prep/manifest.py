@@ -13,7 +13,7 @@ import soundfile
 from tqdm import tqdm
 
 from data_prep.audio import cut_short
-from metrics.files import Damaged, damage, require_undamaged, write_checked
+from lmac.io.files import Damaged, damage, require_undamaged, write_checked
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class DamagedData(DataError):
 
     def __init__(self, problems, rows):
         more = f" (and {len(problems) - 1} more: " if len(problems) > 1 else " ("
-        super().__init__(problems[0] + more + "python -m lmac check names all damaged files)")
+        super().__init__(problems[0] + more + "python -m lmac inspect names all damaged files)")
         self.problems = problems
         self.rows = rows
 
@@ -112,7 +112,7 @@ def audio_duration(path, where):
 def write_table(rows, columns, path):
     """Write dictionaries with the keys ``columns`` as a CSV, whole or not at all.
 
-    Its checksum is noted beside it (``metrics.files``).
+    Its checksum is noted beside it (``lmac.io.files``).
     """
     path = Path(path)
     table = pd.DataFrame(list(rows), columns=list(columns))

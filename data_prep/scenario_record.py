@@ -12,7 +12,7 @@ import pandas as pd
 
 from data_prep.manifest import DataError, read_table, write_table
 from data_prep.scenario_kinds import GAUSSIAN
-from metrics.files import require_undamaged
+from lmac.io.files import require_undamaged
 
 COLUMNS = (
     "ID",

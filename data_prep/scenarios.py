@@ -17,12 +17,12 @@ from data_prep.in_domain import refuse_other_noise
 from data_prep.leaks import warn_of_scenario_leaks
 from data_prep.manifest import DataError, audio_duration, listed, read_table, select_folds
 from data_prep.mixing import scenario_dataset
-from data_prep.once import once
 from data_prep.recordings import audio_files, refuse_training_noise
-from data_prep.rehearsal import few
 from data_prep.scenario_kinds import EXTERNAL, GAUSSIAN, SCENARIOS
 from data_prep.scenario_record import CHANGED, COLUMNS, digest, refuse_other_settings, write_rows
-from metrics.files import require_undamaged
+from lmac.io.dry_run import few
+from lmac.io.files import require_undamaged
+from lmac.io.once import once
 
 
 def draw(scenario, targets, contaminants=None, seed=0, duration_s=5.0, sample_rate=16000):

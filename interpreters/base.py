@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lmac.phase import Phase
+from lmac.core.phase import Phase
 
 
 class Interpreter(ABC):
@@ -15,7 +15,7 @@ class Interpreter(ABC):
 
     Arguments
     ---------
-    explained : lmac.explained.ExplainedClassifier
+    explained : lmac.core.explained.ExplainedClassifier
         The frozen classifier in its domain; left as it was after every call.
     **options
         What distinguishes this interpreter's results, kept as ``self.options``.

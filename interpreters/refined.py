@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from interpreters.lmac import LMAC
-from lmac.losses import lmac_loss
+from lmac.core.losses import lmac_loss
 
 FRAMES, BANDS = 8, 4  # of a cell of what is learnt
 WEIGHTS = {"l_in": 4.0, "l_out": 0.2, "l_sparse": 6.4}  # published, where training recorded none

@@ -1,8 +1,8 @@
-"""``python -m lmac``: see :mod:`lmac.commands`."""
+"""``python -m lmac``: see :mod:`lmac.settings.commands`."""
 
 import sys
 
-from lmac.commands import dispatch
+from lmac.settings.commands import dispatch
 
 if __name__ == "__main__":
     dispatch(sys.argv[1:])

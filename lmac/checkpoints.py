@@ -12,11 +12,11 @@ from pathlib import Path
 from speechbrain.dataio.encoder import CategoricalEncoder
 
 from lmac.classifiers.base import AudioClassifier, require_embedding_model
-from lmac.decoder import Decoder
-from lmac.domain import get_domain
-from lmac.explained import ExplainedClassifier
-from lmac.weights import EXPORTED, load_weights
-from metrics.files import require_undamaged
+from lmac.core.decoder import Decoder
+from lmac.core.domain import get_domain
+from lmac.core.explained import ExplainedClassifier
+from lmac.io.files import require_undamaged
+from lmac.io.weights import EXPORTED, load_weights
 
 # Names of the files in a SpeechBrain classifier folder, published ones included.
 CHECKPOINT_FILES = {"embedding_model": "embedding_model.ckpt", "classifier": "classifier.ckpt"}
@@ -50,7 +50,7 @@ def classifier_domain(hparams, name="stft"):
 def build_decoder(factory, explained):
     """The decoder that ``factory`` makes for the representations the classifier really has.
 
-    ValueError when that is no ``lmac.decoder.Decoder``.
+    ValueError when that is no ``lmac.core.decoder.Decoder``.
     """
     vectors, more = explained.classifier.prompt_vectors, {}
     if vectors is not None:  # of any prompts, so that the decoder can be asked for others, too
@@ -58,8 +58,8 @@ def build_decoder(factory, explained):
     decoder = factory(*explained.output_sizes(), **more)
     if not isinstance(decoder, Decoder):
         raise ValueError(
-            f"decoder makes a {type(decoder).__name__}: derive it from lmac.decoder.Decoder, whose "
-            "file says how a decoder is built and called."
+            f"decoder makes a {type(decoder).__name__}: derive it from "
+            "lmac.core.decoder.Decoder, whose file says how a decoder is built and called."
         )
     return decoder
 
@@ -127,7 +127,7 @@ def training_facts(hparams, domain, *keys, augmented=True):
     ---------
     hparams : dict
         Of ``hparams/training.yaml`` and a file that names it.
-    domain : lmac.domain.Domain
+    domain : lmac.core.domain.Domain
         Of the training.
     *keys : str
         Settings that are recorded besides, under their own names.

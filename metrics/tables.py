@@ -2,12 +2,10 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from metrics import METRICS, Metric, checks, get_metrics, paper_metrics
-from metrics.files import whole, write_checked
 
 ARROWS = {"up": " ↑", "down": " ↓", None: ""}
 # Sparsity says nothing about a mask that is constant by construction.
@@ -21,28 +19,6 @@ PUBLISHED_COLUMN = {"AD (published)": "AD", "AD": None}
 SECONDS = "s/clip"
 # What a summary has for each metric: its name with these endings.
 _PARTS = ("", " lo", " hi", " undefined")
-
-
-def write_csv(summary: pd.DataFrame, path: str | Path, checked: bool = False) -> None:
-    """Write a summary as CSV: undefined means are empty cells; a reader never sees half a file.
-
-    With ``checked``, its checksum is noted beside it (``metrics.files``).
-    """
-    # 10 digits hide the rounding that differs with the order of the rows.
-    write_text(summary.to_csv(index=False, float_format="%.10g"), path, checked)
-
-
-def write_text(text: str, path: str | Path, checked: bool = False) -> None:
-    """Write a text, such as that of ``to_markdown``; a reader never sees half a file.
-
-    With ``checked``, its checksum is noted beside it (``metrics.files``).
-    """
-    data, path = text.encode("utf-8"), Path(path)
-    if checked:
-        write_checked({path.name: lambda file: file.write(data)}, path.parent)
-        return
-    with whole(path) as file:
-        file.write(data)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lmac.classifiers import AudioClassifier, Cnn14, Conv2dEncoder, LinearHead, Wave1d
-from lmac.domain import FrontEnd, get_domain
-from lmac.explained import ExplainedClassifier
-from metrics.files import read_sums, write_sums
+from lmac.core.domain import FrontEnd, get_domain
+from lmac.core.explained import ExplainedClassifier
+from lmac.io.files import read_sums, write_sums
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Overrides for the scripts: a few short built-in sounds and a narrow network.

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from lmac.results.folder import COLUMNS
+from lmac.evaluation.folder import COLUMNS
 from metrics import checks, paper_metrics
 
 SOUND = ("Fid-In (audio)", "SI-SDR (dB)")

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from data_prep.scenarios import SCENARIOS
-from lmac.commands import COMMANDS, SCRIPTS
-from lmac.config import merge, parse
-from lmac.listen import app
-from lmac.results import folds, seeds
-from lmac.results.folder import EvaluationFolder
-from lmac.results.repeats import listed
-from lmac.settings.check import run_options
+from lmac.evaluation.folder import EvaluationFolder
+from lmac.evaluation.runs import folds, seeds
+from lmac.evaluation.runs.repeats import listed
+from lmac.pages import app
+from lmac.settings.commands import COMMANDS, SCRIPTS
+from lmac.settings.load import merge, parse
+from lmac.settings.validate import run_options
 from metrics import METRICS
 from metrics.tables import NOT_APPLICABLE, head
 

@@ -13,10 +13,10 @@ from speechbrain.dataio.encoder import CategoricalEncoder
 
 import explain
 from lmac.checkpoints import build_decoder, count_labels, read_labels
-from lmac.config import load
-from lmac.decoder import TopDownDecoder
-from lmac.listen.app import make_app
-from lmac.listen.explainer import Explainer
+from lmac.core.decoder import TopDownDecoder
+from lmac.explain.explainer import Explainer
+from lmac.pages.app import make_app
+from lmac.settings.load import load
 
 LABELS = ["dog", "rooster", "rain", "sea_waves", "clock_tick"]
 END = "================\n'starting_index' => 0\n"

@@ -12,7 +12,7 @@ from conftest import TINY
 import eval_explanations
 import train_classifier
 import train_lmac
-from lmac.brains.decoder import DecoderBrain
+from lmac.training.lmac import DecoderBrain
 
 
 def finetune(folder, name, *overrides):

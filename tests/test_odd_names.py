@@ -8,8 +8,8 @@ import soundfile
 
 import eval_explanations
 import train_classifier
-from lmac.listen import gallery
-from lmac.results import publish
+from lmac.evaluation.runs import publish
+from lmac.pages import gallery
 
 RATE = 16000
 CLIPS = [

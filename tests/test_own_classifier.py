@@ -13,7 +13,7 @@ import eval_explanations
 import train_classifier
 import train_lmac
 from lmac.checkpoints import explained_classifier
-from lmac.config import load
+from lmac.settings.load import load
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {"train_classifier.py": train_classifier, "train_lmac.py": train_lmac,

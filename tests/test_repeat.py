@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.soak._runs import command, output
 from benchmarks.soak.kills import difference
-from lmac import provenance
-from lmac.results.publish import publish
+from lmac.evaluation.runs.publish import publish
+from lmac.io import provenance
 
 CHAIN = ("classifier", "L-MAC", "evaluation")
 METHODS = "--methods=[L-MAC,SmoothGrad,Random]"

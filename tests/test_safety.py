@@ -12,13 +12,13 @@ from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.utils.checkpoints import Checkpointer
 
 from data_prep.audio import AudioCache
-from interpreters.l2i.dictionary import load_dictionary
-from lmac.brains import embeddings
 from lmac.checkpoints import read_labels
 from lmac.classifiers import Conv2dEncoder
 from lmac.classifiers.aisfx import pretrained_weights
-from lmac.domain import FrontEnd, get_domain
-from lmac.weights import read_weights
+from lmac.core.domain import FrontEnd, get_domain
+from lmac.io.weights import read_weights
+from lmac.training import embeddings
+from lmac.training.nmf import load_dictionary
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = [p for d in ("metrics", "data_prep", "lmac", "interpreters", "benchmarks")

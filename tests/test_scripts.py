@@ -20,15 +20,15 @@ import train_lmac
 from interpreters.constant import AllOnes
 from lmac.checkpoints import classifier_domain
 from lmac.classifiers import AudioClassifier, Cnn14, LinearHead
-from lmac.config import load, merge
-from lmac.domain import FrontEnd
-from lmac.explained import ExplainedClassifier
-from lmac.media.audio import add_wavs, write_wavs
-from lmac.results import audit, resynthesis
-from lmac.results.checked_rows import CHECK
-from lmac.results.folder import COLUMNS
+from lmac.core.domain import FrontEnd
+from lmac.core.explained import ExplainedClassifier
+from lmac.evaluation.checks import audit, resynthesis
+from lmac.evaluation.folder import COLUMNS
+from lmac.explain.audio import add_wavs, write_wavs
+from lmac.io.checked_rows import CHECK
+from lmac.io.files import Damaged
+from lmac.settings.load import load, merge
 from metrics import METRICS
-from metrics.files import Damaged
 
 RECIPES = sorted(
     path for path in Path("recipes").glob("*/*.yaml") if not path.stem.startswith("common")
@@ -93,8 +93,8 @@ def test_every_yaml_loads(path, tmp_path):
     assert hparams["sample_rate"] == (44100 if aisfx else 16000)
 
 
-# Those that bring their weights from a source are tried in tests/lmac/test_pretrained.py, those of
-# prompts in tests/lmac/test_zero_shot.py.
+# Those that bring their weights from a source are tried in tests/classifiers/test_pretrained.py,
+# those of prompts in tests/training/test_zero_shot.py.
 TRAINED_HERE = [
     path for path in sorted(Path("hparams/classifiers").glob("*.yaml"))
     if path.stem not in ("huggingface", "speechbrain", "clap", "contrastive")

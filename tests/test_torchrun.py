@@ -49,7 +49,7 @@ def ran(tmp_path_factory):
         ["train_lmac", *training(folder, "lmac", *decoder)],
         ["train_lmac", *training(folder, "lmac_finetune", *decoder, "--cc_th=0.5",
                                  f"--finetune_from={folder}/lmac/best")],
-        ["interpreters.l2i.train", *training(folder, "l2i", checkpoint, "--n_components=5",
+        ["lmac.training.l2i", *training(folder, "l2i", checkpoint, "--n_components=5",
                                              "--nmf_max_epochs=1", "--batch_size=8")],
         ["eval_explanations", *evaluation(folder, "two")],
     ]  # fmt: skip

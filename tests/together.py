@@ -11,9 +11,9 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from lmac.brains.checkpointer import Checkpointer
-from lmac.brains.training import TrainingBrain
-from lmac.processes import count, gather, leave, rank, start
+from lmac.io.processes import count, gather, leave, rank, start
+from lmac.training.brain import TrainingBrain
+from lmac.training.checkpointer import Checkpointer
 
 SEED, CLIPS, BATCH, EPOCHS, RATE = 3, 16, 3, 2, 0.01
 

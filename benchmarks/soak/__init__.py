@@ -20,8 +20,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lmac.provenance import commit
-from metrics.tables import write_text
+from lmac.io.files import write_text
+from lmac.io.provenance import commit
 
 SHORT = 3
 

@@ -13,11 +13,11 @@ import speechbrain as sb
 import torch._dynamo  # noqa: F401  which optimisers import, in seconds
 
 import eval_explanations
-import interpreters.l2i.train
+import lmac.training.l2i
 import train_classifier
 import train_lmac
-from lmac.config import run as guarded
-from lmac.results import randomisation
+from lmac.evaluation.checks import randomisation
+from lmac.settings.load import run as guarded
 
 # From a process of its own, for one that has used autograd must not be forked.
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -58,7 +58,7 @@ STAGES = {
         "lmac_ft",
     ),
     "L2I": (
-        *(interpreters.l2i.train, "l2i"),
+        *(lmac.training.l2i, "l2i"),
         (*TRAINING, CLASSIFIER, "--n_components=6", "--l2i_hidden=8", "--nmf_max_epochs=3"),
         "l2i",
     ),

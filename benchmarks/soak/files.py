@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.soak._runs import complete, output, said, start
 from benchmarks.soak.kills import difference
 from data_prep.audio import AudioCache
-from lmac.claims import LOCK
+from lmac.io.lock import LOCK
 
 WHAT = "truncated and flipped checkpoints, weights, tables, manifests and caches"
 COUNT = 100

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.soak._runs import STAGES, complete, output, start
-from lmac.claims import LOCK
-from lmac.results.checked_rows import CHECK
+from lmac.io.checked_rows import CHECK
+from lmac.io.lock import LOCK
 from metrics.tables import SECONDS
 
 WHAT = "random kills over all stages, resumed: weights, tables and logs equal to the last bit"

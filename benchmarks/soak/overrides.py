@@ -20,14 +20,14 @@ from functools import cache
 from pathlib import Path
 from unittest import mock
 
-from lmac import composition
-from lmac.commands import glance
-from lmac.composition import HPARAMS, SLOTS, ConfigError, experiment_of, merge
-from lmac.config import parse, resolved, run
-from lmac.results.repeats import MODULES
-from lmac.settings.check import run_options
+from lmac.evaluation.runs.repeats import MODULES
+from lmac.settings import compose as composition
+from lmac.settings.commands import glance
+from lmac.settings.compose import HPARAMS, SLOTS, ConfigError, experiment_of, merge
+from lmac.settings.help import answer
 from lmac.settings.kinds import tag_of
-from lmac.usage import answer
+from lmac.settings.load import parse, resolved, run
+from lmac.settings.validate import run_options
 
 WHAT = "wrong and odd overrides, every key of every script and YAML"
 COUNT = 2000
@@ -162,7 +162,7 @@ def attempt(trial):
     """(what is wrong with how the script answers or None, whether it takes the command line)."""
     argv = _words(trial)
     usage, _ = glance(trial.module)
-    runs = trial.module != "lmac.results.table"
+    runs = trial.module != "lmac.evaluation.runs.table"
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -228,7 +228,9 @@ def _numbers(value):
 
 def _cheap(trial):
     """Whether a trial can be run on the tiny data: of the experiments themselves."""
-    ours = Path(trial.path).parent == Path("hparams") and trial.module != "lmac.results.table"
+    ours = (
+        Path(trial.path).parent == Path("hparams") and trial.module != "lmac.evaluation.runs.table"
+    )
     elsewhere = {"dataset_yaml", "classifier_yaml", "decoder_yaml", "data_folder", "download"}
     elsewhere |= {"results_folder", "download_url", "device", "precision", "eval_precision"}
     parallel = ("distributed", "data_parallel", "compile", "jit", "profile", "num_workers")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lmac.results.checked_rows import CHECK
+from lmac.io.checked_rows import CHECK
 from metrics.tables import SECONDS
 
 WHAT = "tables of torchrun with 1, 2 and 4 processes, equal to those of one without"

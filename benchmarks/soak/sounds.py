@@ -19,10 +19,10 @@ from speechbrain.dataio.encoder import CategoricalEncoder
 
 import explain
 from data_prep.audio import AudioCache, AudioError, read_audio
-from data_prep.check import examine
-from data_prep.names import shown
+from data_prep.inspection import examine
 from lmac.classifiers import Cnn14, LinearHead
-from lmac.config import run
+from lmac.io.names import shown
+from lmac.settings.load import run
 
 WHAT = "damaged and odd audio files, each a sentence or a sane answer"
 COUNT = 500

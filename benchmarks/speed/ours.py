@@ -11,9 +11,9 @@ from speechbrain.dataio.batch import PaddedBatch
 from benchmarks.loading import trainer
 from interpreters.lmac import LMAC
 from lmac.checkpoints import DECODER_FILE
-from lmac.config import load
-from lmac.losses import clips_out
-from lmac.results.scoring import analyse_clips, explain_and_score
+from lmac.core.losses import clips_out
+from lmac.core.scoring import analyse_clips, explain_and_score
+from lmac.settings.load import load
 
 RECIPE = "recipes/ESC10/lmac.yaml"
 AISFX = "recipes/ESC10_aisfx/lmac.yaml"
@@ -110,7 +110,7 @@ class Ours:
 def layer_by_layer(module):
     """The module as any network of PyTorch runs: convolution, norm and ReLU one after another.
 
-    Hooks that do nothing have that effect (``lmac.fused``).
+    Hooks that do nothing have that effect (``lmac.core.fused``).
     """
     handles = [m.register_forward_hook(lambda *_: None) for m in module.modules()]
     try:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from speechbrain.processing.features import STFT, Filterbank, spectral_magnitude
 
 from benchmarks.speed.ours import plain_copy
-from lmac.decoder import PSIDecoder
+from lmac.core.decoder import PSIDecoder
 from metrics.faithfulness import (
     average_drop,
     average_gain,

@@ -4,9 +4,9 @@ import pandas as pd
 import torch
 
 from benchmarks.speed import growth, rows
-from lmac.media.figures import plt
-from lmac.provenance import commit, hardware
-from metrics.tables import write_text
+from lmac.explain.figures import plt
+from lmac.io.files import write_text
+from lmac.io.provenance import commit, hardware
 
 # What is asked of a ratio, by work, width and against: of passes at most, of others at least.
 GOALS = {

@@ -15,7 +15,7 @@ from interpreters.base import Logits, parts
 from interpreters.integrated_gradients import IntegratedGradients as OurIntegratedGradients
 from interpreters.shap import SHAP
 from interpreters.smoothgrad import SmoothGrad
-from lmac.media import figures
+from lmac.explain import figures
 
 PUBLISHED, CAPTUM = "published design", "Captum's loop"
 PLAIN, ANEW = "Captum's loops, asked anew for each metric", "all drawn anew"

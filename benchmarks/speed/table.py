@@ -15,8 +15,8 @@ from captum.attr import (
 )
 
 from interpreters.base import Logits, normalise, parts
-from lmac.config import load
-from lmac.results.scoring import analyse_clips, explain_and_score
+from lmac.core.scoring import analyse_clips, explain_and_score
+from lmac.settings.load import load
 from metrics.faithfulness import (
     average_drop,
     average_gain,

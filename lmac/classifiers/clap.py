@@ -160,7 +160,7 @@ class ClapHead(PromptHead):
     source
         As of :class:`ClapAudio`.
     prompts
-        As in :func:`lmac.prompts.read_prompts`; ValueError also for one that is longer
+        As in :func:`lmac.io.prompts.read_prompts`; ValueError also for one that is longer
         than the text model takes.
     templates : list of str
         A prompt's embedding is the mean direction of what these make of it; ``{}`` is the prompt.

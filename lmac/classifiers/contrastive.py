@@ -75,7 +75,7 @@ class ContrastiveHead(PromptHead):
     joint_size : int
         Of the common space.
     prompts
-        As in :func:`lmac.prompts.read_prompts`.
+        As in :func:`lmac.io.prompts.read_prompts`.
     phrases : dict of str to list of str, optional
         Other words for a prompt, by its name: synonyms, for training. Those of names that are no
         prompts are not used.

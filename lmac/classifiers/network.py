@@ -4,7 +4,7 @@ import torch
 
 from lmac.classifiers.base import EmbeddingModel
 from lmac.classifiers.layers import LayerTap
-from lmac.weights import load_weights
+from lmac.io.weights import load_weights
 
 
 class Network(EmbeddingModel):

@@ -9,7 +9,7 @@ classes.
 import torch.nn.functional as F
 from torch import nn
 
-from lmac.prompts import read_prompts
+from lmac.io.prompts import read_prompts
 
 
 def phrasings(prompt, templates):

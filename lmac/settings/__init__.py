@@ -1,1 +1,1 @@
-"""What every setting takes: declarations, checks, and the words for them."""
+"""Settings: YAML files, the command line, what each setting takes, and the words for them."""

@@ -75,7 +75,7 @@ class Run(Group):
     """Run and folders"""
 
     seed: Seed = says("of all random numbers: weights, order, augmentation, clips of a scenario")
-    check: bool = says("try everything on a few clips, say what would be run, and leave nothing")
+    dry_run: bool = says("try everything on a few clips, say what would be run, and leave nothing")
     results_folder: Place = says("where everything is written, unless a folder of its own is given")
     output_folder: Place = says("where this run writes")
     save_folder: Place = says("checkpoints of a training, to go on from")

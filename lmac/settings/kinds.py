@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from data_prep.names import shown
+from lmac.io.names import shown
 
 
 class Words(str):

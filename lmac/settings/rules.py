@@ -8,7 +8,7 @@ those rules are called that are for ``null``: what a run needs, and a mere look 
 import difflib
 
 from data_prep.scenario_kinds import EXTERNAL
-from lmac.prompts import read_prompts
+from lmac.io.prompts import read_prompts
 
 RULES = []
 

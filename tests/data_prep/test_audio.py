@@ -10,8 +10,8 @@ import torchaudio
 
 import data_prep.audio
 from data_prep.audio import AudioCache, AudioError, cut_short, decode, read_audio, resample
-from lmac.domain import FrontEnd, get_domain
-from metrics.files import seal, whole
+from lmac.core.domain import FrontEnd, get_domain
+from lmac.io.files import seal, whole
 
 FORMATS = [
     *(("wav", s) for s in ("PCM_U8", "PCM_16", "PCM_24", "FLOAT", "IMA_ADPCM", "ULAW")),

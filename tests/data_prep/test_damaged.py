@@ -14,12 +14,12 @@ from data_prep.esc50 import prepare
 from data_prep.manifest import DataError, read_manifest
 from interpreters.gradcam import GradCAM
 from interpreters.saliency import Saliency
-from lmac.augment import ClipMixer, WaveformAugment
 from lmac.classifiers import AudioClassifier, Cnn14, LinearHead
-from lmac.decoder import TopDownDecoder
-from lmac.domain import FrontEnd, get_domain
-from lmac.explained import ExplainedClassifier
-from lmac.losses import lmac_loss
+from lmac.core.decoder import TopDownDecoder
+from lmac.core.domain import FrontEnd, get_domain
+from lmac.core.explained import ExplainedClassifier
+from lmac.core.losses import lmac_loss
+from lmac.training.augment import ClipMixer, WaveformAugment
 from metrics import Outcome, compute
 
 RATE, LINE = 16000, "{name}.wav,{fold},{target},{label},True,{source},A"

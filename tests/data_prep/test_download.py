@@ -15,7 +15,7 @@ import soundfile
 from data_prep import esc50
 from data_prep.download import fetch_archive
 from data_prep.manifest import DataError, read_manifest
-from lmac.config import load, settings
+from lmac.settings.load import load, settings
 
 BY_HAND = "By hand: fetch it and put it there."
 

@@ -14,7 +14,7 @@ from data_prep.audio import AudioCache, read_audio
 from data_prep.manifest import DataError
 from data_prep.recordings import NoiseFolder, audio_files, noise_source, refuse_training_noise
 from data_prep.scenarios import folder_clips
-from lmac.config import load
+from lmac.settings.load import load
 
 HERE = {"dataset_yaml": "hparams/datasets/builtin.yaml", "classifier_width": 2}
 

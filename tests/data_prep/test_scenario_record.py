@@ -13,7 +13,7 @@ import soundfile
 from data_prep.manifest import DataError
 from data_prep.scenario_record import COLUMNS, RECORD, drawn_with, thin_data
 from data_prep.scenarios import scenario_clips
-from metrics.files import SUMS, Damaged
+from lmac.io.files import SUMS, Damaged
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from conftest import forget_sum
 from data_prep.manifest import DataError
 from data_prep.mixing import mix, scenario_dataset
 from data_prep.scenarios import folder_clips, scenario_manifest
-from metrics.files import Damaged
+from lmac.io.files import Damaged
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from data_prep.manifest import DataError, read_manifest, select_folds
 from data_prep.split import split_fold
 from data_prep.urbansound8k import prepare
 from lmac.checkpoints import build_decoder
-from lmac.config import load
-from lmac.decoder import TopDownDecoder
-from lmac.losses import cross_entropy, lmac_loss
+from lmac.core.decoder import TopDownDecoder
+from lmac.core.losses import cross_entropy, lmac_loss
+from lmac.settings.load import load
 from metrics import Outcome, compute
 
 # Encoding, rate, channels, seconds, and the step between neighbouring values near 0.5.

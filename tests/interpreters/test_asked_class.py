@@ -7,7 +7,7 @@ import torch
 from conftest import make_explained
 
 from interpreters.lmac import LMAC
-from lmac.decoder import TopDownDecoder
+from lmac.core.decoder import TopDownDecoder
 
 AUDIBLE = 0.3  # the random classifier gives every class about a fifth
 

@@ -11,9 +11,9 @@ from interpreters.gradcam import GradCAM
 from interpreters.guided import GuidedGradCAM
 from lmac.checkpoints import classifier_domain
 from lmac.classifiers import AudioClassifier, Network
-from lmac.config import load
-from lmac.domain import FrontEnd, StftDomain, WaveformDomain, get_domain
-from lmac.explained import ExplainedClassifier
+from lmac.core.domain import FrontEnd, StftDomain, WaveformDomain, get_domain
+from lmac.core.explained import ExplainedClassifier
+from lmac.settings.load import load
 
 CELL = 8  # bins in a cell of the map
 

@@ -10,16 +10,15 @@ from interpreters.constant import AllOnes, Oracle, Random
 from interpreters.gradcam import GradCAM
 from interpreters.guided import GuidedBackprop, GuidedGradCAM
 from interpreters.integrated_gradients import IntegratedGradients
-from interpreters.l2i.interpreter import L2I
-from interpreters.l2i.networks import L2INetwork
+from interpreters.l2i import L2I, L2INetwork
 from interpreters.lmac import LMAC
 from interpreters.refined import RefinedLMAC
 from interpreters.saliency import Saliency
 from interpreters.shap import SHAP
 from interpreters.smoothgrad import SmoothGrad
-from lmac.config import merge
-from lmac.decoder import Decoder, TopDownDecoder
-from lmac.results.scoring import get_interpreters
+from lmac.core.decoder import Decoder, TopDownDecoder
+from lmac.core.scoring import get_interpreters
+from lmac.settings.load import merge
 from metrics import Outcome, compute
 
 KINDS = [("cnn14", "stft"), ("cnn14", "mel"), ("conv2d", "stft")]
@@ -392,7 +391,9 @@ def test_a_trained_mask_needs_its_checkpoint(tmp_path):
         LMAC(explained, small_decoder, None)
     interpreter = lmac(explained, tmp_path)
     assert not interpreter.any_class and isinstance(interpreter.decoder, Decoder)
-    with pytest.raises(ValueError, match="decoder makes a Identity: derive it from lmac.decoder.D"):
+    with pytest.raises(
+        ValueError, match="decoder makes a Identity: derive it from lmac.core.decoder.D"
+    ):
         LMAC(explained, lambda channels, n_classes: torch.nn.Identity(), tmp_path)
     with pytest.raises(ValueError, match="another architecture"):
         LMAC(explained, TopDownDecoder, tmp_path)

@@ -6,16 +6,15 @@ import torch
 from conftest import make_explained
 from sklearn.decomposition import NMF, non_negative_factorization
 
-from interpreters.l2i.brain import l2i_loss
-from interpreters.l2i.dictionary import (
+from interpreters.l2i import L2I, L2INetwork, component_mask, relevances
+from lmac.training.l2i import l2i_loss
+from lmac.training.nmf import (
     learn_dictionary,
     load_dictionary,
     relative_error,
     save_dictionary,
     training_frames,
 )
-from interpreters.l2i.interpreter import L2I, component_mask, relevances
-from interpreters.l2i.networks import L2INetwork
 
 K = 6
 

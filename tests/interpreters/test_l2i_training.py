@@ -13,8 +13,8 @@ import eval_explanations
 import explain
 from data_prep.builtin_events import CLASSES
 from data_prep.builtin_sounds import generate
-from interpreters.l2i import train
-from interpreters.l2i.interpreter import L2I
+from interpreters.l2i import L2I
+from lmac.training import l2i as train
 
 TINY = ["--classifier_width=4", "--device=cpu"]
 SOUNDS = [

@@ -9,14 +9,14 @@ from conftest import make_explained
 from speechbrain import Stage
 
 from interpreters.base import Logits, parts
-from interpreters.l2i.brain import L2IBrain
-from interpreters.l2i.networks import L2INetwork
-from lmac.brains.decoder import DecoderBrain
+from interpreters.l2i import L2INetwork
 from lmac.checkpoints import build_decoder
-from lmac.config import load, merge
-from lmac.decoder import TopDownDecoder
-from lmac.domain import Phase
-from lmac.results.scoring import get_interpreters
+from lmac.core.decoder import TopDownDecoder
+from lmac.core.domain import Phase
+from lmac.core.scoring import get_interpreters
+from lmac.settings.load import load, merge
+from lmac.training.l2i import L2IBrain
+from lmac.training.lmac import DecoderBrain
 
 NAMES = list(merge("hparams/interpreters.yaml")["interpreters"])
 DETERMINISTIC = [n for n in NAMES if n not in ("SmoothGrad", "SHAP", "Random")]

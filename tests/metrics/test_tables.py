@@ -6,8 +6,9 @@ import os
 import pandas as pd
 import pytest
 
+from lmac.io.files import write_csv, write_text
 from metrics.latex import to_latex
-from metrics.tables import to_markdown, write_csv, write_text
+from metrics.tables import to_markdown
 
 LABEL = "published (ESC-50, other classifier)"
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from lmac.study.listening_test import make_test
-from lmac.study.server import TestServer
+from lmac.pages.study.listening_test import make_test
+from lmac.pages.study.server import TestServer
 
 from .axe import usual
 from .made import NASTY, RECORDINGS, make_results

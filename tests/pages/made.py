@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from lmac.results.folder import EvaluationFolder
-from lmac.study.responses import QUESTIONS, RESPONSE_FORMAT
+from lmac.evaluation.folder import EvaluationFolder
+from lmac.pages.study.responses import QUESTIONS, RESPONSE_FORMAT
 
 RATE = 16000
 METHODS = ("L-MAC", "Saliency", "All-ones", "Random")
@@ -127,8 +127,8 @@ def make_explainer(folder):
     from interpreters.constant import AllOnes
     from interpreters.gradcam import GradCAM
     from interpreters.lmac import LMAC
-    from lmac.decoder import TopDownDecoder
-    from lmac.listen.explainer import Explainer
+    from lmac.core.decoder import TopDownDecoder
+    from lmac.explain.explainer import Explainer
 
     def decoder(channels, n_classes):
         return TopDownDecoder(channels, n_classes, hidden=8, detail=4, conditioned=True)

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from latex import plain, tabulars
 
-from lmac.study.analysis import analyse, main
-from lmac.study.listening_test import make_test
-from lmac.study.responses import QUESTIONS, read_test
-from lmac.study.scores import score_table, significance_table
+from lmac.pages.study.analysis import analyse, main
+from lmac.pages.study.listening_test import make_test
+from lmac.pages.study.responses import QUESTIONS, read_test
+from lmac.pages.study.scores import score_table, significance_table
 from metrics.significance import holm, signed_rank
 
 from .made import answers, make_results, write_json

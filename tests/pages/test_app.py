@@ -14,9 +14,9 @@ import soundfile
 import torch
 from PIL import Image
 
-from lmac.listen.app import App, find_examples, offered
-from lmac.listen.desk import Desk, Limits
-from lmac.media.server import Refused
+from lmac.pages.app import App, find_examples, offered
+from lmac.pages.job_queue import Desk, Limits
+from lmac.pages.server import Refused
 
 from .axe import LOOKS, SIZES, look, violations
 from .driving import click, playing, press, until
@@ -382,7 +382,7 @@ def test_what_is_not_in_order_is_refused_in_one_sentence(app, tmp_path):
 @pytest.fixture
 def desk(explainer, tmp_path, monkeypatch):
     """Makes a desk; without the pictures for print, which take longest."""
-    monkeypatch.setattr("lmac.listen.explanation.explanation_figure", lambda *_: None)
+    monkeypatch.setattr("lmac.explain.explanation.explanation_figure", lambda *_: None)
     made = []
 
     def make(**limits):
@@ -467,7 +467,7 @@ def test_sounds_are_deleted_after_a_while(desk, tmp_path, monkeypatch):
     tidy = one.tidy
     monkeypatch.setattr(one, "tidy", lambda: None)  # the worker's own does not come in between
     now = [1000.0]
-    monkeypatch.setattr("lmac.listen.desk.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("lmac.pages.job_queue.time.monotonic", lambda: now[0])
     first = one.add(path.read_bytes(), "x.wav")
     one.ask(first.id, OWN)
     finished(one, first)

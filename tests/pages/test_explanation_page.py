@@ -8,14 +8,14 @@ import soundfile
 import torch
 from PIL import Image
 
-from lmac.listen.explanation_page import (
+from lmac.explain.figures import WIDEST, write_mask
+from lmac.pages.explanation_page import (
     draw_recording,
     explanation_data,
     recording_data,
     write_explanation_page,
     write_recording,
 )
-from lmac.media.figures import WIDEST, write_mask
 
 from .axe import LOOKS, SIZES, look, violations
 from .driving import click, playing, press, until

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import soundfile
 
-from data_prep.names import safe_name
-from lmac.listen.gallery import gallery_data, main, run_names, write_gallery
-from lmac.media.loudness import matching_gains
-from lmac.results.folder import EvaluationFolder
+from lmac.evaluation.folder import EvaluationFolder
+from lmac.explain.loudness import matching_gains
+from lmac.io.names import safe_name
+from lmac.pages.gallery import gallery_data, main, run_names, write_gallery
 from metrics.summary import bootstrap_interval
 
 from .axe import LOOKS, look, violations

@@ -11,9 +11,9 @@ import soundfile
 import torch
 import torchaudio
 
-from lmac.study.analysis import analyse
-from lmac.study.listening_test import main, make_test
-from lmac.study.responses import QUESTIONS, read_test
+from lmac.pages.study.analysis import analyse
+from lmac.pages.study.listening_test import main, make_test
+from lmac.pages.study.responses import QUESTIONS, read_test
 
 from .axe import LOOKS, look, violations
 from .driving import click, playing, press, until

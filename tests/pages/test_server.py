@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
-from lmac.media.server import PageHandler
-from lmac.study.responses import LARGEST_BYTES, read_test
-from lmac.study.server import TestServer
+from lmac.pages.server import PageHandler
+from lmac.pages.study.responses import LARGEST_BYTES, read_test
+from lmac.pages.study.server import TestServer
 
 from .made import answers
 
@@ -174,7 +174,7 @@ def test_server_takes_odd_requests_calmly(server, capsys):
 
 
 def test_server_lets_go_who_says_a_byte_now_and_then(server, monkeypatch):
-    monkeypatch.setattr("lmac.media.server.LONGEST_S", 0.5)
+    monkeypatch.setattr("lmac.pages.server.LONGEST_S", 0.5)
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=0.1) as client:
         with pytest.raises(ConnectionError):
             for _ in range(300):

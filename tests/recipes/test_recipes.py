@@ -18,9 +18,9 @@ from conftest import forget_sum
 from layouts import sound, write_both, write_esc50, write_sound, write_urbansound8k
 from pretrained import text_folder
 
-from lmac import config
-from lmac.config import merge, settings
-from lmac.results.repeats import module_of
+from lmac.evaluation.runs.repeats import module_of
+from lmac.settings import load as config
+from lmac.settings.load import merge, settings
 
 RECIPES = sorted(
     path
@@ -151,7 +151,7 @@ class Bench:
             for weights in sorted(set(re.findall(r"\S+/best\b", text))):
                 self.run(*self.maker(path, plain, weights, noise), noise)
             module = importlib.import_module(module_of(path))
-            if module.__name__ == "lmac.results.table":
+            if module.__name__ == "lmac.evaluation.runs.table":
                 module = importlib.import_module("eval_explanations")  # which it starts
             words = [f"--{k}={v}" for k, v in own.items()]
             module.main([str(path), *words, "--device=cpu"])

@@ -9,7 +9,7 @@ from layouts import sound
 
 import explain
 from lmac.checkpoints import training_info
-from lmac.listen.explainer import Explainer
+from lmac.explain.explainer import Explainer
 
 YAML = "recipes/ESC10/pretrained.yaml"
 

@@ -1,1 +1,0 @@
-"""SpeechBrain Brains that train: a classifier, and the decoder of L-MAC."""

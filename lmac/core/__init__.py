@@ -1,0 +1,1 @@
+"""The method: front end, domains, the explained classifier, decoder, losses, scoring."""

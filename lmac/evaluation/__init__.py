@@ -1,0 +1,1 @@
+"""Evaluation: rows, tables, checks and repeated runs."""

@@ -1,0 +1,107 @@
+"""Trained weights in half precision, without paths of this machine."""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from lmac.checkpoints import (
+    CHECKPOINT_FILES,
+    DECODER_FILE,
+    INFO_FILE,
+    LABELS_FILE,
+    digest_of_state,
+    training_info,
+)
+from lmac.evaluation.files import public
+from lmac.io.files import write_checked
+from lmac.io.weights import read_weights
+
+FILES = (*CHECKPOINT_FILES.values(), DECODER_FILE)
+
+
+def share(source, destination, parts):
+    """Copy ``best`` of each of ``parts``; returns the folders that were written.
+
+    Arguments
+    ---------
+    source : path
+        Results folder of a recipe.
+    destination : path
+    parts : list of str
+        Names of folders in ``source``; decoders need their classifier among them.
+
+    Raises FileNotFoundError for a part without weights, ValueError for a decoder of a classifier
+    that is not among the parts, and for weights that 16 bits cannot hold.
+    """
+    source, destination = Path(source), Path(destination)
+    folders = [source / part / "best" for part in parts]
+    exact = {folder: _states(folder) for folder in folders}
+    shared = {folder: _rounded(states, folder) for folder, states in exact.items()}
+    digests = {  # of a classifier before and after rounding
+        _classifier_digest(exact[folder]): _classifier_digest(states)
+        for folder, states in shared.items()
+        if DECODER_FILE not in states
+    }
+    written = []
+    for part, folder in zip(parts, folders, strict=True):
+        states, info = shared[folder], public(training_info(folder))
+        if DECODER_FILE in states:
+            of = info.get("classifier_weights")
+            if of not in digests:
+                raise ValueError(
+                    f"parts: {folder} was trained for the classifier {of}, which is none of "
+                    f"{', '.join(parts)}: name that one, too."
+                )
+            info["classifier_weights"] = digests[of]
+        writers = {name: partial(torch.save, state) for name, state in states.items()}
+        writers[INFO_FILE] = partial(_write_json, info)
+        if (folder / LABELS_FILE).is_file():
+            writers[LABELS_FILE] = partial(_copy, folder / LABELS_FILE)
+        written.append(destination / part / "best")
+        write_checked(writers, written[-1])
+    return written
+
+
+def _states(folder):
+    """Name of the file to state dict, of what there is in ``folder``."""
+    states = {n: read_weights(folder / n, n) for n in FILES if (folder / n).is_file()}
+    if not states:
+        raise FileNotFoundError(
+            f"parts: there are no weights in {folder} ({', '.join(FILES)}): name folders of "
+            "finished trainings."
+        )
+    return states
+
+
+def _rounded(states, folder):
+    rounded = {name: dict(state) for name, state in states.items()}
+    for name, state in rounded.items():
+        for key, value in state.items():
+            if value.is_floating_point():
+                state[key] = value.half()
+                if not torch.equal(state[key].isfinite(), value.isfinite()):
+                    raise ValueError(f"{folder / name}: {key} is too large for 16 bits.")
+    return rounded
+
+
+def _classifier_digest(states):
+    """That of the classifier that loads these, whose numbers have 32 bits."""
+    return digest_of_state(
+        {
+            f"{part}.{key}": value.float() if value.is_floating_point() else value
+            for part, name in CHECKPOINT_FILES.items()
+            for key, value in states[name].items()
+        }
+    )
+
+
+def _write_json(content, file):
+    file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _copy(path, file):
+    with path.open("rb") as original:
+        shutil.copyfileobj(original, file)

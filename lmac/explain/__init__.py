@@ -1,0 +1,1 @@
+"""Explain any sound: from Python, and as files with figures and audio."""

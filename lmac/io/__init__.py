@@ -1,0 +1,1 @@
+"""Files, processes and the record of runs: nothing here knows the method."""

@@ -1,0 +1,166 @@
+"""Where numbers come from: the code, the settings, the data, and the machine they came of.
+
+Each results folder of a training or an evaluation has a ``provenance.json``: a record for every
+run that added to it, begun at its start and completed at its end.
+"""
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from lmac.io.files import damage, digest_of, write_text
+
+PROVENANCE = "provenance.json"
+ROOT = Path(__file__).resolve().parents[2]
+# What may differ between two runs of one record: when they were.
+_TIMES = ("started", "ended")
+
+
+def _git(*words):
+    return subprocess.run(
+        ["git", *words], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.strip()  # fmt: skip
+
+
+def commit():
+    """Short hash of the checkout, with ``+`` when it has changes; "unknown" outside git."""
+    try:
+        return _git("rev-parse", "--short", "HEAD") + (
+            "+" if _git("status", "--porcelain", "-uno") else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def hardware(device):
+    """What it ran on, in a few words."""
+    if str(device).startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return f"{os.cpu_count()} CPU cores ({platform.machine()})"
+
+
+def packages():
+    """Name to version of what requirements.txt names, as it is installed."""
+    names = re.findall(r"^[A-Za-z][\w.-]*", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    found = {}
+    for name in dict.fromkeys(names):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _code():
+    try:
+        return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def begin(folder, yaml, overrides, resolved):
+    """Note in ``folder`` that a run begins.
+
+    Arguments
+    ---------
+    folder : path
+    yaml : path
+        The experiment.
+    overrides : dict
+        Of the command line.
+    resolved : str
+        The resolved YAML, which ``hyperparams.yaml`` has; its digest is noted.
+
+    A run that is killed and started again with the same command, code and machine stays one
+    record; one that is complete is left as it is.
+    """
+    import torch  # here, as above: a command that only asks for the commit can do without
+
+    record = {
+        "yaml": str(yaml),
+        "overrides": {key: str(value) for key, value in overrides.items()},
+        "settings": hashlib.sha256(resolved.encode()).hexdigest(),
+        **_code(),
+        "python": platform.python_version(),
+        "packages": packages(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "processes": int(os.environ.get("WORLD_SIZE", 1)),
+        "started": _now(),
+        "ended": None,
+    }
+    runs = _runs(folder)
+    if not (runs and _same(runs[-1], record)):
+        _write(folder, [*runs, record])
+
+
+def complete(hparams, device, data=None):
+    """Note in ``output_folder`` that the run has ended, and what it used.
+
+    Arguments
+    ---------
+    hparams : dict
+        With ``output_folder``, ``manifest`` and the checkpoints that were given (``…_checkpoint``,
+        ``finetune_from``).
+    device : str
+    data : path, optional
+        The manifest of a scenario, which is noted besides that of the data set.
+    """
+    runs = _runs(hparams["output_folder"])
+    if not runs or runs[-1]["ended"] is not None:
+        return
+    given = [k for k in hparams if k.endswith("_checkpoint") or k == "finetune_from"]
+    clips = {} if data is None else {"scenario": digest_of(data)}
+    runs[-1] |= {
+        "device": str(device),
+        "hardware": hardware(device),
+        "data": data_digest(hparams["manifest"]) | clips,
+        "checkpoints": {k: checkpoint_digests(hparams[k]) for k in sorted(given) if hparams[k]},
+        "ended": _now(),
+    }
+    _write(hparams["output_folder"], runs)
+
+
+def data_digest(manifest):
+    """The number of clips of a data set, and a digest of their names, folds, labels and sizes."""
+    import pandas as pd
+
+    table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    columns = [c for c in ("ID", "fold", "label", "duration", "bytes") if c in table]
+    text = table[columns].to_csv(index=False, lineterminator="\n")
+    return {"number": len(table), "manifest": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def checkpoint_digests(checkpoint):
+    """Name to SHA-256 of the weights of a checkpoint, a file or a folder of them."""
+    path = Path(checkpoint)
+    files = sorted(path.glob("*.ckpt")) if path.is_dir() else [path]
+    return {file.name: digest_of(file) for file in files if file.is_file()}
+
+
+def _same(one, two):
+    return all(one.get(key) == two[key] for key in two if key not in _TIMES)
+
+
+def _runs(folder):
+    path = Path(folder) / PROVENANCE
+    if not path.is_file() or damage(path):
+        return []
+    return json.loads(path.read_text(encoding="utf-8"))["runs"]
+
+
+def _write(folder, runs):
+    text = json.dumps({"runs": runs}, indent=2, ensure_ascii=False) + "\n"
+    write_text(text, Path(folder) / PROVENANCE, checked=True)
+
+
+def _now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

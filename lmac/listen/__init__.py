@@ -1,1 +1,0 @@
-"""What is written for people: figures and audio."""

@@ -1,1 +1,0 @@
-"""Files for people: audio, figures, pages."""

@@ -1,0 +1,1 @@
+"""Pages for people: the app, the gallery, figures for a paper, the listening test."""

@@ -1,1 +1,0 @@
-"""The folder of an evaluation: scoring, rows, tables, checks."""

@@ -1,0 +1,1 @@
+"""Training: SpeechBrain Brains for classifiers, decoders and L2I."""
