@@ -7,8 +7,8 @@
 
 Says what the classifier heard, and what each explanation does to it. Writes a page to listen and
 look, <output_folder>/<file>/index.html, and <method>/ beside it: explanation.wav, removed.wav and
-input.wav, explanation.png, mask.png and explanation.json. --explain_class=dog or
---explain_class=[dog,rain] asks for other classes than the classifier's own decision, in
+input.wav, explanation.png, mask.png and explanation.json. --target_class=dog or
+--target_class=[dog,rain] asks for other classes than the classifier's own decision, in
 "<method>, asked <class>/"; for several, one picture beside these folders shows what each method
 keeps for each of them. Of a zero-shot classifier, --prompts="a dog barking, rain falling" asks for
 each prompt.
@@ -45,7 +45,7 @@ def main(argv):
     if not hparams["audio"]:
         raise ValueError("audio is not set: give the file to explain, --audio=/path/to/file.")
     methods = _listed(hparams["methods"])
-    classes = [None if c is None else str(c) for c in _listed(hparams["explain_class"])]
+    classes = [None if c is None else str(c) for c in _listed(hparams["target_class"])]
     device = device_of(run_opts)
     explainer = Explainer.from_hparams(hparams, device=device)
     if explainer.zero_shot and classes == [None]:

@@ -52,16 +52,16 @@ from lmac.training.brain import explainer_datasets, train_explainer
 from lmac.training.conditional import ConditionalBrain
 from lmac.training.lmac import DecoderBrain
 from lmac.training.zero_shot import ZeroShotBrain, require_prompts
-from lmac.transfer import other_classifiers
+from lmac.transfer import transfer_classifiers
 
 
 @dry_runnable
 def main(argv):
     hparams, run_opts = load_experiment(argv)
-    asked = hparams["asked_classes"] is not None
+    asked = hparams["target_classes"] is not None
     if asked and (not hparams["decoder_conditioned"] or hparams["l_guidance"] > 0):
         raise ValueError(
-            "asked_classes is for a decoder that is told the class, in one stage: leave "
+            "target_classes is for a decoder that is told the class, in one stage: leave "
             "decoder_conditioned True and l_guidance 0, or take hparams/lmac.yaml."
         )
     # Whatever may be missing is named before audio is decoded.
@@ -75,16 +75,16 @@ def main(argv):
         require_prompts(explained)
         brain_class = ZeroShotBrain
     options = {}
-    if hparams["other_classifiers"]:
+    if hparams["transfer_classifiers"]:
         if brain_class is ZeroShotBrain:
             raise ValueError(
-                "other_classifiers are not for a zero-shot classifier: their classes are no "
+                "transfer_classifiers are not for a zero-shot classifier: their classes are no "
                 "prompts. Leave them out."
             )
         device = device_of(run_opts)
         labels = labels_of(explained.classifier, hparams["classifier_checkpoint"])
-        options["others"] = other_classifiers(
-            hparams["other_classifiers"], explained.to(device), labels, device
+        options["others"] = transfer_classifiers(
+            hparams["transfer_classifiers"], explained.to(device), labels, device
         )
     datasets = explainer_datasets(hparams)
     brain = train_explainer(
@@ -93,8 +93,15 @@ def main(argv):
     if sb.utils.distributed.if_main_process():
         keys = ["l_in", "l_out", "out_share", "l_sparse", "l_guidance"]
         if asked:
-            keys += ["l_absent", "l_leak", "l_energy", "absent_sparsity", "audible", "believed"]
-            keys += ["ask_decision", "ask_source", "ask_probable"]
+            keys += [
+                "l_absent",
+                "l_leak",
+                "l_energy",
+                "absent_sparsity",
+                "presence_threshold",
+                "prior_weight",
+            ]
+            keys += ["target_decision", "target_source", "target_probable"]
         if brain_class is ZeroShotBrain:
             keys += ["l_similarity", "prompts_per_sound", "prompts"]
         if hparams["finetune_from"] is not None:
@@ -105,7 +112,7 @@ def main(argv):
         info |= explained_facts(explained) | decoder_facts(decoder)
         if options:
             names = [other.name for other in options["others"]]
-            info |= {"l_others": hparams["l_others"], "others": names}
+            info |= {"l_transfer": hparams["l_transfer"], "others": names}
         info |= {"epochs": hparams["number_of_epochs"], "valid": brain.test_stats}
         best = Path(hparams["output_folder"]) / "best"
         brain.export(best, info)

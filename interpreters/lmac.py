@@ -13,9 +13,9 @@ class LMAC(Interpreter):
 
     It explains the classifier's own decision; only a decoder trained with
     ``decoder_conditioned: True`` can be asked for another class. The mask of a class that the
-    classifier gives a probability below ``audible`` is multiplied by ``p / audible``, but for the
-    class that it decides in silence: of what is hardly there, hardly anything is kept. Masks of
-    prompts are kept as they are.
+    classifier gives a probability below ``presence_threshold`` is multiplied by
+    ``p / presence_threshold``, but for the class that it decides in silence: of what is hardly
+    there, hardly anything is kept. Masks of prompts are kept as they are.
 
     Arguments
     ---------
@@ -26,31 +26,43 @@ class LMAC(Interpreter):
         Folder with ``decoder.ckpt``, or the file itself (SpeechBrain's ``psi_model.ckpt`` too).
     key : str
         The setting that ``checkpoint`` comes from, for error messages.
-    audible : float, optional
+    presence_threshold : float, optional
         By default that of the training (``lmac_conditional.yaml``).
-    floor : float, optional
-        In [0, 1): what is kept of every cell, so the mask is ``floor + (1 - floor) M``. ValueError
-        for another.
+    mask_floor : float, optional
+        In [0, 1): what is kept of every cell, so the mask is
+        ``mask_floor + (1 - mask_floor) M``. ValueError for another.
     """
 
     takes_answer = True
 
     def __init__(
-        self, explained, decoder, checkpoint, key="lmac_checkpoint", audible=None, floor=0.0
+        self,
+        explained,
+        decoder,
+        checkpoint,
+        key="lmac_checkpoint",
+        presence_threshold=None,
+        mask_floor=0.0,
     ):
-        if not 0 <= floor < 1:
-            raise ValueError(f"floor of L-MAC is {floor}: expected a number from 0 to below 1.")
+        if not 0 <= mask_floor < 1:
+            raise ValueError(
+                f"mask_floor of L-MAC is {mask_floor}: expected a number from 0 to below 1."
+            )
         path = decoder_file(checkpoint, key)
         self.key, self.training = key, training_info(path)
         trained = load_decoder(build_decoder(decoder, explained), explained, path, key)
-        self.audible = None
+        self.presence_threshold = None
         # Prompts have similarities, which are kept as they are.
         if trained.conditioned and explained.classifier.prompt_vectors is None:
-            self.audible = audible or self.training.get("audible")
-        options = {} if self.audible is None else {"audible": self.audible}
-        if floor:
-            options["floor"] = floor
-        self.floor = floor
+            self.presence_threshold = presence_threshold or self.training.get("presence_threshold")
+        options = (
+            {}
+            if self.presence_threshold is None
+            else {"presence_threshold": self.presence_threshold}
+        )
+        if mask_floor:
+            options["mask_floor"] = mask_floor
+        self.mask_floor = mask_floor
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         super().__init__(explained, weights=digest, **options)
         self.decoder = trained
@@ -65,7 +77,7 @@ class LMAC(Interpreter):
         else:
             told = target  # which this decoder does not look at
         mask = self.decoder(representations, X, told, self.explained.domain).sigmoid_()
-        if self.audible is not None:
-            presence = self.explained.presence(target, logits, self.audible)
+        if self.presence_threshold is not None:
+            presence = self.explained.presence(target, logits, self.presence_threshold)
             mask = mask * presence[:, None, None].to(mask.dtype)
-        return mask.mul_(1 - self.floor).add_(self.floor) if self.floor else mask
+        return mask.mul_(1 - self.mask_floor).add_(self.mask_floor) if self.mask_floor else mask

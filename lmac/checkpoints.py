@@ -156,8 +156,8 @@ def _augmentation(hparams, augmented):
     if not augmented:
         facts |= {"mix_probability": 0.0, "gain_db": [0, 0]}
         noise = None
-    elif hparams.get("speeds", [100]) != [100]:
-        facts["speeds"] = hparams["speeds"]
+    elif hparams.get("speed_perturbation", [100]) != [100]:
+        facts["speed_perturbation"] = hparams["speed_perturbation"]
     if noise is not None:
         noise = Path(os.path.abspath(noise))
     facts["noise_folder"] = noise and "/".join(noise.parts[-2:])

@@ -8,7 +8,7 @@ import torchaudio
 from lmac.checkpoints import explained_classifier, labels_of, training_info, weights_digest
 from lmac.settings.load import construct, settings
 
-KEY = "other_classifiers"
+KEY = "transfer_classifiers"
 # What makes two front ends the same.
 _NUMBERS = ("sample_rate", "n_fft", "hop_samples", "n_mels")
 
@@ -116,7 +116,7 @@ class OtherClassifier:
         return self.logits(X, phase).double().softmax(1)
 
 
-def other_classifiers(folders, explained, labels, device):
+def transfer_classifiers(folders, explained, labels, device):
     """An :class:`OtherClassifier` of each folder; ValueError for two of one name."""
     others = [OtherClassifier(folder, explained, labels, device) for folder in folders]
     names = {}

@@ -61,9 +61,9 @@ def test_the_facts_of_a_training(tmp_path):
     augmentation = training_facts(noisy, domain)["augmentation"]
     assert augmentation["noise_folder"] == "link/tr" and augmentation["mixup"] == 0.3
     assert augmentation["noise_path"] == str((tmp_path / "a" / "tr").resolve())
-    fast = {**HPARAMS, "speeds": [100, 110]}
-    assert training_facts(fast, domain)["augmentation"]["speeds"] == [100, 110]
-    assert "speeds" not in training_facts(fast, domain, augmented=False)["augmentation"]
+    fast = {**HPARAMS, "speed_perturbation": [100, 110]}
+    assert training_facts(fast, domain)["augmentation"]["speed_perturbation"] == [100, 110]
+    assert "speed_perturbation" not in training_facts(fast, domain, augmented=False)["augmentation"]
     # A head that was trained on embeddings heard none of it.
     augmentation = training_facts(noisy, domain, augmented=False)["augmentation"]
     assert augmentation["mix_probability"] == 0 and augmentation["gain_db"] == [0, 0]

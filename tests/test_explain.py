@@ -91,9 +91,9 @@ def test_one_command(folder, capsys):
 
 
 def test_a_few_lines_of_python_do_the_same(folder):
-    out = explain_with(folder, "--explain_class=clock_tick")
+    out = explain_with(folder, "--target_class=clock_tick")
     explainer = Explainer.from_hparams("hparams/explain.yaml", overrides=settings(folder))
-    result = explainer.explain_file(folder / "sound.flac", explain_class="clock_tick")
+    result = explainer.explain_file(folder / "sound.flac", target_class="clock_tick")
     out = out / "L-MAC, asked clock_tick"
     content = json.loads((out / "explanation.json").read_text())
     assert content["explained_class"] == result.explained_class == "clock_tick"
@@ -125,7 +125,7 @@ def test_recipes(folder, recipe):
     [
         (["--audio=null"], "audio is not set: give the file to explain"),
         (["--audio=nowhere.wav"], "nowhere.wav does not exist"),
-        (["--explain_class=cat"], "unknown class 'cat'; expected one of dog, rooster, rain"),
+        (["--target_class=cat"], "unknown class 'cat'; expected one of dog, rooster, rain"),
         (["--methods=[Salience]"], "there is no method Salience, did you mean Saliency"),
         (["--methods=Salience"], "there is no method Salience, did you mean Saliency"),
         (["--lmac_checkpoint=null"], "lmac_checkpoint is not set"),
@@ -168,7 +168,7 @@ def test_several_classes_and_one_analysis(folder, monkeypatch):
     reads = []
     read = Explainer.read
     monkeypatch.setattr(Explainer, "read", lambda self, p: reads.append(p) or read(self, p))
-    out = explain_with(folder, "--methods=[L-MAC,GradCAM]", "--explain_class=[rain,dog]")
+    out = explain_with(folder, "--methods=[L-MAC,GradCAM]", "--target_class=[rain,dog]")
     assert len(reads) == 1
     masks = {}
     for method in ("L-MAC", "GradCAM"):
@@ -182,7 +182,7 @@ def test_several_classes_and_one_analysis(folder, monkeypatch):
         picture = matplotlib.image.imread(out / f"{method}, 2 classes.png")
         assert picture.shape[1] == 800 and picture.shape[0] > 600 and picture.std() > 0.1
     # What one command gives for one class is what it gives for several.
-    explain_with(folder, "--explain_class=dog", f"--output_folder={folder / 'alone'}")
+    explain_with(folder, "--target_class=dog", f"--output_folder={folder / 'alone'}")
     part = folder / "alone" / "sound.flac" / "L-MAC, asked dog"
     alone, _ = soundfile.read(part / "explanation.wav")
     assert (alone == masks["L-MAC", "dog"]).all()
@@ -191,11 +191,11 @@ def test_several_classes_and_one_analysis(folder, monkeypatch):
 def test_a_class_is_refused_before_anything_is_read(folder, monkeypatch):
     monkeypatch.setattr(Explainer, "read", lambda *_: pytest.fail("it was read"))
     with pytest.raises(ValueError, match="unknown class 'cat'"):
-        explain_with(folder, "--methods=[L-MAC,GradCAM]", "--explain_class=[dog,cat]")
+        explain_with(folder, "--methods=[L-MAC,GradCAM]", "--target_class=[dog,cat]")
     with pytest.raises(ValueError, match="this L-MAC explains the classifier's own decision only"):
         given = settings(folder) | {"decoder_conditioned": False, "lmac_checkpoint": plain(folder)}
         explain.main(["hparams/explain.yaml", *(f"--{k}={v}" for k, v in given.items()),
-                      "--device=cpu", "--explain_class=[dog]"])  # fmt: skip
+                      "--device=cpu", "--target_class=[dog]"])  # fmt: skip
 
 
 def plain(folder):

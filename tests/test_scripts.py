@@ -444,7 +444,7 @@ def test_an_audit_shows_explanations_to_a_classifier_of_another_seed(folder, cap
         run(audit, "evaluation", folder, f"--output_folder={folder}/all", "--decoder_hidden=8",
             f"--classifier_checkpoint={folder}/classifier/best", "--n_boot=20", "--batch_size=4",
             f"--lmac_checkpoint={folder}/lmac/best", "--methods=[L-MAC,GradCAM,All-ones]",
-            f"--other_classifiers=[{folder}/other/best]", *overrides)  # fmt: skip
+            f"--transfer_classifiers=[{folder}/other/best]", *overrides)  # fmt: skip
         return [pd.read_csv(folder / "all" / f"{name}.csv") for name in ("audit", "audit_clips")]
 
     summary, rows = audit_in("--audit_clips=5")

@@ -76,7 +76,13 @@ MAY_BE_ZERO = MAY_BE_NEGATIVE | {
     *("bin_th", "mix_probability", "noise_probability", "mixup", "weight_decay"),
     *("alpha", "beta", "gamma", "relevance_threshold", "smoothgrad_noise", "overlap_s"),
     *("min_length_s", "train_folds", "valid_folds", "test_folds", "target_folds"),
-    *("contaminant_folds", "absent_sparsity", "ask_decision", "ask_source", "ask_probable"),
+    *(
+        "contaminant_folds",
+        "absent_sparsity",
+        "target_decision",
+        "target_source",
+        "target_probable",
+    ),
     *("asked_p", "nonfinite_patience", "ckpt_interval_minutes", "ckpt_interval_steps"),
     *("profile_warmup", "split_fold"),
 }

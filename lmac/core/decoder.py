@@ -118,12 +118,13 @@ class TopDownDecoder(Decoder):
         Width of the last convolution, which is at that resolution: odd.
     gain : float
         What the last convolution gives is multiplied by it. Adam changes a weight by about the
-        learning rate a step, so without it the mask takes long to saturate. Kept with the weights.
+        learning rate a step, so without it the mask takes long to saturate. Kept with
+        the weights.
     conditioned : bool
         Tell the decoder what to explain, so that any class can be asked for; the vector that tells
         it takes the place of the summary. Off, as in the paper. One that is trained on the
         classifier's own decisions alone learns to carve that class out of any input;
-        ``lmac.core.losses.asked_loss`` is for this one.
+        ``lmac.core.losses.conditional_loss`` is for this one.
     reads_input : bool
         Read X, too: the features at the finest level, and what stands out in a band.
     condition_size : int, optional

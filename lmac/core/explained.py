@@ -80,15 +80,16 @@ class ExplainedClassifier(nn.Module):
         told = ((log_p - math.log(0.05)) / 3).clamp_min(-4)
         return torch.cat([F.one_hot(target, logits.shape[1]).to(told.dtype), told], dim=1)
 
-    def presence(self, target, logits, audible):
+    def presence(self, target, logits, presence_threshold):
         """How much of the classes ``target`` [B] there is in clips of ``logits`` [B, K]: [B].
 
-        1 for the classifier's decision, ``min(1, p / audible)`` for any other class; 1 also for
-        the class that it decides in silence, since an empty mask would convince it of that one.
+        1 for the classifier's decision, ``min(1, p / presence_threshold)`` for any other class; 1
+        also for the class that it decides in silence, since an empty mask would convince it
+        of that one.
         """
         p = logits.softmax(1).gather(1, target[:, None]).squeeze(1)
         heard = (target == logits.argmax(1)) | (target == self.silent_class)
-        return torch.where(heard, torch.ones_like(p), (p / audible).clamp_max(1))
+        return torch.where(heard, torch.ones_like(p), (p / presence_threshold).clamp_max(1))
 
     @cached_property
     def silent_class(self):

@@ -102,7 +102,7 @@ def lmac_loss(
     return {"loss": loss, **parts, "selected": selected.sum()}
 
 
-def asked_loss(
+def conditional_loss(
     logits,
     logits_in,
     logits_out,
@@ -119,8 +119,8 @@ def asked_loss(
     l_leak=0.0,
     l_energy=0.0,
     absent_sparsity=2.0,
-    audible=0.05,
-    believed=1.0,
+    presence_threshold=0.05,
+    prior_weight=1.0,
 ):
     """Objective of a decoder that is told which class c to explain, be it there or not.
 
@@ -128,8 +128,8 @@ def asked_loss(
     any sound. So it is asked for absent classes, too. With p = f(X)_c and a weight w of how much
     of the class there is::
 
-        w = 1 for the classifier's decision, min(1, p / audible) for the decision on one of the
-            sounds that were mixed, believed p for any other class
+        w = 1 for the classifier's decision, min(1, p / presence_threshold) for the decision
+            on one of the sounds that were mixed, prior_weight p for any other class
         in     = w CE(f(M X), c)
         absent = (1 - w) max(0, log f(M X)_c - max(log p, log f(0)_c))
         leak   = w |max(0, M X - S)|^2 / |X|^2
@@ -170,9 +170,9 @@ def asked_loss(
         Weights of the second term, beside the first, of the third and of the fourth.
     absent_sparsity : float
         How much sparser the mask of an absent class has to be.
-    audible : float
+    presence_threshold : float
         The probability from which on a sound in the mixture counts as there.
-    believed : float
+    prior_weight : float
         How much of its probability counts as presence for a class that is neither: with 0, what
         the classifier merely suspects is not there.
 
@@ -181,7 +181,7 @@ def asked_loss(
     dict of scalar Tensors: ``loss`` and its weighted parts ``in``, ``absent``, ``out``,
     ``sparse``; with their weights also ``leak`` and ``energy``.
     """
-    w = _presence(logits.detach(), asked, source, audible, believed)
+    w = _presence(logits.detach(), asked, source, presence_threshold, prior_weight)
     rows = asked[:, None]
     before = log_p = logits.detach().log_softmax(1).gather(1, rows).squeeze(1)
     if silence is not None:
@@ -219,10 +219,10 @@ def _share_above(kept, allowed, whole):
     return above / total.clamp_min(1e-8)
 
 
-def _presence(logits, asked, source, audible, believed):
+def _presence(logits, asked, source, presence_threshold, prior_weight):
     """How much of the asked class there is in each clip: [B], in [0, 1]."""
     p = logits.softmax(1).gather(1, asked[:, None]).squeeze(1)
-    w = torch.where(source, (p / audible).clamp_max(1), believed * p)
+    w = torch.where(source, (p / presence_threshold).clamp_max(1), prior_weight * p)
     return torch.where(asked == logits.argmax(1), torch.ones_like(w), w)
 
 
@@ -258,7 +258,7 @@ def zero_shot_loss(
     l_sparse=0.4,
     l_absent=0.0,
     absent_sparsity=0.0,
-    audible=0.05,
+    presence_threshold=0.05,
 ):
     """Objective of LMAC-ZS (Paissan, Della Libera, Ravanelli and Subakan, NeurIPS 2024).
 
@@ -270,8 +270,8 @@ def zero_shot_loss(
         loss       = l_similarity similarity + l_sparse sparse (+ l_in (in + l_absent absent)
                      - l_out out)
 
-    The terms in brackets are those of :func:`asked_loss`, with the prompts as classes and without
-    silence, and so is w; with the weights as they are by default, the loss is the paper's.
+    The terms in brackets are those of :func:`conditional_loss`, with the prompts as classes and
+    without silence, and so is w; with the weights as they are by default, the loss is the paper's.
 
     Arguments
     ---------
@@ -284,13 +284,13 @@ def zero_shot_loss(
     mask : Tensor [N, T, F]
         In [0, 1].
     source : Tensor [N], bool
-        As in :func:`asked_loss`.
+        As in :func:`conditional_loss`.
     scale : Tensor, scalar
         What makes logits of similarities.
     l_similarity : float
         Weight of the similarity, whose differences are at most 2.
-    l_in, l_out, l_sparse, l_absent, absent_sparsity, audible
-        As in :func:`asked_loss`.
+    l_in, l_out, l_sparse, l_absent, absent_sparsity, presence_threshold
+        As in :func:`conditional_loss`.
 
     Returns
     -------
@@ -299,9 +299,9 @@ def zero_shot_loss(
     rows = asked[:, None]
     before, after = (x.gather(1, rows) / scale for x in (logits.detach(), logits_in))
     similarity = l_similarity * (after - before).abs().mean()
-    parts = asked_loss(
+    parts = conditional_loss(
         logits, logits_in, logits if logits_out is None else logits_out, None, asked, mask, source,
         l_in=l_in, l_out=l_out, l_sparse=l_sparse, l_absent=l_absent,
-        absent_sparsity=absent_sparsity, audible=audible,
+        absent_sparsity=absent_sparsity, presence_threshold=presence_threshold,
     )  # fmt: skip
     return {"loss": parts.pop("loss") + similarity, "similarity": similarity, **parts}

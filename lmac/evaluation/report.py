@@ -170,7 +170,7 @@ def _training(info):
     if info.get("out_share", 1) < 1:
         facts.append(f"the masked-out part for {100 * info['out_share']:g} % of the clips")
     if info.get("others"):
-        facts.append(f"l_others {info['l_others']:g} for {' and '.join(info['others'])}")
+        facts.append(f"l_transfer {info['l_transfer']:g} for {' and '.join(info['others'])}")
     facts += [f"{info['epochs']} epochs"] if "epochs" in info else []
     if not info.get("decoder", {}).get("reads_input", True):
         facts.append("a decoder that does not read X")
@@ -191,7 +191,7 @@ def augmentation(recorded):
     else:
         snr_db = levels(recorded[f"{kind}_snr_db"])
         said = f"{what} mixed in at {snr_db} in {100 * share:g} % of the clips"
-    speeds = recorded.get("speeds")
+    speeds = recorded.get("speed_perturbation")
     return f"{said}, speeds of {' or '.join(map(str, speeds))} %" if speeds else said
 
 

@@ -110,16 +110,16 @@ class Explainer:
             **{k: hparams[k] for k in keys},
         )
 
-    def explain_file(self, path, method="L-MAC", explain_class=None):
+    def explain_file(self, path, method="L-MAC", target_class=None):
         """Explain an audio file: any format soundfile reads, any rate, channels and length.
 
         Arguments as in :meth:`explain`; raises ValueError also for a file that cannot be read.
         For several methods or classes, :meth:`read` it once.
         """
-        self.check(method, explain_class)
-        return self.explain_recording(self.read(path), method, explain_class)
+        self.check(method, target_class)
+        return self.explain_recording(self.read(path), method, target_class)
 
-    def explain(self, wav, method="L-MAC", explain_class=None, source="waveform"):
+    def explain(self, wav, method="L-MAC", target_class=None, source="waveform"):
         """Explain a waveform [L] at the sample rate of the classifier.
 
         Arguments
@@ -128,7 +128,7 @@ class Explainer:
             Peak-normalised here, as in training and evaluation.
         method : str
             Name of an interpreter.
-        explain_class : str, optional
+        target_class : str, optional
             Class to explain in all windows; otherwise each window explains its own decision, for
             that is what the classifier decides and what decoders are trained to explain.
         source : str
@@ -143,8 +143,8 @@ class Explainer:
         ValueError
             For silence, an unknown method or class, or a method that cannot be asked for one.
         """
-        self.check(method, explain_class)
-        return self.explain_recording(self.analyse(wav, source), method, explain_class)
+        self.check(method, target_class)
+        return self.explain_recording(self.analyse(wav, source), method, target_class)
 
     def read(self, path, progress=None, source=None):
         """An audio file, read and analysed once for :meth:`explain_recording`.
@@ -209,12 +209,12 @@ class Explainer:
         """In how many windows a recording of so many seconds is explained."""
         return len(self._window_starts(round(seconds * self.sample_rate))[1])
 
-    def explain_recording(self, recording, method="L-MAC", explain_class=None):
+    def explain_recording(self, recording, method="L-MAC", target_class=None):
         """Explain a :class:`Recording` of :meth:`read` or :meth:`analyse`.
 
         Arguments, result and errors as in :meth:`explain`.
         """
-        interpreter, chosen = self.check(method, explain_class)
+        interpreter, chosen = self.check(method, target_class)
         domain, clips, starts = self.explained.domain, recording.clips, recording.starts
         target = clips.decision
         if chosen is not None:
@@ -244,7 +244,7 @@ class Explainer:
             X=recording.X[:n_frames].cpu(),
             mask=mask[:n_frames].cpu(),
             probabilities=recording.probabilities,
-            asked_class=explain_class,
+            asked_class=target_class,
             explained_class=self.labels[target[0]] if (target == target[0]).all() else None,
             windows=self._windows(recording, outcome),
         )
@@ -259,27 +259,27 @@ class Explainer:
         """How often windows are read for one explanation: the mask, and what is scored of it."""
         return 4 if self.explained.domain.listenable else 3
 
-    def check(self, method, explain_class=None):
-        """The interpreter called ``method``, and the number of ``explain_class`` (None for None).
+    def check(self, method, target_class=None):
+        """The interpreter called ``method``, and the number of ``target_class`` (None for None).
 
         Raises ValueError for an unknown method or class, and for a method that cannot be asked.
         """
         if method not in self.interpreters:
             self.interpreters |= get_interpreters(self.available, [method], self.explained)
         interpreter = self.interpreters[method]
-        if explain_class is None:
+        if target_class is None:
             return interpreter, None
         if not interpreter.any_class:
             raise ValueError(
-                f"explain_class: this {method} explains the classifier's own decision only: leave "
-                "explain_class out, use another method, or a decoder with decoder_conditioned."
+                f"target_class: this {method} explains the classifier's own decision only: leave "
+                "target_class out, use another method, or a decoder with decoder_conditioned."
             )
-        if explain_class not in self.labels:
+        if target_class not in self.labels:
             raise ValueError(
-                f"explain_class: unknown class {explain_class!r}; expected one of "
+                f"target_class: unknown class {target_class!r}; expected one of "
                 f"{', '.join(self.labels)}."
             )
-        return interpreter, self.labels.index(explain_class)
+        return interpreter, self.labels.index(target_class)
 
     def _windows(self, recording, outcome):
         resynthesised = outcome.probs_resynthesised

@@ -17,7 +17,7 @@ import soundfile
 
 from data_prep.builtin_sounds import make_clip
 from lmac.explain.loudness import MOST_DB
-from lmac.pages.job_queue import Desk, Limits
+from lmac.pages.job_queue import JobQueue, Limits
 from lmac.pages.page import write_page
 from lmac.pages.server import PageHandler, PageServer, Refused, serve
 from lmac.settings.command_line import Argument, CommandLine, Option
@@ -88,7 +88,7 @@ class App(PageServer):
             },
         )
         super().__init__(address, PageHandler, names)
-        self.desk = Desk(explainer, methods, folder, limits)
+        self.desk = JobQueue(explainer, methods, folder, limits)
 
     def server_close(self):
         super().server_close()

@@ -68,7 +68,7 @@ class Sound:
     files: frozenset = frozenset()
 
 
-class Desk:
+class JobQueue:
     """Takes sounds and requests, and has them explained one after another.
 
     Arguments

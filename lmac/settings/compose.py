@@ -25,7 +25,7 @@ SLOTS = {
         *("front_end", "sample_rate", "n_fft", "win_length", "hop_length", "n_mels"),
     },
     "decoder_yaml": {
-        *("decoder", "decoder_hidden", "decoder_detail", "decoder_head", "decoder_gain"),
+        *("decoder", "decoder_hidden", "decoder_detail", "decoder_head", "decoder_logit_gain"),
         *("decoder_conditioned", "decoder_reads_input"),
     },
 }

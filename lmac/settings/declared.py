@@ -155,7 +155,7 @@ class Decoder(Group):
     decoder_hidden: Annotated[int, Ge(1), Le(4096)] = says("channels of its pyramid")
     decoder_detail: Annotated[int, Ge(1), Le(4096)] = says("channels at the finest resolution")
     decoder_head: Literal[1, 3, 5, 7] = says("width of the last convolution, there")
-    decoder_gain: Annotated[Finite, Gt(0), Le(100)] = says(
+    decoder_logit_gain: Annotated[Finite, Gt(0), Le(100)] = says(
         "factor of its output, the mask's logits"
     )
     decoder_conditioned: bool = says("tell it the class to explain")
@@ -184,7 +184,9 @@ class Augmentation(Group):
     noise_folder: Place | None = says("recordings that are mixed in instead; null: none")
     noise_probability: Share = says("share of clips that get noise of noise_folder")
     noise_snr_db: DecibelRange = says("level of the clip above that noise", "dB")
-    speeds: Speeds = says("speeds of training clips, one for each batch; [100]: as they are", "%")
+    speed_perturbation: Speeds = says(
+        "speeds of training clips, one for each batch; [100]: as they are", "%"
+    )
     gain_db: DecibelRange = says("gain after peak normalisation", "dB")
     mixup: Annotated[Finite, Ge(0), Le(100)] = says("parameter of mixup's Beta; 0: no mixup")
     time_drop: Built = says("SpecAugment in time")
@@ -202,7 +204,7 @@ class Loss(Group):
     l_out: NotNegative = says("weight of the remainder's cross-entropy, which is to be high")
     out_share: Annotated[Finite, Gt(0), Le(1)] = says("share of each batch it is computed for")
     l_sparse: NotNegative = says("weight of the mean of the mask")
-    l_others: NotNegative = says("weight of the cross-entropy of other_classifiers")
+    l_transfer: NotNegative = says("weight of the cross-entropy of transfer_classifiers")
     l_guidance: NotNegative = says("weight of the guidance towards the clean source; 0: stage 1")
     cc_th: Annotated[Finite, Ge(-1), Le(1)] = says(
         "correlation with the clean source from which on a clip is guided; -1: every clip"
@@ -216,16 +218,16 @@ class Loss(Group):
 class Asking(Group):
     """Asking for a class or a prompt"""
 
-    ask_decision: Share = says("share of training clips asked for the classifier's decision")
-    ask_source: Share = says("share asked for its decision on one of the two sounds")
-    ask_probable: Share = says("share asked for its second most probable class")
-    asked_classes: Built | None = says("draws what a clip is asked for; null: the decision")
+    target_decision: Share = says("share of training clips asked for the classifier's decision")
+    target_source: Share = says("share asked for its decision on one of the two sounds")
+    target_probable: Share = says("share asked for its second most probable class")
+    target_classes: Built | None = says("draws what a clip is asked for; null: the decision")
     l_absent: NotNegative = says("weight of what an absent class must not become")
     absent_sparsity: NotNegative = says("how much sparser the mask of an absent class has to be")
     l_leak: NotNegative = says("weight of keeping more of a sound than what was asked for has")
     l_energy: NotNegative = says("the same of magnitudes, in which the loudest cells count most")
-    believed: Share = says("how much of p counts as presence of a class that was not mixed")
-    audible: Annotated[Finite, Gt(0), Le(1)] = says(
+    prior_weight: Share = says("how much of p counts as presence of a class that was not mixed")
+    presence_threshold: Annotated[Finite, Gt(0), Le(1)] = says(
         "probability from which on a sound in the mixture counts as there"
     )
     prompts_per_sound: Annotated[int, Ge(1), Le(1000)] | None = says(
@@ -259,7 +261,7 @@ class Methods(Group):
     interpreters: AllBuilt = says("every method by name")
     lmac_checkpoint: Place | None = says("folder of the decoder, for L-MAC")
     lmac_ft_checkpoint: Place | None = says("folder of the fine-tuned decoder, for L-MAC FT")
-    lmac_audible: Annotated[Finite, Gt(0), Le(1)] | None = says(
+    lmac_presence_threshold: Annotated[Finite, Gt(0), Le(1)] | None = says(
         "probability below which masks of a told decoder are faded; null: that of its training"
     )
     lmac_zs_checkpoint: Place | None = says("folder of a decoder told prompts, for L-MAC-ZS")
@@ -285,8 +287,8 @@ class Evaluation(Group):
     target_folds: Folds = says("clips that are explained")
     contaminant_folds: Folds = says("clips that are mixed in (mixtures)")
     contaminant_folder: Place | None = says("recordings that are mixed in (id, noise, speech)")
-    other_classifiers: Places = says(
-        "folders of classifiers that explanations are shown to (python -m lmac audit, l_others)"
+    transfer_classifiers: Places = says(
+        "folders of classifiers that explanations are shown to (python -m lmac audit, l_transfer)"
     )
     audit_clips: Count | None = says("clips of python -m lmac audit; null: all")
     held_out_classes: Names = says("never trained on (python -m lmac held_out)")
@@ -303,7 +305,7 @@ class Explain(Group):
     """Explanation of a file"""
 
     audio: Place | None = says("the file: any that soundfile reads")
-    explain_class: Text | Annotated[list[Text], MinLen(1)] | None = says(
+    target_class: Text | Annotated[list[Text], MinLen(1)] | None = says(
         "classes to explain; null: the decision"
     )
     window_s: Seconds = says("length of a window; longer files have several", "s")

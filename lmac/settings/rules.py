@@ -103,13 +103,13 @@ def a_window_at_least(s):
         )
 
 
-@rule("ask_decision", "ask_source", "ask_probable")
+@rule("target_decision", "target_source", "target_probable")
 def shares_of_the_asked(s):
-    shares = [s[key] for key in ("ask_decision", "ask_source", "ask_probable")]
+    shares = [s[key] for key in ("target_decision", "target_source", "target_probable")]
     if sum(shares) > 1 + 1e-9:
         return (
-            f"ask_decision, ask_source and ask_probable are {', '.join(map(str, shares))}: "
-            "expected a sum of at most 1"
+            "target_decision, target_source and target_probable are "
+            f"{', '.join(map(str, shares))}: expected a sum of at most 1"
         )
 
 

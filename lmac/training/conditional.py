@@ -14,9 +14,9 @@ SILENT = 1e-6  # of a waveform's largest sample
 class ConditionalBrain(DecoderBrain):
     """Trains ``modules.decoder`` to explain the class that is asked for, be it there or not.
 
-    ``hparams`` beside those of DecoderBrain: ``asked_classes``
-    (``lmac.training.target_classes.AskedClasses``) and an ``lmac_loss`` that is
-    ``lmac.core.losses.asked_loss``.
+    ``hparams`` beside those of DecoderBrain: ``target_classes``
+    (``lmac.training.target_classes.TargetClasses``) and an ``lmac_loss`` that is
+    ``lmac.core.losses.conditional_loss``.
 
     Validation clips are asked for the same classes in every epoch. Of them "carving" is the share
     of those asked for an absent class whose explanation is decided as that class; "MM absent" is
@@ -35,7 +35,7 @@ class ConditionalBrain(DecoderBrain):
             logits, representations = self.explained(X, phase)
             sources, source_X = self.sources(wav, clean)
             with self.draws(stage):
-                asked = self.hparams.asked_classes(logits, sources)
+                asked = self.hparams.target_classes(logits, sources)
             silence = self.explained.logits(torch.zeros_like(X[:1]), phase[:1])
             own = sources == asked[:, None]
             # Of two sounds that are both decided so, whichever is louder in a cell.
@@ -43,7 +43,7 @@ class ConditionalBrain(DecoderBrain):
             told = self.explained.condition(asked, logits)
         mask = self.module("decoder", stage)(representations, X, told, domain).sigmoid()
         # As the interpreter does: of what is hardly there, hardly anything is kept.
-        presence = self.explained.presence(asked, logits, self.hparams.audible)
+        presence = self.explained.presence(asked, logits, self.hparams.presence_threshold)
         mask = mask * presence[:, None, None].to(mask.dtype)
         return (
             *(logits, *self.both_parts(mask, X, phase, asked, stage), asked, mask.float()),

@@ -25,7 +25,7 @@ class DecoderBrain(TrainingBrain):
     **kwargs
         Of ``speechbrain.Brain``. ``hparams`` beside SpeechBrain's: ``augment``
         (``lmac.training.augment.WaveformAugment``), ``lmac_loss``, ``out_share``,
-        ``l_others`` where there are others, and what ``TrainingBrain`` needs.
+        ``l_transfer`` where there are others, and what ``TrainingBrain`` needs.
 
     Validation clips are mixed as in training, the same way in every epoch. On clips as they are, a
     large mask loses little, and in stage 2 one of ones would be the best.
@@ -118,7 +118,7 @@ class DecoderBrain(TrainingBrain):
         logits, logits_in, logits_out, target, mask, *_ = predictions
         parts = self.loss(predictions)
         if self.unconvinced is not None:
-            parts["others"] = self.hparams.l_others * self.unconvinced
+            parts["others"] = self.hparams.l_transfer * self.unconvinced
             parts["loss"] = parts["loss"] + parts["others"]
         if stage != sb.Stage.TRAIN:
             probs = [x.double().softmax(1) for x in (logits, logits_in, logits_out)]

@@ -3,7 +3,7 @@
 import torch
 
 
-class AskedClasses:
+class TargetClasses:
     """Draws the class that each clip is asked for.
 
     Arguments

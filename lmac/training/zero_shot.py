@@ -20,7 +20,7 @@ class ZeroShotBrain(ConditionalBrain):
     """Trains ``modules.decoder`` to explain the similarity of prompts and sounds.
 
     Masks for all pairs of a batch would be B times K; ``hparams.prompts_per_sound`` of them are
-    drawn for each sound by ``hparams.asked_classes``. ``hparams.lmac_loss`` is
+    drawn for each sound by ``hparams.target_classes``. ``hparams.lmac_loss`` is
     ``lmac.core.losses.zero_shot_loss``, the rest as in ConditionalBrain.
     """
 
@@ -40,7 +40,7 @@ class ZeroShotBrain(ConditionalBrain):
             sources = self.sources(wav, clean)[0][pairs]
             X, phase, logits = X[pairs], phase[pairs], logits[pairs]
             with self.draws(stage):
-                asked = self.hparams.asked_classes(logits, sources)
+                asked = self.hparams.target_classes(logits, sources)
             told = self.explained.condition(asked, logits)
         representations = [r[pairs] for r in representations]
         mask = self.module("decoder", stage)(representations, X, told, domain).sigmoid()

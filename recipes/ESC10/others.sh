@@ -33,7 +33,7 @@ others+=,results/ESC10_aisfx/classifier/best
 others+=,$results/classifier_compressive/best,$results/classifier_compressive_vgg/best
 score() {
     "$python" eval_explanations.py $recipe/others.yaml "$@"
-    "$python" -m lmac audit $recipe/others.yaml --audit_clips=80 --other_classifiers=["$others"] "$@"
+    "$python" -m lmac audit $recipe/others.yaml --audit_clips=80 --transfer_classifiers=["$others"] "$@"
 }
 score "$@"
 # On clips that chose nothing, and in white noise.

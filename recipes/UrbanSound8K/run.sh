@@ -25,7 +25,7 @@ score() {
 }
 audit() {
     "$python" -m lmac audit $recipe/evaluation.yaml --audit_clips=80 \
-        --other_classifiers=[results/UrbanSound8K/seeds/seed_1/classifier/best] \
+        --transfer_classifiers=[results/UrbanSound8K/seeds/seed_1/classifier/best] \
         --methods=["L-MAC,L-MAC FT,L2I,GradCAM,All-ones,Random,Oracle"] "$@"
 }
 score --listen=6 "$@"

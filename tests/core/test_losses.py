@@ -6,7 +6,7 @@ import pytest
 import torch
 from speechbrain.nnet.losses import AdditiveAngularMargin, LogSoftmaxWrapper
 
-from lmac.core.losses import angular_margin, asked_loss, cross_entropy, lmac_loss
+from lmac.core.losses import angular_margin, conditional_loss, cross_entropy, lmac_loss
 
 
 def log_probability(logits, target):
@@ -198,7 +198,7 @@ def asked_case(asked, source, dtype=torch.float64):
     return logits, *halves, silence, torch.tensor(asked), mask, torch.tensor(source)
 
 
-def by_hand(logits, logits_in, logits_out, silence, asked, mask, source, audible):
+def by_hand(logits, logits_in, logits_out, silence, asked, mask, source, presence_threshold):
     """METHOD, section 8, clip by clip with plain floats."""
     parts = {"in": 0.0, "absent": 0.0, "out": 0.0, "sparse": 0.0}
     for i, c in enumerate(asked.tolist()):
@@ -207,7 +207,7 @@ def by_hand(logits, logits_in, logits_out, silence, asked, mask, source, audible
             for name, x in (("X", logits), ("in", logits_in), ("out", logits_out), ("0", silence))
         }
         p = math.exp(of["X"])
-        w = min(1.0, p / audible) if source[i] else p
+        w = min(1.0, p / presence_threshold) if source[i] else p
         w = 1.0 if c == int(logits[i].argmax()) else w
         area = sum(mask[i].flatten().tolist()) / mask[i].numel()
         # Class 2 is the one that is decided in silence.
@@ -223,22 +223,28 @@ def by_hand(logits, logits_in, logits_out, silence, asked, mask, source, audible
     ("asked", "source"),
     [
         ([0, 0], [True, False]),  # the decision
-        ([1, 3], [True, True]),  # sounds in the mixture, audible and hardly
+        ([1, 3], [True, True]),  # sounds in the mixture, presence_threshold and hardly
         ([1, 2, 3], [False, False, False]),  # absent
         ([0, 1, 3, 2], [True, True, False, False]),
     ],
 )
 def test_every_term_of_the_asked_loss_is_its_formula(asked, source):
     case = asked_case(asked, source)
-    weights = {"l_in": 4, "l_out": 0.2, "l_sparse": 6.4, "l_absent": 0.25, "audible": 0.05}
-    parts = asked_loss(*case, **weights)
-    expected = by_hand(*case, audible=0.05)
+    weights = {
+        "l_in": 4,
+        "l_out": 0.2,
+        "l_sparse": 6.4,
+        "l_absent": 0.25,
+        "presence_threshold": 0.05,
+    }
+    parts = conditional_loss(*case, **weights)
+    expected = by_hand(*case, presence_threshold=0.05)
     for name, value in expected.items():
         assert float(parts[name]) == pytest.approx(value, abs=1e-12), name
     assert float(parts["loss"]) == pytest.approx(sum(expected.values()), abs=1e-12)
     # The masked-out part of the first clip alone.
-    first = asked_loss(*case[:2], case[2][:1], *case[3:], **weights)
-    alone = by_hand(*(x if x is case[3] else x[:1] for x in case), audible=0.05)
+    first = conditional_loss(*case[:2], case[2][:1], *case[3:], **weights)
+    alone = by_hand(*(x if x is case[3] else x[:1] for x in case), presence_threshold=0.05)
     assert float(first["out"]) == pytest.approx(alone["out"], abs=1e-12)
     assert float(first["in"]) == float(parts["in"])
 
@@ -247,7 +253,7 @@ def test_an_absent_class_is_only_ever_pushed_down_and_the_decision_up():
     for asked, sign in ((3, 1), (0, -1)):
         logits, logits_in, logits_out, silence, c, mask, source = asked_case([asked], [False])
         logits_in = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
-        parts = asked_loss(logits, logits_in, logits_out, silence, c, mask, source, l_out=0)
+        parts = conditional_loss(logits, logits_in, logits_out, silence, c, mask, source, l_out=0)
         (gradient,) = torch.autograd.grad(parts["in"] + parts["absent"], logits_in)
         assert float(gradient[0, asked]) * sign > 0
 
@@ -257,7 +263,7 @@ def test_silence_excuses_all_classes_but_the_one_it_is_decided_as():
         case = list(asked_case([asked], [False]))
         case[1] = torch.tensor([[0.0, 0, 0, 2]], dtype=torch.float64)  # log f(M X)_3 = -0.34
         case[3] = torch.tensor([silence], dtype=torch.float64)
-        return float(asked_loss(*case)["absent"])
+        return float(conditional_loss(*case)["absent"])
 
     # f(0)_3 is 0.47: less than f(M X)_3 of 0.71, more than p of 0.005.
     assert 0 < absent(3, [2.01, 0, 0, 2]) < absent(3, [9.0, 0, 0, 0]) / 3
@@ -266,17 +272,17 @@ def test_silence_excuses_all_classes_but_the_one_it_is_decided_as():
 
 
 def test_keeping_more_than_the_sound_has_is_a_leak():
-    """Two clips asked for a sound in them (w = 1 and p / audible), one for an absent class."""
+    """Two clips asked for a sound in them (w = 1, p / threshold), one for an absent class."""
     case = list(asked_case([0, 3, 2], [True, True, False]))
     X = torch.tensor([2.0, 4.0], dtype=torch.float64).expand(3, 1, 2)
     S = torch.tensor([[[1.5, 1.0]], [[0.0, 4.0]], [[0.0, 0.0]]], dtype=torch.float64)
     case[5] = torch.tensor([[[0.5, 0.5]], [[1.0, 1.0]], [[1.0, 1.0]]], dtype=torch.float64)
-    parts = asked_loss(*case, X, S, l_leak=3.0)
+    parts = conditional_loss(*case, X, S, l_leak=3.0)
     # M X is (1, 2), (2, 4): above S by (0, 1) and (2, 0), of |X|^2 = 20.
     p = math.exp(log_probability(case[0][:1], [3])[0])
     expected = 3 * (1 * 1 / 20 + p / 0.05 * 4 / 20 + 0) / 3
     assert p < 0.05 and float(parts["leak"]) == pytest.approx(expected, abs=1e-12)
-    assert "leak" not in asked_loss(*case)
+    assert "leak" not in conditional_loss(*case)
 
 
 def test_energy_above_the_sound_and_who_is_believed():
@@ -288,14 +294,14 @@ def test_energy_above_the_sound_and_who_is_believed():
     # Half of log(1 + 3) leaves a magnitude of 1: kept are (1, 1) and (0, 3), above S (0.5, 0) and
     # (0, 2); of the class that is not there (1, 3), all of the input.
     p = {c: math.exp(log_probability(case[0][:1], [c])[0]) for c in (2, 3)}
-    parts = asked_loss(*case, X, S, l_energy=2.0)
+    parts = conditional_loss(*case, X, S, l_energy=2.0)
     expected = 2 * (0.5**2 / 2 + p[3] / 0.05 * 2**2 / 9 + (1 - p[2])) / 3
     assert float(parts["energy"]) == pytest.approx(expected, abs=1e-12)
     # The third clip is asked for a class that is not there: what p says of it may count, or not.
     log_in = log_probability(case[1], case[4].tolist())
-    for believed in (1.0, 0.25, 0.0):
-        w = [1.0, p[3] / 0.05, believed * p[2]]
-        found = asked_loss(*case, X, S, believed=believed)["in"]
+    for prior_weight in (1.0, 0.25, 0.0):
+        w = [1.0, p[3] / 0.05, prior_weight * p[2]]
+        found = conditional_loss(*case, X, S, prior_weight=prior_weight)["in"]
         expected = -4 * sum(a * b for a, b in zip(w, log_in, strict=True)) / 3
         assert float(found) == pytest.approx(expected, abs=1e-12)
 
@@ -306,12 +312,12 @@ def test_asked_loss_gradients():
     )
     free = [x.clone().requires_grad_() for x in (logits_in, logits_out, mask)]
     assert torch.autograd.gradcheck(
-        lambda i, o, m: asked_loss(logits, i, o, silence, asked, m, source)["loss"], free
+        lambda i, o, m: conditional_loss(logits, i, o, silence, asked, m, source)["loss"], free
     )
 
 
 def test_with_the_decision_only_the_asked_loss_is_that_of_stage_1():
     case = asked_case([0, 0, 0], [True, False, True])
-    ours = asked_loss(*case, l_in=8, l_sparse=4)
+    ours = conditional_loss(*case, l_in=8, l_sparse=4)
     theirs = lmac_loss(case[1], case[2], case[4], case[5], l_in=8, l_sparse=4)
     assert float(ours["loss"]) == pytest.approx(float(theirs["loss"]), abs=1e-12)

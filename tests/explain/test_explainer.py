@@ -110,7 +110,7 @@ def test_the_class_can_be_chosen(explainer):
     wav = recording(1.5)
     own = explainer.explain(wav, "L-MAC")
     other = next(c for c in LABELS if c != own.decision)
-    chosen = explainer.explain(wav, "L-MAC", explain_class=other)
+    chosen = explainer.explain(wav, "L-MAC", target_class=other)
     want = by_hand(explainer, wav / wav.abs().max(), "L-MAC", LABELS.index(other))
     assert chosen.decision == own.decision and chosen.explained_class == other
     assert chosen.p == pytest.approx(want["p"], rel=1e-4) and chosen.p < own.p
@@ -196,7 +196,7 @@ def test_no_seam_can_be_heard(explainer, monkeypatch):
 def test_scores_of_a_long_recording(explainer):
     wav = recording(6.3)
     number = 2
-    result = explainer.explain(wav, "GradCAM", explain_class="rain")
+    result = explainer.explain(wav, "GradCAM", target_class="rain")
     explained = explainer.explained
     starts = [round(w.start_s * RATE) for w in result.windows]
     step = -(-(explainer.window - explainer.overlap) // HOP) * HOP
@@ -363,7 +363,7 @@ def test_files_of_any_kind(explainer, tmp_path, format, rate, channels):
 
 
 def test_the_json_says_what_the_result_holds(explainer, tmp_path):
-    result = explainer.explain(recording(5), "Saliency", explain_class="rain")
+    result = explainer.explain(recording(5), "Saliency", target_class="rain")
     result.write(tmp_path)
     content = json.loads((tmp_path / "explanation.json").read_text())
     for key in ("p", "p_in", "p_out", "p_in_audio", "method", "decision"):
@@ -387,7 +387,7 @@ def test_a_domain_without_audio(tmp_path):
 def test_mistakes_get_one_sentence(explainer, tmp_path):
     wav = recording(1)
     for arguments, message in [
-        ({"explain_class": "cat"}, "explain_class: unknown class 'cat'; expected one of dog, roo"),
+        ({"target_class": "cat"}, "target_class: unknown class 'cat'; expected one of dog, roo"),
         ({"method": "Salience"}, "methods: unknown interpreter 'Salience'; expected some of L-MAC"),
         ({"wav": 0 * wav}, "waveform is silent: there is nothing to explain"),
     ]:
@@ -400,7 +400,7 @@ def test_mistakes_get_one_sentence(explainer, tmp_path):
         explainer.explain_file(tmp_path / "text.wav")
     explainer.check("L-MAC")[0].any_class = False
     with pytest.raises(ValueError, match="this L-MAC explains the classifier's own decision only"):
-        explainer.explain(wav, explain_class="dog")
+        explainer.explain(wav, target_class="dog")
     explained = explainer.explained
     with pytest.raises(ValueError, match="names 2 classes, but the classifier has 5"):
         Explainer(explained, {}, LABELS[:2])

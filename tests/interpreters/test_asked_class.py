@@ -28,11 +28,11 @@ def case(tmp_path, wav):
 def test_the_mask_of_a_class_shrinks_with_its_probability(case):
     explained, X, folder = case
     plain = LMAC(explained, small, folder)
-    (folder / "info.json").write_text(json.dumps({"audible": AUDIBLE}))
+    (folder / "info.json").write_text(json.dumps({"presence_threshold": AUDIBLE}))
     gated = LMAC(explained, small, folder)
-    assert plain.description != gated.description and "audible=0.3" in gated.description
-    more = LMAC(explained, small, folder, audible=0.9)
-    assert "audible=0.9" in more.description
+    assert plain.description != gated.description and "presence_threshold=0.3" in gated.description
+    more = LMAC(explained, small, folder, presence_threshold=0.9)
+    assert "presence_threshold=0.9" in more.description
     probs = explained.probabilities(X)
     silent = int(explained.logits(torch.zeros_like(X[:1])).argmax())
     assert explained.silent_class == silent
@@ -57,5 +57,5 @@ def test_presence_by_hand():
     explained = make_explained(n_classes=4)
     explained.silent_class = 3
     logits = torch.tensor([[0.9, 0.04, 0.05, 0.01]]).log().repeat(4, 1)
-    found = explained.presence(torch.arange(4), logits, audible=0.08)
+    found = explained.presence(torch.arange(4), logits, presence_threshold=0.08)
     assert found.tolist() == pytest.approx([1.0, 0.5, 0.625, 1.0])

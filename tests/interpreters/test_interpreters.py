@@ -455,12 +455,12 @@ def test_what_a_floor_keeps(tmp_path, wav):
     """The mask from floor to 1 in place of 0 to 1; other rows than those without."""
     explained = make_explained()
     plain = lmac(explained, tmp_path)
-    floored = LMAC(explained, small_decoder, tmp_path, floor=0.25)
+    floored = LMAC(explained, small_decoder, tmp_path, mask_floor=0.25)
     X, _ = explained.domain.analyse(wav)
     target = explained.logits(X).argmax(1)
     mask = plain.explain(X, target)
     torch.testing.assert_close(floored.explain(X, target), 0.25 + 0.75 * mask)
-    assert "floor=0.25" in floored.description and "floor" not in plain.description
+    assert "mask_floor=0.25" in floored.description and "mask_floor" not in plain.description
     for wrong in (-0.1, 1, float("nan")):
         with pytest.raises(
             ValueError, match=f"floor of L-MAC is {wrong}: expected a number from 0"

@@ -120,7 +120,7 @@ def test_evaluation_and_one_file(again):
     sound = next((again / "builtin_sounds/audio").glob("*.wav"))
     explain.main(
         ["hparams/explain.yaml", *common, f"--audio={sound}", "--window_s=0.5",
-         "--overlap_s=0.1", f"--explain_class={list(CLASSES)[3]}", f"--output_folder={again}/one"]
+         "--overlap_s=0.1", f"--target_class={list(CLASSES)[3]}", f"--output_folder={again}/one"]
     )  # fmt: skip
     out = again / "one" / sound.name / f"L2I, asked {list(CLASSES)[3]}"
     result = json.loads((out / "explanation.json").read_text())

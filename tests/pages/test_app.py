@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from lmac.pages.app import App, find_examples, offered
-from lmac.pages.job_queue import Desk, Limits
+from lmac.pages.job_queue import JobQueue, Limits
 from lmac.pages.server import Refused
 
 from .axe import LOOKS, SIZES, look, violations
@@ -386,7 +386,7 @@ def desk(explainer, tmp_path, monkeypatch):
     made = []
 
     def make(**limits):
-        made.append(Desk(explainer, METHODS, tmp_path / "desk", Limits(**limits)))
+        made.append(JobQueue(explainer, METHODS, tmp_path / "desk", Limits(**limits)))
         return made[-1]
 
     yield make

@@ -117,8 +117,8 @@ class Bench:
         )
         if shared:  # the classifier of another recipe
             own["classifier_checkpoint"] = str(self.folder / shared[1] / "classifier" / "best")
-        if tree.get("other_classifiers"):
-            own["other_classifiers"] = []  # of other recipes; tests/test_scripts.py has some
+        if tree.get("transfer_classifiers"):
+            own["transfer_classifiers"] = []  # of other recipes; tests/test_scripts.py has some
         if tree.get("scenario") in CONTAMINANTS:
             own["contaminant_folder"] = str(self.folder / CONTAMINANTS[tree["scenario"]])
         return own

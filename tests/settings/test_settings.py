@@ -111,12 +111,12 @@ VALUES = {
     "last_contaminants": ([None, 1, 3000], [0, -1, 1.5]),
     "contaminant_folder": ([None, "x", "a: b #c"], ["", 3, ["x"], "a\nb", "a\0"]),
     "results_folder": (["results", "r é"], [None, "", 3, True, "é" * 130]),
-    "explain_class": ([None, "dog", "007", ["dog", "rain"]], [7, "", [], [7]]),
+    "target_class": ([None, "dog", "007", ["dog", "rain"]], [7, "", [], [7]]),
     "asked_snr_db": ([[12, 0]], [[], 3, [0, 0], [NAN]]),
     "prompts": (["a dog, rain", ["a", "b"], {"dog": "a", "b": "c"}],
                 ["", [], ["a", "a"], {"dog": 1}, 3]),
     "without_classes": ([[], ["dog"]], ["dog", [1], None]),
-    "audible": ([0.05, 1], [0, 1.5]),
+    "presence_threshold": ([0.05, 1], [0, 1.5]),
     "window_s": ([5.0, 2], [0, -1, NAN]),
     "overlap_s": ([0, 1.0], [-1, NAN]),
     "cam_layer": ([-1, 0, 2], [0.5, "last", None]),
@@ -180,8 +180,11 @@ RULES = [
     ({"signal_length_s": 0.02, "win_length": 23.2}, "signal_length_s is 0.02 s: .*23.2 ms"),
     ({"window_s": 2, "overlap_s": 1}, None),
     ({"window_s": 2, "overlap_s": 1.1}, "overlap_s is 1.1 s: expected 0 to half of window_s, 1 s"),
-    ({"ask_decision": 0.5, "ask_source": 0.25, "ask_probable": 0.25}, None),
-    ({"ask_decision": 0.5, "ask_source": 0.5, "ask_probable": 0.1}, "expected a sum of at most 1"),
+    ({"target_decision": 0.5, "target_source": 0.25, "target_probable": 0.25}, None),
+    (
+        {"target_decision": 0.5, "target_source": 0.5, "target_probable": 0.1},
+        "expected a sum of at most 1",
+    ),
     ({"domain": "mel", "signal_path": "direct"}, None),
     ({"domain": "mel", "signal_path": "waveform"}, "no sound can be made of mel bands"),
     ({"scenario": "speech", "contaminant_folder": None}, "speech needs recordings: .*_folder=…"),
@@ -328,7 +331,7 @@ def test_what_yaml_computes_is_checked_when_it_is_there(recipe):
 # ---- The command line --------------------------------------------------------------------------
 def test_words():
     words = ["x.yaml", "--device=cuda:1", "--debug", "--seed", "3", "--folds=[1,2]", "--seed=4",
-             "--audio=a: b #2.wav", "--explain_class=007", "--noise_folder=null", "--title=[x]",
+             "--audio=a: b #2.wav", "--target_class=007", "--noise_folder=null", "--title=[x]",
              "--own=007", "--methods=IG", "--methods_mel=[IG, 7]",
              "--prompts=a: b, c", "--prompt_phrases={a: [b, c]}",
              "--classification_loss=!name:a.b"]  # fmt: skip
@@ -336,7 +339,7 @@ def test_words():
     assert path == "x.yaml" and options == {"device": "cuda:1", "debug": True}
     loss = given.pop("classification_loss")
     assert loss.tag.value == "!name:a.b"
-    assert given == {"seed": 4, "folds": [1, 2], "audio": "a: b #2.wav", "explain_class": "007",
+    assert given == {"seed": 4, "folds": [1, 2], "audio": "a: b #2.wav", "target_class": "007",
                      "noise_folder": None, "title": "[x]", "own": 7, "methods": ["IG"],
                      "methods_mel": ["IG", "7"], "prompts": "a: b, c",
                      "prompt_phrases": {"a": ["b", "c"]}}  # fmt: skip
@@ -367,7 +370,7 @@ COMMANDS = {
     "eval_explanations.py": "hparams/evaluation.yaml",
     "explain.py": "hparams/explain.yaml",
     "lmac l2i": "hparams/l2i.yaml",
-    "lmac check": "hparams/inspect.yaml",
+    "lmac inspect": "hparams/inspect.yaml",
     "lmac table": "recipes/ESC10/table2_mixtures.yaml",
     "lmac folds": "recipes/UrbanSound8K/classifier.yaml",
     "lmac randomisation": "recipes/ESC10/evaluation.yaml",

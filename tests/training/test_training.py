@@ -108,7 +108,7 @@ class Other:
 
 def test_others_have_to_be_convinced_of_what_they_decide_themselves(batch):
     brain = brain_with(l_guidance=0.0)
-    brain.hparams.augment, brain.hparams.l_others = None, 0.5
+    brain.hparams.augment, brain.hparams.l_transfer = None, 0.5
     decision = brain.compute_forward(batch, sb.Stage.VALID)[3]
     alone = brain.compute_objectives(
         brain.compute_forward(batch, sb.Stage.VALID), batch, sb.Stage.VALID

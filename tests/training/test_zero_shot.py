@@ -27,7 +27,7 @@ from lmac.core.losses import cross_entropy, zero_shot_loss
 from lmac.io.prompts import read_prompts
 from lmac.settings.load import ConfigError, load
 from lmac.training.augment import ClipMixer, WaveformAugment
-from lmac.training.target_classes import AskedClasses
+from lmac.training.target_classes import TargetClasses
 from lmac.training.zero_shot import ZeroShotBrain, require_prompts
 
 pytest.importorskip("transformers", reason=INSTALL)
@@ -339,7 +339,7 @@ class Told(torch.nn.Module):
 def zero_shot_brain(text, **hparams):
     hparams = {
         "augment": WaveformAugment(mixer=ClipMixer(1.0, (0, 0))), "seed": 1,
-        "l_out": 0.0, "lmac_loss": zero_shot_loss, "asked_classes": AskedClasses(0.3, 0.3, 0.2),
+        "l_out": 0.0, "lmac_loss": zero_shot_loss, "target_classes": TargetClasses(0.3, 0.3, 0.2),
         "prompts_per_sound": 2, **hparams,
     }  # fmt: skip
     brain = ZeroShotBrain(contrastive(text), modules={"decoder": Told()}, hparams=hparams)

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from data_prep.mixing import scenario_dataset
 from lmac.checkpoints import weights_digest
 from lmac.core.scoring import analyse_clips, explain, probabilities
-from lmac.evaluation.checks.row_cache import Kept
+from lmac.evaluation.checks.row_cache import RowCache
 from lmac.evaluation.files import ASKED, ASKED_CLIPS
 from lmac.evaluation.folder import EvaluationFolder, in_order
 from lmac.evaluation.report import write_report
@@ -159,7 +159,7 @@ def ask(asker, interpreters, scenario, dataset_of, levels, batch_size, folder, d
     """
     shared = f"classifier {weights_digest(asker.explained.classifier)}, seed {asker.seed}"
     shared += f", p from {asker.least_p:g}, {_pairs(scenario)}"
-    kept, todo = Kept(folder, ASKED_CLIPS, COLUMNS), []
+    kept, todo = RowCache(folder, ASKED_CLIPS, COLUMNS), []
     for level in levels:
         for method, interpreter in interpreters.items():
             computed_with = f"{interpreter.description}, {shared}"

@@ -1,7 +1,7 @@
 """Is an explanation the reason for the decision, or does it only please one network?
 
-    python -m lmac audit recipes/ESC10/evaluation.yaml --data_folder=… \
-        --other_classifiers=[results/ESC10/seeds/seed_1/classifier/best] --methods=[L-MAC,GradCAM]
+    python -m lmac audit recipes/ESC10/evaluation.yaml --data_folder=… --methods=[L-MAC,GradCAM] \
+        --transfer_classifiers=[results/ESC10/seeds/seed_1/classifier/best]
 
 Explains the clips of the evaluation's scenario (--audit_clips of them, spread over all) by every
 method, and asks
@@ -34,14 +34,14 @@ from data_prep.leaks import warn_of_scenario_leaks
 from lmac.checkpoints import weights_digest
 from lmac.core.scoring import analyse_clips, explain, probabilities, probabilities_of_sound
 from lmac.evaluation.checks.asked import absent_classes
-from lmac.evaluation.checks.row_cache import Kept
+from lmac.evaluation.checks.row_cache import RowCache
 from lmac.evaluation.files import AUDIT, AUDIT_CLIPS
 from lmac.evaluation.folder import EvaluationFolder, in_order
 from lmac.evaluation.report import write_report
 from lmac.evaluation.setup import Setting
 from lmac.explain.figures import audit_figure
 from lmac.settings.load import load, parse, run_opts_of
-from lmac.transfer import other_classifiers
+from lmac.transfer import transfer_classifiers
 from metrics.asked import decides_for
 from metrics.audit import JITTERS, STEPS, area_under, jittered, removal_steps, shuffled
 from metrics.faithfulness import fidelity_in, pick
@@ -179,7 +179,7 @@ def audit(auditor, interpreters, scenario, dataset, batch_size, folder, device):
     device : str
     """
     clips_of = _clips(scenario)
-    kept, todo = Kept(folder, AUDIT_CLIPS, COLUMNS), {}
+    kept, todo = RowCache(folder, AUDIT_CLIPS, COLUMNS), {}
     for network in (OWN, *auditor.others):
         shared = f"{auditor.computed_with(network)}, {clips_of}"
         kept.keep_only(shared, network=network)
@@ -388,11 +388,11 @@ def main(argv):
     hparams, _ = load(path, overrides)
     setting = Setting(hparams, run_opts_of(options))
     # First, so that a wrong folder is known before audio is read.
-    others = other_classifiers(
-        hparams["other_classifiers"], setting.explained, setting.labels, setting.device
+    others = transfer_classifiers(
+        hparams["transfer_classifiers"], setting.explained, setting.labels, setting.device
     )
     scenario, labels = setting.scenario, setting.labels
-    trained = {f"{other.folder} (other_classifiers)": other.training for other in others}
+    trained = {f"{other.folder} (transfer_classifiers)": other.training for other in others}
     trained["classifier_checkpoint"] = {"train_folds": []}  # which the scenario has seen to
     warn_of_scenario_leaks(scenario, setting.manifest, trained, hparams["train_folds"])
     scenario = scenario.assign(absent=absent_classes(scenario, labels, hparams["seed"]))

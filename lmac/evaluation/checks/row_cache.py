@@ -3,7 +3,7 @@
 import pandas as pd
 
 
-class Kept:
+class RowCache:
     """The rows of a check in an evaluation's folder; the file grows part by part.
 
     Arguments

@@ -16,7 +16,7 @@ from lmac.evaluation.files import AUDIT
 from lmac.evaluation.folder import EvaluationFolder
 from lmac.evaluation.report import _check_columns
 from lmac.explain.figures import audit_figure
-from lmac.transfer import OtherClassifier, other_classifiers
+from lmac.transfer import OtherClassifier, transfer_classifiers
 from metrics.asked import decides_for
 
 # A little of the quieter tone, so that "low" and "high" are decided by the louder.
@@ -284,7 +284,9 @@ def test_the_mel_domain_goes_to_the_same_front_end_only(wav, tmp_path):
 def test_folders_that_cannot_be_used_are_named(tmp_path):
     ours = make_explained(seed=5)
     best, _ = trained(tmp_path / "run")
-    with pytest.raises(ValueError, match="other_classifiers: .*run/best has the weights that are"):
+    with pytest.raises(
+        ValueError, match="transfer_classifiers: .*run/best has the weights that are"
+    ):
         OtherClassifier(best, ours, NAMES, "cpu")
     ours = make_explained()
     with pytest.raises(ValueError, match=r"has other classes .* \(a, x\): give classifiers of"):
@@ -293,9 +295,9 @@ def test_folders_that_cannot_be_used_are_named(tmp_path):
         OtherClassifier(tmp_path / "nowhere" / "best", ours, NAMES, "cpu")
     again, _ = trained(tmp_path / "again", seed=6)
     with pytest.raises(ValueError, match="run/best and .*again/best are both Small, seed 7"):
-        other_classifiers([best, again], ours, NAMES, "cpu")
+        transfer_classifiers([best, again], ours, NAMES, "cpu")
     (best / "classifier.ckpt").unlink()
-    with pytest.raises(ValueError, match="^other_classifiers: .*classifier.ckpt"):
+    with pytest.raises(ValueError, match="^transfer_classifiers: .*classifier.ckpt"):
         OtherClassifier(best, ours, NAMES, "cpu")
 
 

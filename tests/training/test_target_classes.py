@@ -10,10 +10,10 @@ from conftest import make_explained
 from speechbrain.dataio.batch import PaddedBatch
 from torch import nn
 
-from lmac.core.losses import asked_loss
+from lmac.core.losses import conditional_loss
 from lmac.training.augment import ClipMixer, WaveformAugment
 from lmac.training.conditional import ConditionalBrain
-from lmac.training.target_classes import AskedClasses
+from lmac.training.target_classes import TargetClasses
 
 N_SAMPLES = 6000
 
@@ -23,20 +23,20 @@ def test_the_shares_of_what_is_asked_for():
     n = 8000
     logits = torch.tensor([[9.0, 7, 1, 0, 0, 0, 0, 0]]).repeat(n, 1)
     sources = torch.tensor([[2, 3]]).repeat(n, 1)
-    asked = AskedClasses(0.4, 0.2, 0.1)(logits, sources)
+    asked = TargetClasses(0.4, 0.2, 0.1)(logits, sources)
     counts = torch.bincount(asked, minlength=8) / n
     # Every class gets an eighth of the 0.3 that is left, beside its own share.
     expected = torch.tensor([0.4, 0.1, 0.1, 0.1, 0, 0, 0, 0]) + 0.3 / 8
     assert bool((counts - expected).abs().max() < 0.02), counts
-    assert set(AskedClasses(1, 0, 0)(logits, sources).tolist()) == {0}
-    assert set(AskedClasses(0, 1, 0)(logits, sources).tolist()) == {2, 3}
-    assert set(AskedClasses(0, 0, 1)(logits, sources).tolist()) == {1}
+    assert set(TargetClasses(1, 0, 0)(logits, sources).tolist()) == {0}
+    assert set(TargetClasses(0, 1, 0)(logits, sources).tolist()) == {2, 3}
+    assert set(TargetClasses(0, 0, 1)(logits, sources).tolist()) == {1}
 
 
 @pytest.mark.parametrize("shares", [(-0.1, 0.5, 0.1), (0.5, 0.5, 0.1)])
 def test_impossible_shares(shares):
     with pytest.raises(ValueError, match="shares of asked classes .* at most 1"):
-        AskedClasses(*shares)
+        TargetClasses(*shares)
 
 
 class Told(nn.Module):
@@ -58,9 +58,9 @@ def brain_with(ask, probability=1.0):
         "augment": WaveformAugment(mixer=mixer),
         "out_share": 1.0,
         "seed": 1,
-        "lmac_loss": asked_loss,
-        "asked_classes": ask,
-        "audible": 0.3,
+        "lmac_loss": conditional_loss,
+        "target_classes": ask,
+        "presence_threshold": 0.3,
     }
     brain = ConditionalBrain(make_explained(), modules={"decoder": Told()}, hparams=hparams)
     brain.on_stage_start(sb.Stage.VALID)
@@ -77,12 +77,12 @@ def batch():
 
 
 def test_the_decoder_is_told_what_the_loss_is_of(batch):
-    brain = brain_with(AskedClasses(0.25, 0.25, 0.25))
+    brain = brain_with(TargetClasses(0.25, 0.25, 0.25))
     given = []
 
     def loss(logits, logits_in, logits_out, silence, asked, *rest):
         given.append((logits, silence, asked))
-        return asked_loss(logits, logits_in, logits_out, silence, asked, *rest)
+        return conditional_loss(logits, logits_in, logits_out, silence, asked, *rest)
 
     brain.hparams.lmac_loss = loss
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
@@ -96,8 +96,8 @@ def test_the_decoder_is_told_what_the_loss_is_of(batch):
 
 
 def test_the_mask_in_training_is_that_of_the_interpreter(batch):
-    """Multiplied by p / audible below that, but for the decision and the class of silence."""
-    brain = brain_with(AskedClasses(0.25, 0.0, 0.25))
+    """Multiplied by p / threshold below that, but for the decision and the class of silence."""
+    brain = brain_with(TargetClasses(0.25, 0.0, 0.25))
     logits, _, _, asked, mask, *_ = brain.compute_forward(batch, sb.Stage.VALID)
     p = logits.softmax(1).gather(1, asked[:, None]).squeeze(1)
     whole = (asked == logits.argmax(1)) | (asked == brain.explained.silent_class)
@@ -121,7 +121,7 @@ def test_what_a_decoder_is_told_of_a_class():
 
 
 def test_sources_are_the_decisions_on_the_two_sounds_heard_alone(batch):
-    brain = brain_with(AskedClasses(0, 1, 0))
+    brain = brain_with(TargetClasses(0, 1, 0))
     wav, clean = brain.sounds(batch, sb.Stage.VALID)
     assert not torch.equal(wav, clean), "validation clips are mixed"
     explained = brain.explained
@@ -138,14 +138,14 @@ def test_sources_are_the_decisions_on_the_two_sounds_heard_alone(batch):
 
 
 def test_an_unmixed_clip_has_one_source_and_no_silence(batch):
-    brain = brain_with(AskedClasses(), probability=0.0)
+    brain = brain_with(TargetClasses(), probability=0.0)
     wav = batch.sig.data
     decisions, X = brain.sources(wav, wav)
     assert torch.equal(*decisions.T) and torch.equal(*X)
 
 
 def test_validation_asks_the_same_in_every_epoch_and_training_does_not(batch):
-    brain = brain_with(AskedClasses(0, 0, 0))
+    brain = brain_with(TargetClasses(0, 0, 0))
     brain.step = 1
     state = torch.get_rng_state()
     for stage in (sb.Stage.VALID, sb.Stage.VALID):
@@ -157,7 +157,7 @@ def test_validation_asks_the_same_in_every_epoch_and_training_does_not(batch):
 
 
 def test_carving_is_of_absent_classes_and_metrics_of_the_decision(batch):
-    brain = brain_with(AskedClasses())
+    brain = brain_with(TargetClasses())
     probs = torch.tensor([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1]]).double()
     probs_in = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.1, 0.0, 0.9]]).double()
     brain.known = torch.tensor([True, True, False])
