@@ -38,7 +38,7 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MOST_EXAMPLES = 20
 # Two built-in sounds each, so that there is something to tell apart.
 BUILT_IN = (("bird_chirps", "knock"), ("animal_call", "engine"), ("bell", "crackle"))
-LARGEST_QUESTION = 100_000  # bytes
+LARGEST_QUESTION, LARGEST_PAINTING = 100_000, 1_000_000  # bytes
 
 
 class App(PageServer):
@@ -87,33 +87,36 @@ class App(PageServer):
                 "keep_minutes": limits.keep_s / 60,
             },
         )
+        self.queue = JobQueue(explainer, methods, folder, limits)
         super().__init__(address, PageHandler, names)
-        self.desk = JobQueue(explainer, methods, folder, limits)
 
-    def server_close(self):
+    def server_close(self):  # also where the address cannot be listened on
         super().server_close()
-        self.desk.close()
+        self.queue.close()
 
     def file(self, path):
         if path in ("/", "/index.html"):
             return self.page
-        return self.examples.get(path) or self.desk.file(path)
+        return self.examples.get(path) or self.queue.file(path)
 
     def answer(self, path):
         kind, _, identity = path.strip("/").partition("/")
-        return self.desk.status(identity) if kind == "state" else None
+        return self.queue.status(identity) if kind == "state" else None
 
     def take(self, path, request):
         kind, _, rest = path.strip("/").partition("/")
         if kind == "sounds":
-            data = request.body(self.desk.limits.bytes, "application/octet-stream")
-            return HTTPStatus.CREATED, {"id": self.desk.add(data, rest).id}
-        if kind == "explanations":
+            data = request.body(self.queue.limits.bytes, "application/octet-stream")
+            return HTTPStatus.CREATED, {"id": self.queue.add(data, rest).id}
+        if kind in ("explanations", "masks"):
+            largest = LARGEST_QUESTION if kind == "explanations" else LARGEST_PAINTING
             try:
-                content = json.loads(request.body(LARGEST_QUESTION, "application/json"))
+                content = json.loads(request.body(largest, "application/json"))
             except (ValueError, RecursionError) as error:
                 raise Refused(HTTPStatus.BAD_REQUEST, "A JSON object was expected.") from error
-            self.desk.ask(rest, content)
+            if kind == "masks":
+                return HTTPStatus.OK, self.queue.paint(rest, content)
+            self.queue.ask(rest, content)
             return HTTPStatus.ACCEPTED, {}
         raise Refused(HTTPStatus.NOT_FOUND, "Nothing is taken here.")
 

@@ -10,11 +10,13 @@ import sys
 import threading
 import time
 import traceback
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 
 import soundfile
+import torch
 
 from lmac.io.names import shown
 from lmac.pages.explanation_page import (
@@ -23,11 +25,18 @@ from lmac.pages.explanation_page import (
     recording_data,
     write_recording,
 )
+from lmac.pages.painting import rasterised
 from lmac.pages.server import Refused
 
 TIDY_S = 30  # how often old sounds are looked for when nothing is asked
 # Of one sound; asking for more is no curiosity.
 MOST_EXPLANATIONS = 60
+# Of a file, decoded: channels and rates make much of few bytes.
+MOST_SAMPLES = 120_000_000
+PAINT_S = 60.0  # the longest sound that is painted on: an answer has to come at once
+READY = 4  # sounds of at most that length that are kept analysed
+END_S = 5  # what the worker gets to end
+PAINTED = "your mask"
 
 
 class Closing(Exception):
@@ -66,6 +75,8 @@ class Sound:
     doing: str = ""
     data: dict | None = None
     files: frozenset = frozenset()
+    masks: dict = field(default_factory=dict)  # (method, class or None) to the mask, 8 bits
+    paintings: int = 0
 
 
 class JobQueue:
@@ -91,6 +102,8 @@ class JobQueue:
         self.change = threading.Condition()
         self.closed = False
         self.last = None  # (sound, its recording): who asks once more need not wait for it
+        self.ready = OrderedDict()  # id to recording, of sounds to paint on
+        self.painting = threading.Lock()
         self.worker = threading.Thread(target=self._work, daemon=True)
         self.worker.start()
 
@@ -99,7 +112,7 @@ class JobQueue:
         with self.change:
             self.closed = True
             self.change.notify_all()
-        self.worker.join()
+        self.worker.join(END_S)  # it is a daemon: it ends with the process at the latest
 
     # --- what visitors ask ---
 
@@ -108,6 +121,12 @@ class JobQueue:
 
         Raises Refused for what is no sound or too long.
         """
+        self.tidy(room=1)
+        with self.change:
+            if len(self.sounds) >= self.limits.sounds:
+                raise Refused(
+                    HTTPStatus.SERVICE_UNAVAILABLE, "Too many sounds are here: try again later."
+                )
         name = shown(Path(name).name)[:100] or "sound"
         identity = secrets.token_urlsafe(12)
         folder = self.folder / "sounds" / identity
@@ -136,6 +155,12 @@ class JobQueue:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"{name} is {info.duration:.0f} s long: at most {self.limits.seconds:.0f} s are "
                 "explained here.",
+            )
+        if info.frames * info.channels > MOST_SAMPLES:
+            raise Refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"{name} has {info.channels} channels at {info.samplerate} Hz: too much to decode "
+                "here, send it with fewer channels or at a lower rate.",
             )
         return info.duration
 
@@ -222,6 +247,91 @@ class JobQueue:
             )
         return self.sounds[identity]
 
+    # --- what a visitor paints ---
+
+    def paint(self, identity, content):
+        """Score a mask that was painted: p of the class for input, kept part and removed part.
+
+        ``content`` is a painting (:mod:`lmac.pages.painting`) with "class" (a name, or None for
+        the decision) and "sounds", whether the kept and the removed part are written as sound.
+        Answered at once, beside what the worker does. Returns plain values; raises Refused.
+        """
+        with self.change:
+            sound = self._sound(identity)
+            sound.used = time.monotonic()
+        if sound.seconds > PAINT_S:
+            raise Refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"Sounds of at most {PAINT_S:.0f} s can be painted on.",
+            )
+        try:
+            with self.painting:
+                return self._painted(sound, content)
+        except ValueError as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
+
+    def _painted(self, sound, content):
+        recording = self._analysed(sound)
+        start = self._start(sound, recording, content)
+        domain = self.explainer.explained.domain
+        n_frames = recording.n_samples // recording.hop + 1
+        mask = rasterised(
+            content,
+            start[:n_frames],
+            recording.hop / recording.sample_rate,
+            domain.top_of_axis / (start.shape[1] - domain.listenable),
+        )
+        asked = content.get("class")
+        if asked is not None and asked not in self.explainer.labels:
+            raise ValueError(f"There is no class {asked!r}.")
+        result = self.explainer.score_mask(recording, mask, PAINTED, asked)
+        answer = {
+            "explained": result.explained_class,
+            "p": result.p,
+            "p_in": result.p_in,
+            "p_out": result.p_out,
+            "kept": float(mask.mean()),
+        }
+        if content.get("sounds"):
+            # A new address each time: the one before may be playing.
+            sound.paintings += 1
+            folder = sound.folder / f"painted-{sound.paintings}"
+            result.write_sounds(folder)
+            answer |= {
+                key: value
+                for key, value in explanation_data(result, folder, self.folder).items()
+                if key in ("sounds", "files", "mask")
+            }
+            shutil.rmtree(sound.folder / f"painted-{sound.paintings - 2}", ignore_errors=True)
+            with self.change:
+                sound.files = _files(sound.folder)
+        return answer
+
+    def _analysed(self, sound):
+        """The recording of a sound that is painted on; the last few are kept."""
+        if sound.id not in self.ready:
+            known = self.last
+            if known is not None and known[0] is sound:
+                self.ready[sound.id] = known[1]
+            else:
+                upload = sound.folder / "upload"
+                self.ready[sound.id] = self.explainer.read(upload, None, sound.name)
+            while len(self.ready) > READY:
+                self.ready.popitem(last=False)
+        self.ready.move_to_end(sound.id)
+        return self.ready[sound.id].reporting(None)
+
+    def _start(self, sound, recording, content):
+        """The mask [T, F] that is painted over; ValueError for one that is not there."""
+        start = content.get("start") if isinstance(content, dict) else None
+        if start in ("nothing", "everything"):
+            return torch.full(recording.X.shape, float(start == "everything"))
+        if isinstance(start, dict):
+            key = start.get("method"), start.get("asked")
+            if all(k is None or isinstance(k, str) for k in key) and key in sound.masks:
+                return sound.masks[key].float() / 255
+        raise ValueError("start: expected nothing, everything, or an explanation that is there.")
+
     # --- the worker ---
 
     def _work(self):
@@ -284,6 +394,8 @@ class JobQueue:
             result = explainer.explain_recording(recording.reporting(progress), method, asked)
             folder = sound.folder / result.folder
             result.write_sounds(folder)
+            if sound.seconds <= PAINT_S:
+                sound.masks[method, asked] = (255 * result.mask).round().byte()
             made.append(explanation_data(result, folder, self.folder))
             self._publish(sound, recording, made)
             # It takes longer than the explanation, which is looked at and heard by now.
@@ -298,29 +410,38 @@ class JobQueue:
         """From now on the page shows these explanations, and gets the files that are there."""
         domain = self.explainer.explained.domain
         data = recording_data(recording, domain, sound.folder, self.folder)
-        files = frozenset(
-            path.relative_to(sound.folder).as_posix()
-            for path in sound.folder.rglob("*.*")
-            if path.suffix in (".wav", ".png", ".json")
-        )
         with self.change:
-            sound.data = {**data, "explanations": list(explanations)}
-            sound.files = files
+            paintable = sound.seconds <= PAINT_S
+            sound.data = {**data, "explanations": list(explanations), "paintable": paintable}
+            sound.files = _files(sound.folder)
 
-    def tidy(self):
-        """Delete what was not looked at for long, and the oldest when there are too many."""
+    def tidy(self, room=0):
+        """Delete what was not looked at for long, and the oldest when there are too many.
+
+        ``room``: how many more are to have place.
+        """
         now = time.monotonic()
         with self.change:
             idle = [s for s in self.sounds.values() if s.state in ("kept", "failed")]
             idle.sort(key=lambda sound: sound.used)
-            too_many = len(self.sounds) - self.limits.sounds
+            too_many = len(self.sounds) + room - self.limits.sounds
             old = [
                 sound for i, sound in enumerate(idle)
                 if i < too_many or now - sound.used > self.limits.keep_s
             ]  # fmt: skip
             for sound in old:
                 del self.sounds[sound.id]
+                self.ready.pop(sound.id, None)
             if self.last and self.last[0] in old:
                 self.last = None
         for sound in old:
             shutil.rmtree(sound.folder, ignore_errors=True)
+
+
+def _files(folder):
+    """The names of a sound's files that a page may load."""
+    return frozenset(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*.*")
+        if path.suffix in (".wav", ".png", ".json")
+    )

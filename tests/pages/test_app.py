@@ -465,7 +465,8 @@ def test_sounds_are_deleted_after_a_while(desk, tmp_path, monkeypatch):
     path = write_noise(tmp_path / "x.wav", 0.3)
     one = desk(keep_s=100, sounds=3)
     tidy = one.tidy
-    monkeypatch.setattr(one, "tidy", lambda: None)  # the worker's own does not come in between
+    # The worker's own, and that of a new sound, do not come in between.
+    monkeypatch.setattr(one, "tidy", lambda room=0: None)
     now = [1000.0]
     monkeypatch.setattr("lmac.pages.job_queue.time.monotonic", lambda: now[0])
     first = one.add(path.read_bytes(), "x.wav")
@@ -481,12 +482,27 @@ def test_sounds_are_deleted_after_a_while(desk, tmp_path, monkeypatch):
     assert not first.folder.exists() and one.last is None
     with pytest.raises(Refused, match="not kept any more"):
         one.status(first.id)
+    monkeypatch.undo()
     several = []
     for _ in range(5):
-        now[0] += 1
         several.append(one.add(path.read_bytes(), "x.wav"))
-    tidy()
+        assert len(one.sounds) <= 3  # at any time
     assert [s.folder.is_dir() for s in several] == [False, False, True, True, True]
+    for sound in several[2:]:
+        one.sounds[sound.id].state = "waiting"
+    with pytest.raises(Refused, match="Too many sounds are here"):
+        one.add(path.read_bytes(), "x.wav")
+
+
+def test_much_of_few_bytes_is_refused(desk, tmp_path):
+    """A silent FLAC of many channels is small, and large once it is decoded."""
+    path = tmp_path / "wide.flac"
+    with soundfile.SoundFile(path, "w", 96000, 8) as file:
+        for _ in range(200):
+            file.write(np.zeros((96000, 8), np.float32))
+    assert path.stat().st_size < 1e6
+    with pytest.raises(Refused, match="8 channels at 96000 Hz: too much to decode"):
+        desk(seconds=600).add(path.read_bytes(), path.name)
 
 
 def test_a_second_question_reads_the_sound_no_more(desk, explainer, tmp_path, monkeypatch):
@@ -533,3 +549,109 @@ def test_examples(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="--examples=.*expected a folder with .wav"):
         find_examples(tmp_path / "empty", None)
+
+
+# --- a mask of your own ---
+
+RECTANGLE = {"shape": "rectangle", "keep": True, "from": [0.2, 500.0], "to": [0.6, 4000.0]}
+
+
+def test_a_painted_mask_is_scored_as_the_classifier_does(desk, explainer, tmp_path):
+    """Against f(M X) and f((1 - M) X), with M made by hand."""
+    path, one = write_noise(tmp_path / "x.wav", 1.0), desk()
+    sound = one.add(path.read_bytes(), "x.wav")
+    painting = {"start": "nothing", "strokes": [RECTANGLE], "class": None, "sounds": True}
+    said = one.paint(sound.id, painting)
+    X, phase = explainer.explained.domain.analyse(
+        torch.from_numpy(soundfile.read(path, dtype="float32")[0])[None]
+        / np.abs(soundfile.read(path)[0]).max()
+    )
+    t = torch.arange(X.shape[1])[:, None] * 186 / RATE
+    f = torch.arange(X.shape[2])[None, :] * RATE / 1024
+    mask = ((t >= 0.2) & (t <= 0.6) & (f >= 500) & (f <= 4000)).float()
+    probs = [explainer.explained.probabilities(M * X)[0] for M in (1, mask, 1 - mask)]
+    target = int(probs[0].argmax())
+    for key, p in zip(("p", "p_in", "p_out"), probs, strict=True):
+        assert said[key] == pytest.approx(float(p[target]), abs=1e-5)
+    assert said["explained"] == explainer.labels[target]
+    assert said["kept"] == pytest.approx(float(mask.mean()), abs=1e-6)
+    first = said["sounds"]["explanation"]["url"]
+    again = one.paint(sound.id, {**painting, "class": explainer.labels[0]})
+    assert again["explained"] == explainer.labels[0]
+    # A sound that plays is not written over.
+    assert again["sounds"]["explanation"]["url"] != first and one.file("/" + first).is_file()
+
+
+def test_painting_starts_from_an_explanation(desk, explainer, tmp_path):
+    path, one = write_noise(tmp_path / "x.wav", 1.0), desk()
+    sound = one.add(path.read_bytes(), "x.wav")
+    one.ask(sound.id, OWN)
+    made = finished(one, sound)["data"]["explanations"][0]
+    start = {"method": made["method"], "asked": made["asked"]}
+    said = one.paint(sound.id, {"start": start, "strokes": []})
+    assert said["p_in"] == pytest.approx(made["p_in"], abs=5e-3)  # the mask has 8 bits
+    all_of_it = one.paint(sound.id, {"start": "everything", "strokes": []})
+    assert all_of_it["p_in"] == all_of_it["p"] and all_of_it["kept"] == 1
+
+
+@pytest.mark.parametrize(
+    "painting,said",
+    [
+        ([], "start: expected"),
+        ({"start": {"method": "IG", "asked": None}, "strokes": []}, "start: expected"),
+        ({"start": {"method": ["IG"]}, "strokes": []}, "start: expected"),
+        ({"start": "nothing", "strokes": 3}, "strokes: expected a list"),
+        ({"start": "nothing", "strokes": [], "class": "no class"}, "There is no class 'no class'"),
+        ({"start": "nothing", "strokes": [], "class": [1]}, "There is no class"),
+    ],
+)
+def test_a_painting_that_makes_no_sense_is_refused(desk, tmp_path, painting, said):
+    one = desk()
+    sound = one.add(write_noise(tmp_path / "x.wav", 0.3).read_bytes(), "x.wav")
+    with pytest.raises(Refused, match=said):
+        one.paint(sound.id, painting)
+    with pytest.raises(Refused, match="not kept any more"):
+        one.paint("nobody", painting)
+
+
+def test_who_paints_sees_p_change(page, tmp_path):
+    """Strokes with the pointer, undo, and a rectangle by numbers; sounds and files follow."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.by import By
+
+    upload(page, write_noise(tmp_path / "paint.wav", 1.0))
+    shown(page, "paint.wav")
+    click(page, ".paint > summary")
+    numbers = (
+        "return [...document.querySelectorAll('.paint .bars .number')].map(e => e.textContent)"
+    )
+    until(page, lambda: all(page.execute_script(numbers)), "the empty mask is scored")
+    empty = page.execute_script(numbers)
+    canvas = page.find_element(By.CSS_SELECTOR, ".paint canvas")
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    dark = (
+        "const c = document.querySelector('.paint canvas'), d = c.getContext('2d')"
+        ".getImageData(0, 0, c.width, c.height).data; let n = 0;"
+        "for (let i = 3; i < d.length; i += 4) n += d[i] > 127; return n / (c.width * c.height)"
+    )
+    assert page.execute_script(dark) == 1
+    (ActionChains(page).move_to_element_with_offset(canvas, -100, 40).click_and_hold()
+     .move_by_offset(180, -60).release().perform())  # fmt: skip
+    strokes = "return result.painter.strokes.length"
+    assert page.execute_script(strokes) == 1 and 0.5 < page.execute_script(dark) < 0.9955
+    kept = "return document.querySelector('.paint [role=status]').textContent"
+    until(page, lambda: "(0 %" not in page.execute_script(kept), "the stroke is scored")
+    until(page, lambda: page.execute_script("return !result.painter.busy"), "nothing is asked")
+    click(page, ".paint .buttons button:nth-child(2)")
+    until(page, lambda: any("painted-" in a["src"] for a in playing(page)), "what is kept plays")
+    page.execute_script("result.player.pause()")
+    names = "return [...document.querySelectorAll('.paint .downloads a')].map(a => a.download)"
+    assert {"explanation.wav", "painting.json", "painting.png"} <= set(page.execute_script(names))
+    click(page, ".paint > .line button")  # undo
+    until(page, lambda: page.execute_script(numbers) == empty, "as before")
+    assert page.execute_script(strokes) == 0
+    click(page, ".paint details summary")
+    click(page, ".paint form button")  # all of it
+    until(page, lambda: "100 % of the map" in page.execute_script(kept), "everything is kept")
+    p, p_in, _ = page.execute_script(numbers)
+    assert p == p_in and page.execute_script(dark) == 0

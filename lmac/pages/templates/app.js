@@ -12,7 +12,7 @@ let recorder = null;
 const result = new Result($("result"), (name) => {
   $("class").value = name;
   explain();
-});
+}, (painting) => send(`masks/${sound}`, JSON.stringify(painting), "application/json"));
 
 function say(text, share = null) {
   $("said").textContent = text;

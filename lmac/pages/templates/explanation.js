@@ -4,6 +4,11 @@
 const STEP_S = 1;
 const LONG_S = 10; // seconds, from which on the spectrogram can be widened
 
+// Names of classes as people write them.
+function plain(name) {
+  return name.replaceAll("_", " ");
+}
+
 function fileLink(name, url, title = "") {
   const of = title ? `, ${title}` : "";
   return element("a", { href: url, download: name, attributes: { "aria-label": `${name}${of}` } },
@@ -11,10 +16,12 @@ function fileLink(name, url, title = "") {
 }
 
 class Result {
-  // place: element; ask(class name), if given, is offered beside each class.
-  constructor(place, ask = null) {
+  // place: element; ask(class name), if given, is offered beside each class; paint(painting), if
+  // given, promises what the server says of a mask that is painted.
+  constructor(place, ask = null, paint = null) {
     this.place = place;
     this.ask = ask;
+    this.paint = paint;
     this.data = null;
     this.player = new Player(() => this.refresh(), (sound, at) => this.move(at));
     document.addEventListener("keydown", (event) => this.key(event));
@@ -45,7 +52,9 @@ class Result {
     this.heading = this.classes();
     this.bar = this.transport();
     this.list = element("div", { id: "cards" });
-    this.place.replaceChildren(this.heading, this.bar, this.list);
+    this.painter = this.paint && data.paintable ? new Painter(this, this.paint) : null;
+    this.place.replaceChildren(this.heading, this.bar, this.list,
+      ...(this.painter ? [this.painter.element] : []));
   }
 
   // --- what the classifier heard ---
@@ -248,6 +257,10 @@ class Result {
       card.downloads);
     this.cards.push(card);
     this.list.append(card.article);
+    if (this.painter) {
+      const { method, asked } = explanation;
+      this.painter.offer({ method, asked }, title, explanation.mask);
+    }
     this.maps();
     if (card.sounds.length) {
       if (!this.player.sound) this.selected = card.sounds[1];
