@@ -8,7 +8,11 @@ send is deleted after a while and when the app ends.
 """
 
 import json
+import math
+import os
+import shutil
 import tempfile
+import threading
 from http import HTTPStatus
 from pathlib import Path
 
@@ -38,6 +42,9 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MOST_EXAMPLES = 20
 # Two built-in sounds each, so that there is something to tell apart.
 BUILT_IN = (("bird_chirps", "knock"), ("animal_call", "engine"), ("bell", "crackle"))
+UPLOADS = 3  # that are taken at a time: each is in memory once
+WAIT_S = 20  # for one of these places
+FOLDER = "lmac-app-"  # and the number of the process whose visitors' sounds are in it
 LARGEST_QUESTION, LARGEST_PAINTING = 100_000, 1_000_000  # bytes
 
 
@@ -87,6 +94,7 @@ class App(PageServer):
                 "keep_minutes": limits.keep_s / 60,
             },
         )
+        self.uploads = threading.BoundedSemaphore(UPLOADS)
         self.queue = JobQueue(explainer, methods, folder, limits)
         super().__init__(address, PageHandler, names)
 
@@ -106,8 +114,15 @@ class App(PageServer):
     def take(self, path, request):
         kind, _, rest = path.strip("/").partition("/")
         if kind == "sounds":
-            data = request.body(self.queue.limits.bytes, "application/octet-stream")
-            return HTTPStatus.CREATED, {"id": self.queue.add(data, rest).id}
+            if not self.uploads.acquire(timeout=WAIT_S):
+                raise Refused(
+                    HTTPStatus.SERVICE_UNAVAILABLE, "Too many are sending: try again in a minute."
+                )
+            try:
+                data = request.body(self.queue.limits.bytes, "application/octet-stream")
+                return HTTPStatus.CREATED, {"id": self.queue.add(data, rest).id}
+            finally:
+                self.uploads.release()
         if kind in ("explanations", "masks"):
             largest = LARGEST_QUESTION if kind == "explanations" else LARGEST_PAINTING
             try:
@@ -172,6 +187,7 @@ def _built_in(pair, scratch):
 def make_app(argv, address, folder):
     """The :class:`App` of a command line, with its files in ``folder``."""
     one_process("the app")
+    limits = limits_of(COMMAND_LINE.parse(COMMAND_LINE.split(argv)[0]))
     own, others = COMMAND_LINE.split(argv)
     options = COMMAND_LINE.parse(own)
     path, given, overrides = parse([options["yaml"], *others])
@@ -188,13 +204,34 @@ def make_app(argv, address, folder):
     for name, why in missing.items():
         print(f"Without {name}: {why}")
     examples = find_examples(options["examples"], folder)
-    limits = Limits(
+    warm_up(explainer, examples[0], chosen, folder)
+    return App(address, explainer, methods, chosen, folder, examples, limits, options["names"])
+
+
+def limits_of(options):
+    """:class:`Limits` of the command line; ValueError for a number that limits nothing."""
+    for key in ("max_seconds", "max_mb", "keep_minutes"):
+        if not 0 < options[key] < math.inf:
+            raise ValueError(f"--{key}={options[key]:g}: expected a number above 0.")
+    return Limits(
         seconds=options["max_seconds"],
         bytes=round(1e6 * options["max_mb"]),
         keep_s=60 * options["keep_minutes"],
     )
-    warm_up(explainer, examples[0], chosen, folder)
-    return App(address, explainer, methods, chosen, folder, examples, limits, options["names"])
+
+
+def remove_left(place):
+    """Delete the sounds that servers left in the folder ``place`` when they were killed."""
+    for folder in Path(place).glob(f"{FOLDER}*-*"):
+        number = folder.name.removeprefix(FOLDER).partition("-")[0]
+        if not number.isdigit() or folder.is_symlink() or not folder.is_dir():
+            continue
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # another user's, or no number of a process: not to be touched
+            continue
 
 
 def warm_up(explainer, example, methods, folder):
@@ -206,7 +243,9 @@ def warm_up(explainer, example, methods, folder):
 
 def main(argv):
     options = COMMAND_LINE.parse(COMMAND_LINE.split(argv)[0])
-    with tempfile.TemporaryDirectory(prefix="lmac-app-") as folder:
+    remove_left(tempfile.gettempdir())
+    prefix = f"{FOLDER}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
         serve(
             lambda address: make_app(argv, address, folder),
             options["host"],

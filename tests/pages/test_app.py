@@ -3,7 +3,10 @@
 import http.client
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from lmac.pages.app import App, find_examples, offered
+from lmac.pages.app import App, find_examples, limits_of, offered, remove_left
 from lmac.pages.job_queue import JobQueue, Limits
 from lmac.pages.server import Refused
 
@@ -549,6 +552,53 @@ def test_examples(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="--examples=.*expected a folder with .wav"):
         find_examples(tmp_path / "empty", None)
+
+
+@pytest.mark.parametrize("key,value", [("max_seconds", float("nan")), ("keep_minutes", -5.0),
+                                       ("max_mb", 0.0), ("max_mb", float("inf"))])  # fmt: skip
+def test_a_limit_that_limits_nothing_is_refused(key, value):
+    options = {"max_seconds": 600.0, "max_mb": 50.0, "keep_minutes": 60.0}
+    assert limits_of(options) == Limits()
+    with pytest.raises(ValueError, match=f"--{key}=.*: expected a number above 0"):
+        limits_of({**options, key: value})
+
+
+def test_a_port_in_use_is_one_sentence(app, explainer, tmp_path):
+    taken = app.server_port
+    with pytest.raises(OSError, match="in use"):  # and no error about what was not made yet
+        App(("127.0.0.1", taken), explainer, METHODS, ["L-MAC"], tmp_path)
+
+
+def test_sounds_of_a_server_that_was_killed_are_removed(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    stay = [f"lmac-app-{os.getpid()}-y", "lmac-app-", "lmac-app-z-1", "other"]
+    for name in (f"lmac-app-{ended.pid}-x", *stay):
+        (tmp_path / name / "sounds").mkdir(parents=True)
+    remove_left(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(stay)
+
+
+def test_few_uploads_are_in_memory_at_a_time(app, monkeypatch):
+    """Three clients that send slowly leave no place for a fourth, which is told so."""
+    monkeypatch.setattr("lmac.pages.app.WAIT_S", 0.1)
+    slow = [http.client.HTTPConnection("127.0.0.1", app.server_port, timeout=30) for _ in range(3)]
+    for connection in slow:
+        connection.putrequest("POST", "/sounds/slow.wav")
+        connection.putheader("Content-Type", "application/octet-stream")
+        connection.putheader("Content-Length", "1000")
+        connection.endheaders(b"RIFF")
+    binary = "application/octet-stream"
+    answer = None
+    while answer != 503:  # until all three are there
+        answer, said = ask(app, "POST", "/sounds/x.wav", b"RIFF", binary)
+        assert answer in (400, 503)
+    assert b"Too many are sending" in said
+    for connection in slow:
+        connection.close()
+    while answer == 503:
+        answer, _ = ask(app, "POST", "/sounds/x.wav", b"RIFF", binary)
+    assert answer == 400
 
 
 # --- a mask of your own ---
