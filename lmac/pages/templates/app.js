@@ -154,7 +154,11 @@ async function explained(current) {
   const boxes = [...$("methods").querySelectorAll("input:checked")];
   if (!boxes.length) throw new Error("Choose at least one method.");
   // Of several methods, those that can be asked for the class; a single one says that it cannot.
-  const able = $("class").value ? boxes.filter((box) => box.asked) : boxes;
+  let able = $("class").value ? boxes.filter((box) => box.asked) : boxes;
+  if (!able.length) {
+    able = [...$("methods").querySelectorAll("input")].filter((box) => box.asked).slice(0, 1);
+    able.forEach((box) => { box.checked = true; });
+  }
   const methods = (able.length ? able : boxes).map((box) => box.value);
   const left = boxes.map((box) => box.value).filter((name) => !methods.includes(name));
   const mine = sound;
@@ -166,7 +170,9 @@ async function explained(current) {
   const state = await follow(mine, current);
   if (!current()) return;
   if (state.state === "failed") throw new Error(state.error);
-  say(left.map((name) => `${name} explains the classifier's own decision only.`).join(" "));
+  say(left.map((name) => `${name} explains the classifier's own decision only` +
+    `${boxes.some((box) => methods.includes(box.value)) ? "" : `: ${methods.join(", ")} in its place`}.`)
+    .join(" "));
 }
 
 // Show what there is of a sound until nothing more is on its way, and return the last state.
@@ -199,7 +205,8 @@ for (const { name, asked, chosen } of app.methods) {
 }
 const option = (select, value, text) => select.append(element("option", { value }, text));
 option($("class"), "", "its own decision");
-app.labels.forEach((name) => option($("class"), name, name));
+app.labels.forEach((name) => option($("class"), name, plain(name)));
+$("known").textContent = app.labels.map(plain).join(", ");
 option($("example"), "", "choose …");
 app.examples.forEach(({ name, url }) => option($("example"), url, name));
 $("ask").addEventListener("submit", (event) => { event.preventDefault(); explain(); });

@@ -232,11 +232,13 @@ class Painter {
     const playing = player.playing && Object.values(this.sounds).find((s) => s === player.sound);
     this.buttons.replaceChildren();
     const made = {};
+    const card = { title: "Your mask", sounds: [] };
     for (const [name, label] of [["input", "input"], ["explanation", "kept"], ["removed", "removed"]]) {
       const sound = answer.sounds[name];
       if (!sound) continue;
-      Object.assign(sound, { group: this.data, name, card: { title: "Your mask", sounds: [] } });
+      Object.assign(sound, { group: this.data, name, card });
       made[name] = sound;
+      card.sounds.push(sound);
       const button = element("button", { type: "button", attributes: { "aria-label": `Play ${label}, your mask` } },
         `▶ ${label}`);
       button.addEventListener("click", () => player.toggle(sound));
