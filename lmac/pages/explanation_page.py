@@ -53,10 +53,12 @@ def in_words(explanation):
     """What an explanation does to the decision, in plain words."""
     name = explanation.explained_class
     of = f'"{name.replace("_", " ")}"' if name else "each window's decision"
-    falls = "falls" if explanation.p_out < explanation.p else "rises"
+    before, after = f"{explanation.p:.2f}", f"{explanation.p_out:.2f}"
+    change = f"{'falls' if explanation.p_out < explanation.p else 'rises'} from {before} to {after}"
     return (
-        f"Without this part, the network's belief in {of} {falls} from {explanation.p:.2f} to "
-        f"{explanation.p_out:.2f}. This part alone gives {explanation.p_in:.2f}."
+        f"Without this part, the probability of {of} "
+        f"{f'stays at {before}' if before == after else change}. "
+        f"This part alone gives {explanation.p_in:.2f}."
     )
 
 
