@@ -67,13 +67,21 @@ class App(PageServer):
     limits : lmac.pages.job_queue.Limits
     names : sequence of str
         As in :class:`lmac.pages.server.PageServer`.
+    opens : bool
+        Whether the page opens with the first example, explained.
     """
 
     def __init__(
-        self, address, explainer, methods, chosen, folder, examples=(), limits=None, names=()
-    ):
+        self, address, explainer, methods, chosen, folder, examples=(), limits=None, names=(),
+        opens=False,
+    ):  # fmt: skip
         folder = Path(folder)
         limits = limits or Limits()
+        self.queue = JobQueue(explainer, methods, folder, limits)
+        first = None
+        if opens and examples:
+            first = self.queue.add(examples[0].read_bytes(), examples[0].name)
+            self.queue.ask(first.id, {"methods": list(chosen), "classes": [None]})
         self.examples = {f"/examples/{i}": path for i, path in enumerate(examples)}
         self.page = write_page(
             "app.html",
@@ -89,13 +97,13 @@ class App(PageServer):
                     {"name": path.name, "url": address.lstrip("/")}
                     for address, path in self.examples.items()
                 ],
+                "first": first.id if first else None,
                 "seconds": limits.seconds,
                 "bytes": limits.bytes,
                 "keep_minutes": limits.keep_s / 60,
             },
         )
         self.uploads = threading.BoundedSemaphore(UPLOADS)
-        self.queue = JobQueue(explainer, methods, folder, limits)
         super().__init__(address, PageHandler, names)
 
     def server_close(self):  # also where the address cannot be listened on
@@ -205,7 +213,9 @@ def make_app(argv, address, folder):
         print(f"Without {name}: {why}")
     examples = find_examples(options["examples"], folder)
     warm_up(explainer, examples[0], chosen, folder)
-    return App(address, explainer, methods, chosen, folder, examples, limits, options["names"])
+    return App(
+        address, explainer, methods, chosen, folder, examples, limits, options["names"], opens=True
+    )
 
 
 def limits_of(options):

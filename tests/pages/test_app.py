@@ -602,6 +602,27 @@ def test_few_uploads_are_in_memory_at_a_time(app, monkeypatch):
     assert answer == 400
 
 
+def test_the_page_opens_with_an_example_explained(browser, explainer, tmp_path):
+    examples = [write_noise(tmp_path / "first.wav", 0.8)]
+    given = explainer, METHODS, ["L-MAC"], tmp_path / "app", examples
+    (tmp_path / "app").mkdir()
+    with running(App(("127.0.0.1", 0), *given, opens=True)) as app:
+        browser.get(f"http://127.0.0.1:{app.server_port}/")
+        shown(browser, "first.wav")
+        assert text(browser, ".parts [aria-pressed=true]") == "input"  # what Play plays
+        click(browser, "#player .play")
+        until(browser, lambda: "input.wav" in playing(browser)[0]["src"], "the input plays")
+        until(browser, lambda: text(browser, "#said") == "", "nothing is being done")
+        for sound in list(app.queue.sounds.values()):  # who comes when it is gone is not bothered
+            sound.used = -1e9
+        app.queue.tidy()
+        browser.get(f"http://127.0.0.1:{app.server_port}/")
+        until(browser, lambda: browser.execute_script("return document.readyState") == "complete")
+        assert text(browser, "#error") == "" and browser.execute_script("return !result.data")
+        browser.get_log("browser")  # the 404 of what is gone
+        browser.get("about:blank")
+
+
 # --- a mask of your own ---
 
 RECTANGLE = {"shape": "rectangle", "keep": True, "from": [0.2, 500.0], "to": [0.6, 4000.0]}

@@ -221,6 +221,15 @@ $("example").addEventListener("change", () => attempt(async () => {
   await take(await reply.blob(), selectedOptions[0].textContent);
 }));
 $("record").addEventListener("click", record);
+// There is something to hear at once, unless it was deleted since.
+if (app.first) {
+  attempt(async (current) => {
+    if (!(await fetch(`state/${app.first}`)).ok || !current()) return;
+    sound = app.first;
+    await follow(sound, current);
+    if (current()) say("");
+  });
+}
 for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {
     event.preventDefault();

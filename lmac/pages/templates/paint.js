@@ -3,6 +3,7 @@
 // picture here is drawn of them, the mask that is scored is made of them by the server.
 const PAINT_WIDTH = 1000;
 const PAINT_HEIGHT = 400;
+const REMOVED = "#6b7685"; // not black: silence is black, too
 
 class Painter {
   // result: the Result whose sound is painted on; send(painting): a promise of the server's answer.
@@ -155,7 +156,7 @@ class Painter {
     this.canvas.addEventListener("pointercancel", end);
   }
 
-  // --- the picture: black where it is removed ---
+  // --- the picture: veiled where it is removed ---
 
   draw() {
     const pen = this.canvas.getContext("2d", { willReadFrequently: true });
@@ -163,9 +164,14 @@ class Painter {
     const point = ([s, unit]) => [PAINT_WIDTH * s / seconds, PAINT_HEIGHT * (1 - unit / axis.top)];
     pen.globalCompositeOperation = "source-over";
     pen.clearRect(0, 0, PAINT_WIDTH, PAINT_HEIGHT);
+    pen.fillStyle = pen.strokeStyle = REMOVED;
     const { start, picture } = this.start;
     if (start === "nothing") pen.fillRect(0, 0, PAINT_WIDTH, PAINT_HEIGHT);
-    else if (picture && picture.complete) pen.drawImage(picture, 0, 0, PAINT_WIDTH, PAINT_HEIGHT);
+    else if (picture && picture.complete) {
+      pen.drawImage(picture, 0, 0, PAINT_WIDTH, PAINT_HEIGHT);
+      pen.globalCompositeOperation = "source-in";
+      pen.fillRect(0, 0, PAINT_WIDTH, PAINT_HEIGHT);
+    }
     for (const stroke of this.strokes) {
       pen.globalCompositeOperation = stroke.keep ? "destination-out" : "source-over";
       if (stroke.shape === "rectangle") {
