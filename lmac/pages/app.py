@@ -131,6 +131,10 @@ class App(PageServer):
                 return HTTPStatus.CREATED, {"id": self.queue.add(data, rest).id}
             finally:
                 self.uploads.release()
+        if kind == "removals":
+            request.body(LARGEST_QUESTION, "application/json")
+            self.queue.remove(rest)
+            return HTTPStatus.OK, {}
         if kind in ("explanations", "masks"):
             largest = LARGEST_QUESTION if kind == "explanations" else LARGEST_PAINTING
             try:

@@ -4,12 +4,14 @@ One worker explains one request after another, so that two do not fight for the 
 has a folder of its own, with a name that cannot be guessed, and is deleted after a while.
 """
 
+import math
 import secrets
 import shutil
 import sys
 import threading
 import time
 import traceback
+import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -18,6 +20,7 @@ from pathlib import Path
 import soundfile
 import torch
 
+from lmac.io.files import whole
 from lmac.io.names import shown
 from lmac.pages.explanation_page import (
     draw_recording,
@@ -37,6 +40,7 @@ PAINT_S = 60.0  # the longest sound that is painted on: an answer has to come at
 READY = 4  # sounds of at most that length that are kept analysed
 END_S = 5  # what the worker gets to end
 PAINTED = "your mask"
+ALL = "all.zip"
 
 
 class Closing(Exception):
@@ -233,12 +237,34 @@ class JobQueue:
                 "data": sound.data,
             }
 
+    def remove(self, identity):
+        """Delete a sound at once; Refused while it is being explained."""
+        with self.change:
+            sound = self._sound(identity)
+            if sound.state in ("waiting", "working"):
+                raise Refused(HTTPStatus.CONFLICT, "This sound is being explained: wait for it.")
+            sound.used = -math.inf
+        self.tidy()
+
     def file(self, path):
         """The file at an address below ``folder``, None for what no sound has."""
         kind, _, rest = path.strip("/").partition("/")
         identity, _, name = rest.partition("/")
         sound = self.sounds.get(identity) if kind == "sounds" else None
+        if sound and name == ALL:
+            return self._packed(sound)
         return sound.folder / name if sound and name in sound.files else None
+
+    def _packed(self, sound):
+        """All files of a sound in one, made when it is asked for."""
+        with self.change:
+            files = sorted(sound.files)
+        path = sound.folder / ALL
+        with whole(path, sync=False) as file, zipfile.ZipFile(file, "w") as archive:
+            for name in files:
+                if (sound.folder / name).is_file():  # an earlier painting is gone
+                    archive.write(sound.folder / name, name)
+        return path
 
     def _sound(self, identity):
         if identity not in self.sounds:

@@ -25,6 +25,7 @@ KINDS = {
     ".wav": "audio/wav",
     ".png": "image/png",
     ".json": "application/json; charset=utf-8",
+    ".zip": "application/zip",
     ".html": "text/html; charset=utf-8",
 }
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from contextlib import contextmanager
 
 import numpy as np
@@ -600,6 +601,35 @@ def test_few_uploads_are_in_memory_at_a_time(app, monkeypatch):
     while answer == 503:
         answer, _ = ask(app, "POST", "/sounds/x.wav", b"RIFF", binary)
     assert answer == 400
+
+
+def test_a_sound_is_found_again_taken_away_whole_and_deleted(page, app, tmp_path):
+    upload(page, write_noise(tmp_path / "again.wav", 0.8))
+    shown(page, "again.wav")
+    until(page, lambda: text(page, "#said") == "", "nothing is being done")
+    address = page.current_url
+    identity = address.partition("#")[2]
+    page.get("about:blank")
+    page.get(address)  # as after a refresh
+    shown(page, "again.wav")
+    url = page.execute_script("return $('all').getAttribute('href')")
+    status, body = ask(app, "GET", f"/{url}")
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        assert status == 200 and archive.testzip() is None
+        assert {"L-MAC/explanation.wav", "L-MAC/mask.png", "spectrogram.png"} <= set(
+            archive.namelist()
+        )
+        alone = ask(app, "GET", f"/sounds/{identity}/L-MAC/input.wav")[1]
+        assert archive.read("L-MAC/input.wav") == alone
+    until(page, lambda: page.execute_script("return !$('clear').hidden"), "it can be deleted")
+    click(page, "#clear")
+    until(page, lambda: text(page, "#said") == "It is deleted.", "it is deleted")
+    assert page.execute_script("return !result.data && !location.hash && $('all').hidden")
+    assert ask(app, "GET", f"/state/{identity}")[0] == 404
+    page.get("about:blank")
+    page.get(address)
+    until(page, lambda: "not kept any more" in text(page, "#error"), "it says so")
+    assert any("404" in e["message"] for e in page.get_log("browser"))
 
 
 def test_the_page_opens_with_an_example_explained(browser, explainer, tmp_path):

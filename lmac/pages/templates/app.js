@@ -43,6 +43,14 @@ async function attempt(what) {
     $("error").textContent = error.message;
   }
   $("go").disabled = !sound;
+  $("clear").hidden = $("all").hidden = !(sound && result.data);
+  if (sound) $("all").href = `sounds/${sound}/all.zip`;
+}
+
+// The address of the page names the sound, so that it is found again while the server keeps it.
+function choose(id) {
+  sound = id;
+  history.replaceState(null, "", id ? `#${id}` : location.pathname);
 }
 
 // --- choosing a sound ---
@@ -62,7 +70,7 @@ function take(blob, name) {
     const { id } = await send(`sounds/${encodeURIComponent(name)}`, blob,
       "application/octet-stream");
     if (!current()) return;
-    sound = id;
+    choose(id);
     $("class").value = "";
     await explained(current);
   });
@@ -221,11 +229,25 @@ $("example").addEventListener("change", () => attempt(async () => {
   await take(await reply.blob(), selectedOptions[0].textContent);
 }));
 $("record").addEventListener("click", record);
-// There is something to hear at once, unless it was deleted since.
-if (app.first) {
+$("clear").addEventListener("click", () => attempt(async () => {
+  await send(`removals/${sound}`, "{}", "application/json");
+  result.clear();
+  choose(null);
+  say("It is deleted.");
+}));
+// The sound of the address, or an example: there is something to hear at once.
+const first = location.hash.slice(1) || app.first;
+if (first) {
   attempt(async (current) => {
-    if (!(await fetch(`state/${app.first}`)).ok || !current()) return;
-    sound = app.first;
+    const reply = await fetch(`state/${encodeURIComponent(first)}`);
+    if (!current()) return;
+    if (!reply.ok) {
+      choose(null);
+      if (first !== app.first) throw new Error((await reply.text()).trim());
+      return; // it was deleted since
+    }
+    sound = first;
+    if (first !== app.first) choose(first);
     await follow(sound, current);
     if (current()) say("");
   });

@@ -42,12 +42,19 @@ class Result {
     this.refresh();
   }
 
-  start(data) {
+  // As before the first recording.
+  clear() {
     this.player.pause();
     this.player.sound = null;
     this.player.release(null);
-    this.data = data;
+    this.data = this.selected = this.painter = null;
     this.cards = [];
+    this.place.replaceChildren();
+  }
+
+  start(data) {
+    this.clear();
+    this.data = data;
     this.selected = this.drawn = this.timelineCursor = null;
     this.heading = this.classes();
     this.bar = this.transport();
