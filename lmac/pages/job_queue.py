@@ -1,6 +1,7 @@
 """Sounds that visitors of the app sent, and the queue in which they are explained.
 
-One worker explains one request after another, so that two do not fight for the cores. Every sound
+One worker explains one short sound after another, another one the long ones, so that nobody waits
+for an hour of somebody else's. Every sound
 has a folder of its own, with a name that cannot be guessed, and is deleted after a while.
 """
 
@@ -36,11 +37,40 @@ TIDY_S = 30  # how often old sounds are looked for when nothing is asked
 MOST_EXPLANATIONS = 60
 # Of a file, decoded: channels and rates make much of few bytes.
 MOST_SAMPLES = 120_000_000
-PAINT_S = 60.0  # the longest sound that is painted on: an answer has to come at once
+# The longest sound that is painted on, for which an answer has to come at once, and that need not
+# wait for longer ones.
+SHORT_S = 60.0
 READY = 4  # sounds of at most that length that are kept analysed
-END_S = 5  # what the worker gets to end
+END_S = 5  # what the workers get to end
 PAINTED = "your mask"
 ALL = "all.zip"
+
+
+class Turns:
+    """A lock whose holder gives way between two batches: ``with turns: … turns.give_way()``.
+
+    A network is computed with by one at a time, for methods such as Guided Backprop change it while
+    they explain.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.wanting = 0
+
+    def __enter__(self):
+        self.wanting += 1
+        self.lock.acquire()
+        self.wanting -= 1
+
+    def __exit__(self, *_):
+        self.lock.release()
+
+    def give_way(self):
+        """Let one who wants it have it first; to be called by its holder."""
+        if self.wanting:
+            self.lock.release()
+            time.sleep(0.002)  # or it would be here again before the other woke up
+            self.__enter__()
 
 
 class Closing(Exception):
@@ -82,6 +112,10 @@ class Sound:
     masks: dict = field(default_factory=dict)  # (method, class or None) to the mask, 8 bits
     paintings: int = 0
 
+    @property
+    def long(self):
+        return self.seconds > SHORT_S
+
 
 class JobQueue:
     """Takes sounds and requests, and has them explained one after another.
@@ -105,18 +139,24 @@ class JobQueue:
         self.waiting = []
         self.change = threading.Condition()
         self.closed = False
-        self.last = None  # (sound, its recording): who asks once more need not wait for it
+        # By length (sound, its recording): who asks once more need not wait for it.
+        self.last = {}
         self.ready = OrderedDict()  # id to recording, of sounds to paint on
-        self.painting = threading.Lock()
-        self.worker = threading.Thread(target=self._work, daemon=True)
-        self.worker.start()
+        self.turns = Turns()
+        self.workers = [
+            threading.Thread(target=self._work, args=[long], daemon=True) for long in (False, True)
+        ]
+        for worker in self.workers:
+            worker.start()
 
     def close(self):
-        """End the worker, soon: what it is doing is not finished."""
+        """End the workers, soon: what they are doing is not finished."""
         with self.change:
             self.closed = True
             self.change.notify_all()
-        self.worker.join(END_S)  # it is a daemon: it ends with the process at the latest
+        end = time.monotonic() + END_S
+        for worker in self.workers:  # daemons: they end with the process at the latest
+            worker.join(max(0.0, end - time.monotonic()))
 
     # --- what visitors ask ---
 
@@ -224,9 +264,11 @@ class JobQueue:
         with self.change:
             sound = self._sound(identity)
             sound.used = time.monotonic()
-            ahead = self.waiting.index(sound) if sound in self.waiting else 0
+            lane = [other for other in self.waiting if other.long == sound.long]
+            ahead = lane.index(sound) if sound in lane else 0
             ahead += sound.state == "waiting" and any(
-                other.state == "working" for other in self.sounds.values()
+                other.state == "working" and other.long == sound.long
+                for other in self.sounds.values()
             )
             return {
                 "state": sound.state,
@@ -280,18 +322,18 @@ class JobQueue:
 
         ``content`` is a painting (:mod:`lmac.pages.painting`) with "class" (a name, or None for
         the decision) and "sounds", whether the kept and the removed part are written as sound.
-        Answered at once, beside what the worker does. Returns plain values; raises Refused.
+        Answered at once, beside what the workers do. Returns plain values; raises Refused.
         """
         with self.change:
             sound = self._sound(identity)
             sound.used = time.monotonic()
-        if sound.seconds > PAINT_S:
+        if sound.long:
             raise Refused(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"Sounds of at most {PAINT_S:.0f} s can be painted on.",
+                f"Sounds of at most {SHORT_S:.0f} s can be painted on.",
             )
         try:
-            with self.painting:
+            with self.turns:
                 return self._painted(sound, content)
         except ValueError as error:
             raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
@@ -303,7 +345,7 @@ class JobQueue:
         n_frames = recording.n_samples // recording.hop + 1
         mask = rasterised(
             content,
-            start[:n_frames],
+            start,
             recording.hop / recording.sample_rate,
             domain.top_of_axis / (start.shape[1] - domain.listenable),
         )
@@ -316,7 +358,7 @@ class JobQueue:
             "p": result.p,
             "p_in": result.p_in,
             "p_out": result.p_out,
-            "kept": float(mask.mean()),
+            "kept": float(mask[:n_frames].mean()),
         }
         if content.get("sounds"):
             # A new address each time: the one before may be playing.
@@ -336,7 +378,7 @@ class JobQueue:
     def _analysed(self, sound):
         """The recording of a sound that is painted on; the last few are kept."""
         if sound.id not in self.ready:
-            known = self.last
+            known = self.last.get(False)
             if known is not None and known[0] is sound:
                 self.ready[sound.id] = known[1]
             else:
@@ -355,20 +397,26 @@ class JobQueue:
         if isinstance(start, dict):
             key = start.get("method"), start.get("asked")
             if all(k is None or isinstance(k, str) for k in key) and key in sound.masks:
-                return sound.masks[key].float() / 255
+                mask = sound.masks[key].float() / 255
+                left = recording.X.shape[0] - mask.shape[0]  # silence behind the end
+                return torch.nn.functional.pad(mask, (0, 0, 0, left))
         raise ValueError("start: expected nothing, everything, or an explanation that is there.")
 
-    # --- the worker ---
+    # --- the workers ---
 
-    def _work(self):
+    def _work(self, long):
+        def following():
+            return next((sound for sound in self.waiting if sound.long == long), None)
+
         while True:
             with self.change:
-                if not self.waiting and not self.closed:
+                if following() is None and not self.closed:
                     self.change.wait(TIDY_S)
                 if self.closed:
                     return
-                sound = self.waiting.pop(0) if self.waiting else None
+                sound = following()
                 if sound:
+                    self.waiting.remove(sound)
                     sound.state = "working"
             if sound:
                 self._answer(sound)
@@ -377,7 +425,8 @@ class JobQueue:
     def _answer(self, sound):
         error = None
         try:
-            self._explain(sound)
+            with self.turns:
+                self._explain(sound)
         except ValueError as raised:
             # The visitor knows the sound by its name, not by where it lies here.
             error = str(raised).replace(str(sound.folder / "upload"), sound.name)
@@ -396,21 +445,22 @@ class JobQueue:
     def _explain(self, sound):
         explainer = self.explainer
         n_windows = explainer.n_windows(sound.seconds)
-        known = self.last is not None and self.last[0] is sound
+        known = self.last.get(sound.long, (None,))[0] is sound
         sound.total = n_windows * (len(sound.asked) * explainer.passes + (not known))
 
         def progress(n):
             if self.closed:
                 raise Closing
+            self.turns.give_way()
             sound.done = min(sound.done + n, sound.total)
 
         sound.doing = "Listening"
         if not known:
-            self.last = None  # two long recordings need not be in memory at once
+            self.last.pop(sound.long, None)  # two long ones need not be in memory at once
             recording = explainer.read(sound.folder / "upload", progress, sound.name)
-            self.last = (sound, recording)
+            self.last[sound.long] = (sound, recording)
             write_recording(recording, explainer.explained.domain, sound.folder)
-        recording = self.last[1]
+        recording = self.last[sound.long][1]
         made = list(sound.data["explanations"]) if sound.data else []
         there = {(e["method"], e["asked"]) for e in made}
         for method, asked in sound.asked:
@@ -420,7 +470,7 @@ class JobQueue:
             result = explainer.explain_recording(recording.reporting(progress), method, asked)
             folder = sound.folder / result.folder
             result.write_sounds(folder)
-            if sound.seconds <= PAINT_S:
+            if not sound.long:
                 sound.masks[method, asked] = (255 * result.mask).round().byte()
             made.append(explanation_data(result, folder, self.folder))
             self._publish(sound, recording, made)
@@ -437,7 +487,7 @@ class JobQueue:
         domain = self.explainer.explained.domain
         data = recording_data(recording, domain, sound.folder, self.folder)
         with self.change:
-            paintable = sound.seconds <= PAINT_S
+            paintable = not sound.long
             sound.data = {**data, "explanations": list(explanations), "paintable": paintable}
             sound.files = _files(sound.folder)
 
@@ -458,8 +508,7 @@ class JobQueue:
             for sound in old:
                 del self.sounds[sound.id]
                 self.ready.pop(sound.id, None)
-            if self.last and self.last[0] in old:
-                self.last = None
+            self.last = {long: known for long, known in self.last.items() if known[0] not in old}
         for sound in old:
             shutil.rmtree(sound.folder, ignore_errors=True)
 

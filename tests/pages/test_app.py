@@ -175,6 +175,8 @@ def test_the_mask_is_laid_over_as_far_as_the_slider_says(page, app, tmp_path):
             "s.dispatchEvent(new Event('input'))", opacity,
         )  # fmt: skip
         plot = page.find_element(By.CSS_SELECTOR, ".plot")
+        # Not under the player, which stays on top.
+        page.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
         picture = Image.open(io.BytesIO(plot.screenshot_as_png)).convert("RGB")
         return np.asarray(picture, dtype=float)[2:-2, 2:-2].mean()
 
@@ -484,7 +486,7 @@ def test_sounds_are_deleted_after_a_while(desk, tmp_path, monkeypatch):
     assert first.folder.is_dir()
     now[0] += 11
     tidy()
-    assert not first.folder.exists() and one.last is None
+    assert not first.folder.exists() and one.last == {}
     with pytest.raises(Refused, match="not kept any more"):
         one.status(first.id)
     monkeypatch.undo()
@@ -497,6 +499,38 @@ def test_sounds_are_deleted_after_a_while(desk, tmp_path, monkeypatch):
         one.sounds[sound.id].state = "waiting"
     with pytest.raises(Refused, match="Too many sounds are here"):
         one.add(path.read_bytes(), "x.wav")
+
+
+def test_a_short_sound_does_not_wait_for_a_long_one(desk, explainer, tmp_path, monkeypatch):
+    """The long one gives way between two batches; the network is one's at a time."""
+    one, go, inside = desk(), threading.Event(), []
+    read = explainer.read
+
+    def slowly(path, progress, name):
+        while name == "long.wav" and not go.is_set():
+            progress(0)
+        inside.append(name)
+        assert len(inside) == 1
+        recording = read(path, progress, name) if name != "long.wav" else None
+        inside.clear()
+        if recording is None:
+            raise ValueError("enough")
+        return recording
+
+    monkeypatch.setattr(explainer, "read", slowly)
+    long = one.add(write_noise(tmp_path / "long.wav", 61.0).read_bytes(), "long.wav")
+    short = one.add(write_noise(tmp_path / "short.wav", 0.3).read_bytes(), "short.wav")
+    try:
+        one.ask(long.id, OWN)
+        one.ask(short.id, OWN)
+        assert one.status(short.id)["ahead"] == 0
+        assert finished(one, short)["data"]["name"] == "short.wav"
+        assert one.status(long.id)["state"] == "working"
+        said = one.paint(short.id, {"start": "everything", "strokes": []})
+        assert said["p"] == said["p_in"] and one.status(long.id)["state"] == "working"
+    finally:
+        go.set()
+    assert finished(one, long)["error"] == "enough"
 
 
 def test_much_of_few_bytes_is_refused(desk, tmp_path):
