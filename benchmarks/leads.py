@@ -2,7 +2,7 @@
 
     python -m benchmarks.leads
 
-Reads summary.csv, metrics.csv and audit.csv of recipes/*/results/*, computes no explanation anew,
+Reads summary.csv, metrics.csv.gz and audit.csv of recipes/*/results/*, computes nothing anew,
 rewrites the marked tables of docs/results.md and the pictures in docs/results/.
 """
 
@@ -81,7 +81,7 @@ def decisions(found):
     }  # fmt: skip
     heads += [f"{metric}, {kind}" for metric in ("AG", "Fid-In") for kind in kinds]
     for name in (name for name in found if "mixtures_stft" in name):
-        clips = pd.read_csv(_file(name, "metrics.csv"))
+        clips = pd.read_csv(_file(name, "metrics.csv.gz"))
         for method in (*OURS, "GradCAM"):
             own = clips[clips["method"] == method]
             if len(own):

@@ -241,7 +241,7 @@ def test_metrics_are_described_as_they_are_declared():
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "recipes").glob("*/results/*/metrics.csv")), ids=name
+    "path", sorted((ROOT / "recipes").glob("*/results/*/metrics.csv.gz")), ids=name
 )
 def test_committed_summaries_are_those_of_their_rows(path):
     folder = EvaluationFolder(path.parent)

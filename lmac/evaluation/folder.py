@@ -35,7 +35,9 @@ from lmac.io import dry_run
 from lmac.io.checked_rows import CHECK, check_of, made_with, read_checked, to_text, with_checks
 from lmac.io.files import (
     Damaged,
+    content_of,
     damage,
+    found,
     remove_remains,
     require_undamaged,
     whole,
@@ -68,7 +70,7 @@ AGAIN = "evaluate with the same command again, which writes it anew."
 
 def _whole_lines(path):
     """The text of ``path`` without a last line that a kill cut short."""
-    text = path.read_text(encoding="utf-8")
+    text = content_of(path).decode("utf-8")
     return text[: text.rfind("\n") + 1]
 
 
@@ -154,7 +156,7 @@ class EvaluationFolder:
 
     def _begin(self, setting, methods):
         self.path.mkdir(parents=True, exist_ok=True)
-        if not self.metrics_csv.exists():
+        if not found(self.metrics_csv).exists():
             for part in self._parts():  # of rows that were deleted
                 part.unlink()
         note = self._note_or_nothing()
@@ -198,7 +200,7 @@ class EvaluationFolder:
             What they are computed with now, for the methods asked for.
         """
         tables = []
-        for path in (self.metrics_csv, *self._parts()):
+        for path in (found(self.metrics_csv), *self._parts()):
             if not path.exists():
                 continue
             table, damaged = read_checked(path, COLUMNS, made or made_now)
@@ -261,6 +263,7 @@ class EvaluationFolder:
         if not self.metrics_csv.exists() or self.metrics_csv.read_bytes() != text.encode():
             with whole(self.metrics_csv, "w") as file:
                 file.write(text)
+        Path(f"{self.metrics_csv}.gz").unlink(missing_ok=True)  # published rows that grow
 
     def missing(self, method, ids):
         """Whether ``method`` still lacks a row for one of ``ids``."""
@@ -293,12 +296,13 @@ class EvaluationFolder:
         without the file, and ValueError, which names the line, for one that is not as an
         evaluation writes it, or damaged.
         """
-        if not self.metrics_csv.is_file():
+        path = found(self.metrics_csv)
+        if not path.is_file():
             raise FileNotFoundError(
                 f"There is no {self.metrics_csv}: give the --output_folder of an "
                 "eval_explanations.py run."
             )
-        table = self._rows_of(self.metrics_csv)
+        table = self._rows_of(require_undamaged(path, AGAIN))
         return in_order(table, methods) if len(methods) else table
 
     def _rows_of(self, path, columns=None):
@@ -378,7 +382,8 @@ class EvaluationFolder:
     def written(self):
         """The files of its numbers that are there, for links: table first."""
         names = ("table.md", "summary.csv", "metrics.csv", "scenario.csv", PROVENANCE)
-        return [self.path / name for name in names if (self.path / name).is_file()]
+        there = [found(self.path / name) for name in names]
+        return [path for path in there if path.is_file()]
 
     def keep_manifest(self, path):
         """Copy the scenario manifest at ``path`` here, with what it was drawn with."""
@@ -442,7 +447,7 @@ class EvaluationFolder:
 
     def check(self, name):
         """Rows of a check such as RANDOMISATION, None where it was not made or is damaged."""
-        path = self.path / f"{name}.csv"
+        path = found(self.path / f"{name}.csv")
         if problem := damage(path):
             logger.warning("%s: it counts as not made.", problem)
             return None
