@@ -95,6 +95,7 @@ class Data(Group):
     valid_folds: Folds = says("clips that select the checkpoint")
     test_folds: Folds = says("clips that neither trained nor selected")
     signal_length_s: Seconds = says("length that every clip is cut or padded to", "s")
+    crop: Literal["start", "loudest"] = says("what is used of a clip that is longer")
     out_n_neurons: Annotated[int, Ge(0), Le(100000)] = says(
         "number of classes; 0 where the classifier knows its own"
     )
@@ -115,6 +116,7 @@ class Classifier(Group):
 
     classifier_checkpoint: Place | None = says("folder of its weights; null: it brings its own")
     classifier_name: Text = says("its name in tables")
+    head_scale: Annotated[Finite, Gt(0), Le(1000)] = says("factor of a cosine head's cosines")
     classifier_width: Width = says(
         "channels of its first layers, which the others are multiples of"
     )

@@ -58,8 +58,8 @@ def test_the_section_is_followed_until_an_epoch_is_trained(tmp_path):
     )
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-ec", f"{inspect}\n{command}{QUICK}"], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PATH": path}, timeout=300,
+        ["bash", "-ec", f"{inspect}\n{command}{QUICK}"], cwd=tmp_path, capture_output=True,
+        text=True, env={**os.environ, "PATH": path}, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert "24 clips, 0.8 minutes, 3 classes, 4 folds. All can be used." in done.stdout
