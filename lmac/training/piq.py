@@ -92,7 +92,7 @@ class PIQBrain(TrainingBrain):
         parts = self.hparams.piq_loss(X, mask_logits, maps, codes)
         with torch.no_grad():
             mask = mask_logits.sigmoid()
-            sums = {"mean_mask": mask.mean(), **parts}
+            sums = {"mean_mask": mask.mean(), **{k: v.detach() for k, v in parts.items()}}
             if stage != sb.Stage.TRAIN:
                 decided = self.explained.logits(mask * X, phase).argmax(1)
                 sums["fidelity"] = (decided == target).float().mean()
