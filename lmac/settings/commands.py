@@ -19,6 +19,7 @@ COMMANDS = {
         "read every sample of a data set and name damaged files",
     ),
     "l2i": ("lmac.training.l2i", "train L2I (Listen to Interpret), a method to compare with"),
+    "piq": ("lmac.training.piq", "train PIQ (posthoc interpretation via quantization), another"),
     "table": ("lmac.evaluation.runs.table", "compute one table of the paper, in all domains"),
     "folds": ("lmac.evaluation.runs.folds", "cross-validation: each fold is the test fold once"),
     "seeds": (
@@ -69,7 +70,7 @@ SCRIPTS = {
 }
 RUN = "python -m lmac"
 # What ``torchrun`` may start several times, beside three of the scripts.
-TOGETHER = ("l2i",)
+TOGETHER = ("l2i", "piq")
 # These read a YAML file whose settings are for the processes that they start.
 STARTS_OTHERS = ("table", "folds", "seeds")
 

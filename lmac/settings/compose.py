@@ -12,7 +12,7 @@ import ruamel.yaml
 
 HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
 EXPERIMENTS = ("classifier", "lmac", "lmac_finetune", "lmac_conditional", "lmac_zero_shot", "l2i",
-               "evaluation", "explain", "inspect", "tables", "held_out")  # fmt: skip
+               "piq", "evaluation", "explain", "inspect", "tables", "held_out")  # fmt: skip
 # The slots, and the keys that belong to each by nature: only that slot may set them, also where
 # an experiment has a value of its own. Besides, a slot brings keys that no experiment has.
 SLOTS = {

@@ -133,6 +133,8 @@ class Classifier(Group):
     train_text: bool = says("train the projection of texts, too")
     embedding_model: Built = says("network from features to embedding and representations")
     classifier: Built = says("head from embedding to logits")
+    classifier_weights: Place | None = says("file of its published weights, to start from")
+    classifier_labels: Place = says("CSV of the names of its classes")
 
 
 class FrontEnd(Group):
@@ -256,6 +258,18 @@ class L2I(Group):
     l2i_loss: Built = says("the loss")
 
 
+class PIQ(Group):
+    """PIQ"""
+
+    piq_hidden: Width = says("channels of its network")
+    piq_codes: Annotated[int, Ge(1), Le(1048576)] = says("of its codebook, shared by the classes")
+    piq_layer: Annotated[int, Ge(-1000), Le(1000)] = says(
+        "representation that it reads, finest 0, coarsest -1"
+    )
+    piq_threshold: Share = says("of a clip's largest cell, above which its mask has to be 1")
+    piq_loss: Built = says("the loss")
+
+
 class Methods(Group):
     """Methods that explain"""
 
@@ -268,6 +282,7 @@ class Methods(Group):
     )
     lmac_zs_checkpoint: Place | None = says("folder of a decoder told prompts, for L-MAC-ZS")
     l2i_checkpoint: Place | None = says("folder of l2i.ckpt, for L2I")
+    piq_checkpoint: Place | None = says("folder of piq.ckpt, for PIQ")
     relevance_threshold: Share = says("of L2I's components, over that of the largest")
     refine_steps: Count = says("gradient steps of L-MAC refined on the clip itself")
     refine_rate: Annotated[Finite, Gt(0), Le(10)] = says("of these, in the mask's logits")

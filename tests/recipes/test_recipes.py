@@ -14,9 +14,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import soundfile
+import torch
 from conftest import forget_sum
 from layouts import sound, write_both, write_esc50, write_sound, write_urbansound8k
-from pretrained import text_folder
+from pretrained import efficientat_weights, text_folder
 
 from lmac.evaluation.runs.repeats import module_of
 from lmac.settings import load as config
@@ -108,6 +109,9 @@ class Bench:
                 del own["out_n_neurons"]
             else:
                 own["data_folder"] = str(data)
+        if "classifier_weights" in tree:
+            own["classifier_weights"] = str(self.folder / "efficientat.pt")
+            torch.save(efficientat_weights(tree["classifier_width"]), own["classifier_weights"])
         if "prompts" in tree:
             own |= self.zero_shot(tree)
         if "noise_folder" in tree and (noise or tag_of(tree["noise_folder"]) == "!PLACEHOLDER"):

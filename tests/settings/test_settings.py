@@ -370,6 +370,7 @@ COMMANDS = {
     "eval_explanations.py": "hparams/evaluation.yaml",
     "explain.py": "hparams/explain.yaml",
     "lmac l2i": "hparams/l2i.yaml",
+    "lmac piq": "hparams/piq.yaml",
     "lmac inspect": "hparams/inspect.yaml",
     "lmac table": "recipes/ESC10/table2_mixtures.yaml",
     "lmac folds": "recipes/UrbanSound8K/classifier.yaml",

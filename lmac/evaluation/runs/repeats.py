@@ -35,13 +35,20 @@ MODULES = {
     "lmac_conditional": "train_lmac",
     "lmac_zero_shot": "train_lmac",
     "l2i": "lmac.training.l2i",
+    "piq": "lmac.training.piq",
     "evaluation": "eval_explanations",
     "explain": "explain",
     "tables": "lmac.evaluation.runs.table",
     "held_out": "lmac.evaluation.checks.held_out",
 }
 # Of these, those that torchrun may start.
-TOGETHER = {"train_classifier", "train_lmac", "lmac.training.l2i", "eval_explanations"}
+TOGETHER = {
+    "train_classifier",
+    "train_lmac",
+    "lmac.training.l2i",
+    "lmac.training.piq",
+    "eval_explanations",
+}
 # What both commands take, beside what they are for.
 OPTIONS = {"stages": None, "processes": 1, "collect_only": False}
 # Set for each repetition, whatever it is.
