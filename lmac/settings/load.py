@@ -19,12 +19,9 @@ All keys are flat, so each of them is an override away, and so is another file::
 (HyperPyYAML's own ``!include:`` nests what it includes, out of reach of ``--key=value``.)
 """
 
-import errno
 import io
 import logging
-import os
 import re
-import sys
 import traceback
 from pathlib import Path
 
@@ -34,7 +31,9 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from lmac.io.files import Unwritable, remove_remains, require_undamaged
 from lmac.io.names import shown
 from lmac.settings.command_line import read_names
+from lmac.settings.commands import COMMANDS
 from lmac.settings.compose import (
+    RENAMED,
     SLOTS,
     ConfigError,
     builds_on_others,
@@ -61,26 +60,22 @@ __all__ = [
     "load_experiment",
     "merge",
     "parse",
-    "run",
     "settings",
 ]
 
 
-# Of disks and folders that take nothing, wherever it is noticed.
-_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 LOG_CONFIG = Path(__file__).with_name("log.yaml")
 ROOT = Path(__file__).resolve().parents[2]
 # Users put files of their own beside these; what those raise need not say what to do.
 OURS = {ROOT / folder for folder in ("lmac", "data_prep", "interpreters", "metrics")}
-OURS |= {
-    ROOT / f"{script}.py"
-    for script in ("train_classifier", "train_lmac", "eval_explanations", "explain")
-}
+OURS |= {ROOT / f"{command.module}.py" for command in COMMANDS.values()}
 SHOW_TRACEBACK = "LMAC_TRACEBACK"
 
 
 def parse(argv):
     """Command line to (YAML file, SpeechBrain's run options as a dict, overrides as a dict).
+
+    The YAML file may be a stage of a recipe, ``recipe.yaml:stage``.
 
     What is text by its declaration, such as a path, is taken as it stands; other values are YAML.
     Of a key given twice the last counts. Raises ConfigError for words that are no ``--key=value``
@@ -95,6 +90,8 @@ def parse(argv):
         key, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not key:
             raise ConfigError(f"{word!r} is one word too many: settings are written --key=value.")
+        if key in RENAMED:
+            raise ConfigError(f"--{key} is now --{RENAMED[key]}.")
         if not equals and key in switches():
             value = "True"  # SpeechBrain's switches, such as --debug
         elif not equals:
@@ -170,6 +167,8 @@ def resolved(path, overrides, complete=False, to_run=False):
     overrides = dict(overrides or {})
     _refuse(problem(overrides), path, overrides, overrides)
     tree, _ = _standalone(path, overrides)
+    if complete and (old := [key for key in tree if key in RENAMED]):
+        raise ConfigError(f"{origin(path, old[0])}: {old[0]} is now {RENAMED[old[0]]}.")
     missing = [key for key, value in tree.items() if tag_of(value) == "!PLACEHOLDER"]
     tree.update(dict.fromkeys(missing))
     tree = _without_references(path, tree, overrides)
@@ -284,7 +283,7 @@ def load(path, overrides=None, to_run=False, only=None):
     try:
         hparams = load_hyperpyyaml(text)
     except Exception as error:
-        if _says_what_to_do(error):
+        if says_what_to_do(error):
             raise
         raise _failed(error, text, path, overrides) from error
     computed = {k: hparams[k] for k in hparams if tag_of(tree[k]) and not is_built(k)}
@@ -418,39 +417,7 @@ def _open_folder(hparams, path, argv, overrides, resolved, goes_on, alone):
         ) from error
 
 
-def run(main, usage, argv=None):
-    """Run a script's ``main(argv)``; a mistake in its input ends it with one sentence.
-
-    ``argv`` is by default the command line of this process.
-
-    Errors that this project raises say what to do; those from inside a library are bugs, and
-    keep their traceback.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help"):
-        print(usage.strip())
-        sys.exit(0 if argv else 2)
-    logging.raiseExceptions = False  # a log that cannot be written must not drown the sentence
-    try:
-        main(argv)
-    except (ValueError, FileNotFoundError) as error:
-        if os.environ.get(SHOW_TRACEBACK) or not _says_what_to_do(error):
-            raise
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.errno not in _STORAGE:
-            raise
-        sys.exit(
-            f"error: {error.filename or 'A file'} cannot be written ({error.strerror}): make room "
-            "or give another folder, and the same command goes on."
-        )
-    if "RANK" in os.environ:
-        from lmac.io.processes import leave
-
-        leave()
-
-
-def _says_what_to_do(error):
+def says_what_to_do(error):
     """Whether this project raised ``error``, and no library below it."""
     file = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
     if not OURS.isdisjoint((file, *file.parents)):

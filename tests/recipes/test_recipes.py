@@ -200,7 +200,7 @@ def assert_trained(done):
 @pytest.mark.parametrize("scenario", ["noise", "mixtures", "white_noise", "speech"])
 @pytest.mark.parametrize("domain", ["stft", "mel"])
 def test_urbansound8k_in_both_domains_and_all_scenarios(bench, domain, scenario):
-    path = Path("recipes/UrbanSound8K/evaluation.yaml")
+    path = Path("recipes/UrbanSound8K/recipe.yaml:evaluation")
     classifier, decoder = (bench.run(path.with_name(f"{n}.yaml"), d) for n, d in
                            (("classifier", None), ("lmac", domain)))  # fmt: skip
     words = {**bench.overrides(path, domain), "scenario": scenario, "methods": "[L-MAC,All-ones]"}
@@ -268,7 +268,7 @@ def test_every_recipe_states_the_classes_of_its_data(path):
 
 def test_the_fixture_finds_a_recipe_whose_parts_do_not_meet(bench, tmp_path):
     """The check above can fail."""
-    path = Path("recipes/ESC10/evaluation.yaml")
+    path = Path("recipes/ESC10/recipe.yaml:evaluation")
     plain = {"domain": "stft", "lmac_checkpoint": str(tmp_path / "elsewhere" / "best")}
     with pytest.raises(pytest.fail.Exception, match="no YAML beside it writes lmac_checkpoint"):
         bench.maker(path, plain, "lmac_checkpoint")

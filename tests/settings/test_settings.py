@@ -204,17 +204,17 @@ def test_rules(values, message):
 def test_an_emptied_slot_is_what_is_named():
     message = "^--decoder_yaml=null: interpreters: there is no decoder"
     with pytest.raises(ConfigError, match=message):
-        settings("recipes/ESC10/evaluation.yaml", {"decoder_yaml": None, "data_folder": "x"})
+        settings("recipes/ESC10/recipe.yaml:evaluation", {"decoder_yaml": None, "data_folder": "x"})
 
 
 def test_a_key_of_an_emptied_slot_names_the_slot():
     with pytest.raises(ConfigError, match="^--dataset_yaml is null: .* no --data_folder.$"):
-        settings("recipes/ESC10/lmac.yaml", {"dataset_yaml": None, "data_folder": "x"})
+        settings("recipes/ESC10/recipe.yaml:lmac", {"dataset_yaml": None, "data_folder": "x"})
 
 
 def test_methods_are_those_of_the_yaml_and_the_nearest_is_named():
     for path, key in [("hparams/evaluation.yaml", "methods"),
-                      ("recipes/ESC10/table2_mixtures.yaml", "methods_mel")]:  # fmt: skip
+                      ("recipes/ESC10/recipe.yaml:table2_mixtures", "methods_mel")]:  # fmt: skip
         with pytest.raises(ConfigError, match=f"--{key}=.*no method GradCam, did you mean GradCAM"):
             settings(path, {key: ["L-MAC", "GradCam"]})
     with pytest.raises(ConfigError, match="no method nothing, expected some of L-MAC, L-MAC FT"):
@@ -365,18 +365,18 @@ def test_wrong_words_are_one_sentence(word, message):
 
 # ---- Help, and refusal at once -----------------------------------------------------------------
 COMMANDS = {
-    "train_classifier.py": "recipes/ESC10/classifier.yaml",
-    "train_lmac.py": "recipes/demo/lmac_finetune.yaml",
+    "train_classifier.py": "recipes/ESC10/recipe.yaml:classifier",
+    "train_lmac.py": "recipes/demo/recipe.yaml:lmac_finetune",
     "eval_explanations.py": "hparams/evaluation.yaml",
     "explain.py": "hparams/explain.yaml",
     "lmac l2i": "hparams/l2i.yaml",
     "lmac inspect": "hparams/inspect.yaml",
-    "lmac table": "recipes/ESC10/table2_mixtures.yaml",
-    "lmac folds": "recipes/UrbanSound8K/classifier.yaml",
-    "lmac randomisation": "recipes/ESC10/evaluation.yaml",
-    "lmac resynthesis": "recipes/ESC10/evaluation.yaml",
-    "lmac held_out": "recipes/zero_shot/held_out.yaml",
-    "lmac asked": "recipes/ESC10_conditional/evaluation.yaml",
+    "lmac table": "recipes/ESC10/recipe.yaml:table2_mixtures",
+    "lmac folds": "recipes/UrbanSound8K/recipe.yaml:classifier",
+    "lmac randomisation": "recipes/ESC10/recipe.yaml:evaluation",
+    "lmac resynthesis": "recipes/ESC10/recipe.yaml:evaluation",
+    "lmac held_out": "recipes/zero_shot/recipe.yaml:held_out",
+    "lmac asked": "recipes/ESC10_conditional/recipe.yaml:evaluation",
 }
 CALL = """
 import json, runpy, sys, time
@@ -436,7 +436,7 @@ def test_help_without_a_yaml_is_that_of_the_first_it_names():
         ("train_lmac.py", ["hparams/lmac.yaml"], "needs a value for data_folder"),
         ("train_lmac.py", ["hparams/evaluation.yaml", "--data_folder=x"], "has no save_folder"),
         ("lmac folds", ["hparams/classifier.yaml", "--lr=x"], "--lr=x: expected a number"),
-        ("lmac table", ["recipes/ESC10/table2_mixtures.yaml", "--n_boot=0"], "--n_boot=0: expect"),
+        ("lmac table", ["recipes/ESC10/recipe.yaml:table2_mixtures", "--n_boot=0"], "--n_boot=0: expect"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_at_once(name, words, message):

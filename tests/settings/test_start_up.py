@@ -126,7 +126,7 @@ def test_they_run_without_torch(tmp_path):
         ["gallery", evaluation],
         ["study", evaluation, f"--output={test}", "--clips=2", "--methods=[L-MAC,Saliency]"],
         ["publish", tmp_path / "out", tmp_path / "published"],
-        ["table", "recipes/ESC10/table2_mixtures.yaml", "--collect_only=True", "--data_folder=x",
+        ["table", "recipes/ESC10/recipe.yaml:table2_mixtures", "--collect_only=True", "--data_folder=x",
          "--evaluation_folder=recipes/ESC10/results", f"--table_folder={tmp_path}/table"],
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr

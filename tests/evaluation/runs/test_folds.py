@@ -20,7 +20,7 @@ from metrics.repeats import over_repeats, to_markdown
 
 TINY = ["--classifier_width=2", "--out_n_neurons=3", "--signal_length_s=1.0", "--device=cpu",
         "--batch_size=4", "--number_of_epochs=1"]  # fmt: skip
-RECIPE = "recipes/ESC10/classifier.yaml"
+RECIPE = "recipes/ESC10/recipe.yaml:classifier"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def study(path=RECIPE, overrides=(), **options):
 
 
 def test_every_clip_is_tested_once_and_never_with_its_training():
-    for path, n in (("recipes/UrbanSound8K/classifier.yaml", 10), (RECIPE, 5)):
+    for path, n in (("recipes/UrbanSound8K/recipe.yaml:classifier", 10), (RECIPE, 5)):
         for shift in (-1, 2):
             one = study(path, valid_shift=shift)
             assert one.cycle == list(range(1, n + 1))

@@ -17,7 +17,7 @@ from lmac.evaluation.runs.folds import Folds
 from lmac.settings.load import ConfigError, parse, settings
 from metrics.significance import against_reference, footnote
 
-RECIPE = "recipes/ESC10/classifier.yaml"
+RECIPE = "recipes/ESC10/recipe.yaml:classifier"
 METHODS = ["L-MAC", "IG", "GradCAM"]
 ACCURACY = {1: 0.5, 2: 0.75, 3: 0.625, 7: 0.25}
 

@@ -16,7 +16,7 @@ from lmac.settings.compose import ConfigError
 from metrics import METRICS, checks, paper_metrics
 from metrics.ranks import RANK_CORRELATION
 
-RECIPE = "recipes/ESC10/table2_mixtures.yaml"
+RECIPE = "recipes/ESC10/recipe.yaml:table2_mixtures"
 LABEL = "published (ESC-50, other classifier)"
 STFT = ["L-MAC", "Saliency", "IG", "All-ones"]
 MEL = ["L-MAC", "GradCAM"]
@@ -195,7 +195,7 @@ def test_each_table_has_its_own_footnotes_and_published_rows(recipe, scenario, t
 def test_noise_that_was_not_trained_in_has_no_published_rows(tmp_path):
     for domain in ("stft", "mel"):
         plant(tmp_path / "evaluation" / f"noise_{domain}", "noise", domain, ["IG"], clips=4)
-    texts = collect(tmp_path, "recipes/ESC10/table1_noise.yaml")
+    texts = collect(tmp_path, "recipes/ESC10/recipe.yaml:table1_noise")
     for text in texts.values():
         assert LABEL not in text and "half of what their definitions" not in text
     assert all(list(shown) == ["method", "IG"] for shown in markdown_tables(texts["md"]))

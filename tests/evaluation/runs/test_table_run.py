@@ -32,7 +32,7 @@ def argv(tmp_path, monkeypatch):
     torch.save(model.state_dict(), best / "embedding_model.ckpt")
     torch.save(LinearHead(model.emb_dim, 10).state_dict(), best / "classifier.ckpt")
     return [
-        "recipes/ESC10/table2_mixtures.yaml",
+        "recipes/ESC10/recipe.yaml:table2_mixtures",
         "--dataset_yaml=hparams/datasets/builtin.yaml",
         "--clips_per_class=5",
         "--signal_length_s=1.0",
