@@ -122,6 +122,15 @@ def windows_of_a_file(s):
         )
 
 
+@rule("jit")
+def modules_to_compile(s):
+    if s["jit"] and s.get("jit_module_keys") is None:
+        return (
+            "jit is on: TorchScript does not take all modules, say which, such as "
+            "--jit_module_keys=[decoder]"
+        )
+
+
 @rule("domain", "signal_path")
 def sound_needs_phase(s):
     if s["domain"] == "mel" and s["signal_path"] == "waveform":
