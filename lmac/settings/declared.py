@@ -85,7 +85,7 @@ class Data:
     data_folder: PLACE = "where the data set is"
     train_folds: FOLDS = "clips that are trained on"
     valid_folds: FOLDS = "clips that select the checkpoint"
-    test_folds: FOLDS = "clips that neither trained nor selected"
+    test_folds: FOLDS = "clips of the final test"
     signal_length_s: SECONDS = "length that every clip is cut or padded to [s]"
     out_n_neurons: whole(0, 100000) = "number of classes; 0 where the classifier knows its own"
     esc10_only: FLAG = "only the ten classes of ESC-10"
@@ -142,7 +142,7 @@ class Decoder:
     decoder_detail: whole(1, 4096) = "channels at the finest resolution"
     decoder_head: one_of(1, 3, 5, 7) = "width of the last convolution, there"
     decoder_logit_gain: number(above=0, high=100) = "factor of its output, the mask's logits"
-    decoder_conditioned: FLAG = "tell it the class to explain"
+    decoder_conditioned: FLAG = "condition it on the target class"
     decoder_reads_input: FLAG = "also give it the spectrogram; the paper's reads none"
 
 
@@ -195,23 +195,23 @@ class Loss:
     lmac_loss: BUILT = "the loss"
 
 
-class Asking:
-    """Asking for a class or a prompt"""
+class Target:
+    """Target class or prompt"""
 
-    target_decision: SHARE = "share of training clips asked for the classifier's decision"
-    target_source: SHARE = "share asked for its decision on one of the two sounds"
-    target_probable: SHARE = "share asked for its second most probable class"
-    target_classes: BUILT | NULL = "draws what a clip is asked for; null: the decision"
+    target_decision: SHARE = "share of training clips whose target is the classifier's decision"
+    target_source: SHARE = "share whose target is its decision on one of the two sounds"
+    target_probable: SHARE = "share whose target is its second most probable class"
+    target_classes: BUILT | NULL = "draws the target of a clip; null: the decision"
     l_absent: NOT_NEGATIVE = "weight of what an absent class must not become"
     absent_sparsity: NOT_NEGATIVE = "how much sparser the mask of an absent class has to be"
-    l_leak: NOT_NEGATIVE = "weight of keeping more of a sound than what was asked for has"
+    l_leak: NOT_NEGATIVE = "weight of keeping more than the target class has in the mixture"
     l_energy: NOT_NEGATIVE = "the same of magnitudes, in which the loudest cells count most"
     prior_weight: SHARE = "how much of p counts as presence of a class that was not mixed"
     presence_threshold: ABOVE_0 = "probability from which on a sound in the mixture counts as there"
     prompts_per_sound: whole(1, 1000) | NULL = "masks of each sound, each for a prompt; null: one"
     l_similarity: NOT_NEGATIVE = "weight of the similarity of prompt and sound, to be kept"
     asked_snr_db: list_of(DECIBEL) = "of the target to the contaminant (lmac asked) [dB]"
-    asked_p: SHARE = "both classes are asked for where both have this probability"
+    asked_p: SHARE = "both classes are targets where both have this probability"
 
 
 class L2I:
@@ -236,7 +236,7 @@ class Methods:
     lmac_checkpoint: PLACE | NULL = "folder of the decoder, for L-MAC"
     lmac_ft_checkpoint: PLACE | NULL = "folder of the fine-tuned decoder, for L-MAC FT"
     lmac_presence_threshold: ABOVE_0 | NULL = "below it masks are faded; null: as in the training"
-    lmac_zs_checkpoint: PLACE | NULL = "folder of a decoder told prompts, for L-MAC-ZS"
+    lmac_zs_checkpoint: PLACE | NULL = "folder of a decoder conditioned on prompts, for L-MAC-ZS"
     l2i_checkpoint: PLACE | NULL = "folder of l2i.ckpt, for L2I"
     relevance_threshold: SHARE = "of L2I's components, over that of the largest"
     refine_steps: COUNT = "gradient steps of L-MAC refined on the clip itself"
@@ -340,7 +340,7 @@ GROUPS = (
     Optimiser,
     Augmentation,
     Loss,
-    Asking,
+    Target,
     L2I,
     Methods,
     Evaluation,

@@ -104,7 +104,7 @@ def a_window_at_least(s):
 
 
 @rule("target_decision", "target_source", "target_probable")
-def shares_of_the_asked(s):
+def shares_of_targets(s):
     shares = [s[key] for key in ("target_decision", "target_source", "target_probable")]
     if sum(shares) > 1 + 1e-9:
         return (
