@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 # A chunk of this size or more was written to a pipe, by a writer that did not know better.
 _UNKNOWN_SIZE = 0x7FFFFF00
+# A mix to mono this far below its channels is what their cancelling left of them.
+CANCELLED = 1e-4  # -80 dB
+SILENT_PEAK = 1e-7  # -140 dB of full scale: below it there is nothing to hear, nor to normalise
 MOST_SAMPLES = 2**30  # of a file, all channels: 4 GB, or six hours of mono at 48 kHz
 # Beyond this factor between two rates a header is damaged, and a minute would become hours.
 MOST_RATIO = 100
@@ -96,7 +99,8 @@ def read_audio(path, sample_rate):
     """Decode ``path`` to float32 mono samples at ``sample_rate`` Hz, shape [n].
 
     Channels are averaged. Raises AudioError as ``decode`` does, for a rate that is more than a
-    factor of MOST_RATIO away, and for samples so large that their sums are not finite.
+    factor of MOST_RATIO away, for samples so large that their sums are not finite, and for
+    channels that cancel one another.
     """
     samples, rate = decode(path)
     if max(rate, sample_rate) > MOST_RATIO * min(rate, sample_rate):
@@ -107,7 +111,13 @@ def read_audio(path, sample_rate):
         )
     peak = np.abs(samples).max()
     with np.errstate(over="ignore", invalid="ignore"):
-        samples = resample(samples.mean(1), rate, sample_rate)
+        mono = samples.mean(1)
+        if samples.shape[1] > 1 and np.abs(mono).max() < CANCELLED * peak:
+            raise AudioError(
+                f"Audio file {path}: its {samples.shape[1]} channels cancel one another when they "
+                "are mixed to mono: keep one of them."
+            )
+        samples = resample(mono, rate, sample_rate)
     if not np.isfinite(samples).all():
         raise AudioError(
             f"Audio file {path} overflows when it is mixed to mono and resampled: its samples "
@@ -248,10 +258,19 @@ def fit_length(samples, n_samples, start=0):
 
 
 def is_silent(samples):
-    """Whether all ``samples`` [n] are zero."""
+    """Whether all ``samples`` [n] are zero, or so near that nothing could be heard."""
     middle = len(samples) // 2
     # Looking at the middle first spares reading the rest of nearly every cached file.
-    return not samples[middle : middle + 500].any() and not samples.any()
+    parts = (samples[middle : middle + 500], samples)
+    return all(np.abs(part).max(initial=0.0) < SILENT_PEAK for part in parts)
+
+
+def loudest(samples, n_samples):
+    """Where in ``samples`` [n] the ``n_samples`` of the largest energy begin."""
+    if len(samples) <= n_samples:
+        return 0
+    total = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=float))])
+    return int(np.argmax(total[n_samples:] - total[:-n_samples]))
 
 
 def peak_normalise(wav, eps=1e-8):

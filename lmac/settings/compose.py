@@ -19,7 +19,7 @@ HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
 # an experiment has a value of its own. Besides, a slot brings keys that no experiment has.
 SLOTS = {
     "dataset_yaml": {
-        *("dataset", "data_folder", "prepare_data", "out_n_neurons", "signal_length_s"),
+        *("dataset", "data_folder", "prepare_data", "out_n_neurons", "signal_length_s", "crop"),
         *("train_folds", "valid_folds", "test_folds"),
     },
     "classifier_yaml": {
