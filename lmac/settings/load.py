@@ -219,10 +219,10 @@ def _require_classifier(path, overrides):
 def _at_home(key, value):
     """A path with the home folder in the place of its ``~``; other values as they are."""
     if key in declared() and declared()[key].kind.place:
-        if isinstance(value, list):
-            return type(value)(_at_home(key, one) for one in value)
         if isinstance(value, str) and value.startswith("~"):
             return os.path.expanduser(value)
+        if isinstance(value, list) and any(str(one).startswith("~") for one in value):
+            return [_at_home(key, one) for one in value]
     return value
 
 

@@ -144,7 +144,7 @@ class Bench:
             own = self.overrides(path, domain, noise)
             plain = settings(path, own)
             # Those of interpreters, too, which are no plain settings.
-            text = config._dump(config.resolved(path, own))
+            text = config.dump(config.resolved(path, own))
             for weights in sorted(set(re.findall(r"\S+/best\b", text))):
                 self.run(*self.maker(path, plain, weights, noise), noise)
             module = importlib.import_module(runner_of(path).module)
