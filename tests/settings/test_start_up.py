@@ -91,9 +91,10 @@ def test_what_needs_a_network_is_told_apart():
 
 
 def test_help_of_every_command_is_there_without_torch():
-    done = dispatch(*([name, "--help"] for name in COMMANDS))
+    names = [name for name in COMMANDS if name != "app"]  # its words stand beside a network's
+    done = dispatch(*([name, "--help"] for name in names))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n== ") == len(COMMANDS) - 1
+    assert done.stdout.count("\n== ") == len(names) - 1
 
 
 @pytest.mark.parametrize("words", [["--help"], []])
