@@ -8,9 +8,10 @@ Resumes where it was killed. The best checkpoint (accuracy on valid_folds) ends 
 """
 
 if __name__ == "__main__":
-    from lmac.settings.help import answer
+    from lmac.settings.cli import dispatch
 
-    answer(__doc__)  # before torch is imported, which takes seconds
+    # What is wrong is said before torch is imported, which takes seconds.
+    raise SystemExit(dispatch("train-classifier"))
 
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from lmac.explain.figures import confusion_figure
 from lmac.io.processes import device_of
 from lmac.io.provenance import complete
 from lmac.settings.dry_run import dry_runnable
-from lmac.settings.load import load_experiment, run
+from lmac.settings.load import load_experiment
 from lmac.training.classifier import ClassifierBrain
 from lmac.training.embeddings import embedded, load_start
 
@@ -98,7 +99,3 @@ def main(argv):
             f"(selected the checkpoint), {100 * info['test']['accuracy']:.1f} % on folds "
             f"{info['test']['folds']}. Weights and confusion matrix: {best}"
         )
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

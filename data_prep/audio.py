@@ -273,6 +273,14 @@ def loudest(samples, n_samples):
     return int(np.argmax(total[n_samples:] - total[:-n_samples]))
 
 
+def cropped(samples, n_samples, crop="start"):
+    """What of a clip [n] is looked at, [n_samples]: its start, or its part of the largest energy.
+
+    Shorter clips are zero-padded at the end.
+    """
+    return fit_length(samples, n_samples, loudest(samples, n_samples) if crop == "loudest" else 0)
+
+
 def peak_normalise(wav, eps=1e-8):
     """Waveform [..., L] with its largest absolute sample at 1; silence stays silence."""
     peak = wav.abs().amax(-1, keepdim=True)

@@ -10,9 +10,8 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from data_prep.audio import (
     AudioCache,
     AudioError,
-    fit_length,
+    cropped,
     is_silent,
-    loudest,
     peak_normalise,
 )
 from data_prep.manifest import DataError, read_manifest, select_folds
@@ -35,14 +34,6 @@ def prepare(hparams):
             f"{hparams['out_n_neurons']}: set --out_n_neurons={len(labels)}."
         )
     return read_manifest(hparams["manifest"]), labels
-
-
-def cropped(samples, n_samples, crop="start"):
-    """What of a clip [n] is looked at, [n_samples]: its start, or its part of the largest energy.
-
-    Shorter clips are zero-padded at the end.
-    """
-    return fit_length(samples, n_samples, loudest(samples, n_samples) if crop == "loudest" else 0)
 
 
 def clip_dataset(

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
-from data_prep.audio import CANCELLED, AudioError, decode
-from data_prep.dataset import cropped
+from data_prep.audio import CANCELLED, AudioError, cropped, decode
 from lmac.io.files import whole
 from metrics.tables import markdown_table
 

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from data_prep.audio import AudioCache, fit_length, peak_normalise
-from data_prep.dataset import cropped
+from data_prep.audio import AudioCache, cropped, fit_length, peak_normalise
 from data_prep.scenario_kinds import GAUSSIAN
 
 

@@ -1,6 +1,6 @@
 """A page in the browser: drop in a sound of your own, and hear what the classifier heard.
 
-    python -m lmac app recipes/demo/explain.yaml --port=8001
+    python -m lmac app recipes/demo/recipe.yaml --port=8001
 
 Takes a YAML file of explain.py and overrides of its keys. Answers only on this computer unless
 --host says otherwise; nothing is sent elsewhere, nothing comes from elsewhere, and what visitors
@@ -24,12 +24,12 @@ from lmac.explain.loudness import MOST_DB
 from lmac.pages.job_queue import JobQueue, Limits
 from lmac.pages.page import write_page
 from lmac.pages.server import PageHandler, PageServer, Refused, serve
+from lmac.settings.cli import one_process
 from lmac.settings.command_line import Argument, CommandLine, Option
-from lmac.settings.commands import one_process
 from lmac.settings.load import load, parse, run_opts_of
 
 COMMAND_LINE = CommandLine(
-    Argument("yaml", "a YAML file of explain.py, such as recipes/demo/explain.yaml"),
+    Argument("yaml", "a YAML file of explain.py, such as recipes/demo/recipe.yaml:explain"),
     Option("host", str, "127.0.0.1", "address to answer on"),
     Option("port", int, 8001, "port to answer on; 0 takes a free one"),
     Option("names", list, [], "host names it answers to besides, such as the one of a proxy"),

@@ -1,4 +1,4 @@
-"""How YAML files are put together: ``extends``, the three slots, and what a slot may set.
+"""How YAML files are put together: ``extends``, stages, the three slots, and what a slot may set.
 
 The order in which they win over each other is stated in :mod:`lmac.settings.load`.
 """
@@ -9,10 +9,12 @@ from functools import cache
 from pathlib import Path
 
 import ruamel.yaml
+import yaml
+from ruamel.yaml.comments import Comment, CommentedMap
+
+from lmac.settings.commands import EXPERIMENTS
 
 HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
-EXPERIMENTS = ("classifier", "lmac", "lmac_finetune", "lmac_conditional", "lmac_zero_shot", "l2i",
-               "piq", "evaluation", "explain", "inspect", "tables", "held_out")  # fmt: skip
 # The slots, and the keys that belong to each by nature: only that slot may set them, also where
 # an experiment has a value of its own. Besides, a slot brings keys that no experiment has.
 SLOTS = {
@@ -29,7 +31,25 @@ SLOTS = {
         *("decoder_conditioned", "decoder_reads_input"),
     },
 }
-RENAMED = {"hearing": "signal_path"}  # settings that have another name now
+# Settings that have another name now.
+RENAMED = {
+    "check": "dry_run",
+    "asked_classes": "target_classes",
+    "ask_decision": "target_decision",
+    "ask_source": "target_source",
+    "ask_probable": "target_probable",
+    "audible": "presence_threshold",
+    "lmac_audible": "lmac_presence_threshold",
+    "believed": "prior_weight",
+    "explain_class": "target_class",
+    "other_classifiers": "transfer_classifiers",
+    "l_others": "l_transfer",
+    "decoder_gain": "decoder_logit_gain",
+    "speeds": "speed_perturbation",
+    "hearing": "signal_path",
+}
+# More than anybody writes, and little enough to be read at once.
+MOST_BYTES, MOST_FILES, MOST_VALUES, MOST_DEPTH = 100_000, 100, 20_000, 100
 
 
 class ConfigError(ValueError):
@@ -42,14 +62,15 @@ def merge(path, overrides=None):
     Arguments
     ---------
     path : path
-        YAML file.
+        YAML file, or ``recipe.yaml:stage``.
     overrides : dict, optional
         Settings of the command line; a slot's file is relative to the working directory.
 
     Returns
     -------
     CommentedMap
-        With the slots, as paths or None, and without ``extends``.
+        With the slots, as paths or None, and without ``extends``. ``interpreters`` are merged by
+        their names; one that is null is gone.
 
     Raises ConfigError for a file that does not exist, is not a YAML mapping or names itself; for
     a key in ``_yaml`` that is no slot; for a slot that sets a key of others; and for an override
@@ -57,9 +78,12 @@ def merge(path, overrides=None):
     """
     overrides = dict(overrides or {})
     files, slots = _in_order(path, overrides)
-    tree = ruamel.yaml.comments.CommentedMap()
-    for _, own in files:
-        tree.update(own)
+    tree = CommentedMap()
+    for file, own in files:
+        for key, value in own.items():
+            if key == "interpreters" and isinstance(value, dict):
+                value = _by_name(tree.get(key), value, file)
+            tree[key] = value
     tree.pop("extends", None)
     tree.update({slot: None if file is None else str(file) for slot, (file, _) in slots.items()})
     for key, value in overrides.items():
@@ -73,6 +97,24 @@ def merge(path, overrides=None):
             quoted = ruamel.yaml.scalarstring.DoubleQuotedScalarString
             tree[key] = quoted(value) if isinstance(value, str) and value[:1] == "(" else value
     return tree
+
+
+def _by_name(before, own, file):
+    """Interpreters with those of ``file``; a new "X (…)" stands behind X, others at the end."""
+    merged = CommentedMap(before or {})
+    for name, node in own.items():
+        if node is None and merged.pop(name, None) is None:
+            raise ConfigError(f"{file}: interpreters: there is no {name} that could be left out.")
+        if node is not None and name in merged:
+            merged[name] = node
+        elif node is not None:
+            kin = [i for i, other in enumerate(merged) if _variant_of(name) == _variant_of(other)]
+            merged.insert(kin[-1] + 1 if kin else len(merged), name, node)
+    return merged
+
+
+def _variant_of(name):
+    return str(name).partition(" (")[0]
 
 
 def origin(path, key, overrides=None):
@@ -91,14 +133,13 @@ def _in_order(path, overrides):
     first = naming[0] if naming else len(line)
     named = _slot_files(line, overrides)
     slots = {slot: _line(*file) for slot, file in named.items() if file[0] is not None}
-    _refuse_old_names(sum(slots.values(), line))
     _refuse_foreign_keys(slots, line[:first])
     return [*line[:first], *sum(slots.values(), []), *line[first:]], named
 
 
 def builds_on_others(path):
     """Whether ``path`` extends other files; what a run wrote of its settings does not."""
-    return "extends" in _read(Path(path))
+    return "extends" in _read(Path(path))[0]
 
 
 def experiment_of(path):
@@ -117,51 +158,161 @@ def keys_of_experiment(path):
     return [key for key in own if key in _keys_of_experiments() and key not in owned]
 
 
+# ---- Files and their stages --------------------------------------------------------------------
+def split(path):
+    """``recipe.yaml:stage`` as (file, stage); the stage is None where none is named."""
+    file, _, stage = str(path).rpartition(":")
+    return (Path(file), stage) if file.endswith((".yaml", ".yml")) else (Path(path), None)
+
+
+def stages_of(path):
+    """Names of the stages in a recipe's file; () for a YAML that is one stage, or is not there."""
+    file, _ = split(path)
+    return tuple(_mapping(file).get("stages", ())) if os.path.isfile(file) else ()
+
+
+def stage_beside(path, name):
+    """The YAML of another stage of the same recipe: in the same file, or in the same folder."""
+    file, _ = split(path)
+    return Path(f"{file}:{name}") if stages_of(file) else file.with_name(f"{name}.yaml")
+
+
 def _line(path, named_by=None):
-    """``path`` and all that it extends as [(file, its keys)], each once, ancestors first."""
+    """``path`` and all that it extends as [(file, its keys)], each once, ancestors first.
+
+    What all stages of a file share stands right before the first of them.
+    """
     line = {}
 
-    def visit(file, namers):
-        if file.resolve() in [namer.resolve() for namer in namers]:
-            raise ConfigError(f"{file} names itself through {' → '.join(map(str, namers))}.")
-        if file.resolve() in line:
+    def visit(path, namers):
+        place = os.path.realpath(path)  # of a stage, too
+        if place in map(os.path.realpath, namers):
+            raise ConfigError(f"{path} names itself through {' → '.join(map(str, namers))}.")
+        if place in line:
             return
-        own = _read(file, namers[-1] if namers else named_by)
-        for other in _extended(own, file):
-            visit(other, (*namers, file))
-        line[file.resolve()] = file, own
+        if len(line) + len(namers) >= MOST_FILES:
+            raise ConfigError(f"{namers[0]} builds on more than {MOST_FILES} files.")
+        own, shared = _read(path, namers[-1] if namers else named_by)
+        for other in _extended(own, path):
+            visit(other, (*namers, path))
+        if shared:
+            file, _ = split(path)
+            line.setdefault(os.path.realpath(file), (file, shared))
+        line[place] = path, own
 
-    visit(path, ())
+    visit(Path(path), ())
     return list(line.values())
 
 
-def _extended(own, file):
+def _extended(own, path):
     named = own.get("extends", [])
     named = [named] if isinstance(named, str) else named
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
-        raise ConfigError(f"{file}: extends is {named!r}: expected a file or a list of files.")
-    return [_beside(file, name) for name in named]
+        raise ConfigError(f"{path}: extends is {named!r}: expected a file or a list of files.")
+    file, stage = split(path)
+    return [
+        Path(f"{file}:{name}") if stage and name in stages_of(file) else _beside(path, name)
+        for name in named
+    ]
 
 
-def _beside(file, name):
+def _beside(path, name):
     """A file named in a YAML is relative to that YAML."""
-    return Path(os.path.relpath(file.parent / name))
+    return Path(os.path.relpath(split(path)[0].parent / name))
 
 
 def _read(path, named_by=None):
-    if not os.path.isfile(path):  # also False for a name that the system refuses
+    """The keys of ``path``; and, where it is a stage, those that its file has for all stages."""
+    file, stage = split(path)
+    whole = _mapping(file, named_by)
+    stages = whole.get("stages")
+    if stages is None and stage is None:
+        return whole, {}
+    if stages is None or stage not in stages:
+        if not stages:
+            raise ConfigError(f"{file} has no stages: leave out :{stage}.")
+        close = difflib.get_close_matches(str(stage), stages, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(stages)}."
+        missing = f"there is no stage {stage}" if stage else "name a stage as recipe.yaml:stage"
+        raise ConfigError(f"{file}: {missing}, {hint}")
+    return stages[stage], {key: value for key, value in whole.items() if key != "stages"}
+
+
+def _mapping(file, named_by=None):
+    """What a YAML file holds; ConfigError where it is not there, or no mapping."""
+    if not os.path.isfile(file):  # also False for a name that the system refuses
         named = f", named by {named_by}" if named_by else ""
-        raise ConfigError(f"There is no YAML file {path}{named}.")
+        raise ConfigError(f"There is no YAML file {file}{named}.")
+    state = os.stat(file)
+    if state.st_size > MOST_BYTES:
+        raise ConfigError(f"{file} has {state.st_size} bytes: expected at most {MOST_BYTES}.")
+    return _parsed(str(file), state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _parsed(file, *_state):
     try:
-        own = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
-    except ruamel.yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(own, dict):
-        raise ConfigError(f"{path} must hold key: value pairs at its top level.")
-    for key, value in own.items():
-        if str(key).endswith("_yaml") and key not in SLOTS:
-            raise ConfigError(f"{path}: {_no_slot(key, value)}")
-    return own
+        text = Path(file).read_text(encoding="utf-8")
+        if _is_deep(text):
+            raise ConfigError(f"{file} is nested too deeply: more than {MOST_DEPTH} levels.")
+        whole = ruamel.yaml.YAML().load(text)
+        size = _bare(whole, {})
+    except ConfigError:
+        raise
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 text (byte {error.start}): save it so.") from error
+    except (ruamel.yaml.YAMLError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{file} is not valid YAML: {reason}") from error
+    if size > MOST_VALUES:
+        raise ConfigError(f"{file} has more than {MOST_VALUES} values, its aliases written out.")
+    if not isinstance(whole, dict):
+        raise ConfigError(f"{file} must hold key: value pairs at its top level.")
+    stages = whole.get("stages", {})
+    if not isinstance(stages, dict) or not all(isinstance(s, dict) for s in stages.values()):
+        raise ConfigError(f"{file}: stages must hold key: value pairs for each stage.")
+    for mapping in (whole, *stages.values()):
+        for key, value in mapping.items():
+            _refuse_key(file, key, value)
+    return whole
+
+
+def _is_deep(text):
+    """Whether a YAML text is nested so deeply that reading it takes long; its faults are said
+    elsewhere."""
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MOST_DEPTH:
+                return True
+    except yaml.YAMLError as error:
+        return "nesting" in str(error)
+    return False
+
+
+def _bare(node, known):
+    """How many values a node has, with those that its aliases stand for; its comments are taken
+    off, which would be those of what comes next."""
+    if hasattr(node, Comment.attrib):
+        delattr(node, Comment.attrib)
+    if not isinstance(node, dict | list):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES  # where it holds itself
+        parts = node.values() if isinstance(node, dict) else node
+        known[id(node)] = 1 + sum(_bare(part, known) for part in parts)
+    return known[id(node)]
+
+
+def _refuse_key(file, key, value):
+    if not isinstance(key, str):
+        raise ConfigError(f"{file}: the key {key!r} is no text: write a name, or quote it.")
+    if key.endswith("_yaml") and key not in SLOTS:
+        raise ConfigError(f"{file}: {_no_slot(key, value)}")
+    if str(getattr(getattr(value, "tag", None), "value", None)).startswith("!include"):
+        raise ConfigError(f"{file}: {key}: !include is not read: name the file by extends: …")
 
 
 def _no_slot(key, value):
@@ -178,8 +329,6 @@ def _instead(key, value, path, tree):
             "this classifier has fixed classes: for a zero-shot one add "
             "--classifier_yaml=hparams/classifiers/contrastive.yaml or clap.yaml there."
         )
-    if RENAMED.get(key) in tree:
-        return f"it is called --{RENAMED[key]} now."
     if close := difflib.get_close_matches(key, tree, n=3):
         return f"{path} and the files it names: did you mean {' or '.join(close)}?"
     if key.endswith("_yaml") and key not in SLOTS:
@@ -213,12 +362,6 @@ def _keys_of_experiments():
         for path, own in _line(HPARAMS / f"{name}.yaml"):
             keys |= dict.fromkeys(own, path.resolve().relative_to(HPARAMS.parent))
     return keys
-
-
-def _refuse_old_names(files):
-    for path, own in files:
-        for key in (own.keys() & RENAMED.keys()) - _keys_of_experiments().keys():
-            raise ConfigError(f"{path}: {key} is called {RENAMED[key]} now.")
 
 
 def _refuse_foreign_keys(slots, base):
