@@ -13,7 +13,9 @@ from ruamel.yaml.comments import Comment, CommentedMap
 
 from lmac.settings.commands import EXPERIMENTS
 
-HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
+# In a checkout beside lmac/, in an installed package inside it.
+_PLACES = [Path(__file__).resolve().parents[up] / "hparams" for up in (1, 2)]
+HPARAMS = next((place for place in _PLACES if place.is_dir()), _PLACES[-1])
 # The slots, and the keys that belong to each by nature: only that slot may set them, also where
 # an experiment has a value of its own. Besides, a slot brings keys that no experiment has.
 SLOTS = {
@@ -138,7 +140,7 @@ def _in_order(path, overrides):
 
 def builds_on_others(path):
     """Whether ``path`` extends other files; what a run wrote of its settings does not."""
-    return "extends" in _read(Path(path))[0]
+    return "extends" in _read(found(Path(path)))[0]
 
 
 def experiment_of(path):
@@ -184,6 +186,7 @@ def _line(path, named_by=None):
     line = {}
 
     def visit(path, namers):
+        path = found(path)
         place = os.path.realpath(path)  # of a stage, too
         if place in map(os.path.realpath, namers):
             raise ConfigError(f"{path} names itself through {' → '.join(map(str, namers))}.")
@@ -213,6 +216,16 @@ def _extended(own, path):
         Path(f"{file}:{name}") if stage and name in stages_of(file) else _beside(path, name)
         for name in named
     ]
+
+
+def found(path):
+    """``path``; of a relative hparams/… that is not there, the file of that name in the package."""
+    file, stage = split(path)
+    if "hparams" in file.parts and not file.is_absolute() and not file.exists():
+        inside = "/".join(file.parts).rpartition("hparams/")[2]
+        if (HPARAMS / inside).is_file():
+            return Path(f"{HPARAMS / inside}:{stage}") if stage else HPARAMS / inside
+    return path
 
 
 def _beside(path, name):
