@@ -93,7 +93,7 @@ def test_one_command(folder, capsys):
 def test_a_few_lines_of_python_do_the_same(folder):
     out = explain_with(folder, "--target_class=clock_tick")
     explainer = Explainer.from_hparams("hparams/explain.yaml", overrides=settings(folder))
-    result = explainer.explain_file(folder / "sound.flac", target_class="clock_tick")
+    result = explainer(folder / "sound.flac", target_class="clock_tick")
     out = out / "L-MAC, asked clock_tick"
     content = json.loads((out / "explanation.json").read_text())
     assert content["explained_class"] == result.explained_class == "clock_tick"

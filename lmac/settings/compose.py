@@ -4,6 +4,7 @@ The order in which they win over each other is stated in :mod:`lmac.settings.loa
 """
 
 import difflib
+import math
 import os
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from lmac.settings.commands import EXPERIMENTS
 # In a checkout beside lmac/, in an installed package inside it.
 _PLACES = [Path(__file__).resolve().parents[up] / "hparams" for up in (1, 2)]
 HPARAMS = next((place for place in _PLACES if place.is_dir()), _PLACES[-1])
+BASE = HPARAMS / "base.yaml"
 # The slots, and the keys that belong to each by nature: only that slot may set them, also where
 # an experiment has a value of its own. Besides, a slot brings keys that no experiment has.
 SLOTS = {
@@ -97,7 +99,25 @@ def merge(path, overrides=None):
             # Quoted, or HyperPyYAML takes "(x)" for a tuple.
             quoted = ruamel.yaml.scalarstring.DoubleQuotedScalarString
             tree[key] = quoted(value) if isinstance(value, str) and value[:1] == "(" else value
+    stated = {key for file, own in files if file.resolve() != BASE for key in own}
+    _follow_rate(tree, stated | overrides.keys())
     return tree
+
+
+def _follow_rate(tree, stated):
+    """Give the method the sample rate of a network that says its own, and an FFT for its rate.
+
+    Where these are not among the keys that are ``stated`` by anything but the base: the method's
+    window is in milliseconds, and ``n_fft`` the power of two from twice the window on.
+    """
+    network = tree.get("embedding_model")
+    own = network.get("sample_rate") if isinstance(network, dict) else None
+    if "sample_rate" not in stated and isinstance(own, int):
+        tree["sample_rate"] = own
+    rate, window = tree.get("sample_rate"), tree.get("win_length")
+    numbers = all(isinstance(value, int | float) and value > 0 for value in (rate, window))
+    if numbers and "n_fft" not in stated and ("sample_rate" in stated or isinstance(own, int)):
+        tree["n_fft"] = 2 ** math.ceil(math.log2(2 * round(rate * window / 1000)))
 
 
 def _by_name(before, own, file):
