@@ -18,11 +18,13 @@ logger = logging.getLogger(__name__)
 def prepare(hparams):
     """Prepare the data set of an experiment: its manifest (DataFrame) and its class names.
 
+    These are None for recordings without labels.
+
     Reads from ``hparams``: ``prepare_data`` (a function of the data set's file), ``manifest``,
     ``out_n_neurons``.
     """
     labels = once(hparams["prepare_data"], manifest=hparams["manifest"])
-    if len(labels) != hparams["out_n_neurons"]:
+    if labels is not None and len(labels) != hparams["out_n_neurons"]:
         raise DataError(
             f"The data set has {len(labels)} classes, but out_n_neurons is "
             f"{hparams['out_n_neurons']}: set --out_n_neurons={len(labels)}."
@@ -33,15 +35,17 @@ def prepare(hparams):
 def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample_rate=16000):
     """Clips as items with keys ``id``, ``sig`` (float32 [n_samples], peak 1), ``class``.
 
-    Shorter clips are zero-padded at the end, longer ones cropped at the end. With a
+    Without ``labels`` there is no ``class``. A clip begins ``start_s`` seconds into its file where
+    the rows have that. Shorter clips are zero-padded at the end, longer ones cropped at the end. With a
     ``cache_folder``, everything that is not in it yet is decoded now: training never waits for
     it, and files that cannot be used are named before it starts (DataError). Silent clips are
     used as they are, and named in a warning.
     """
     cache = AudioCache(cache_folder, sample_rate)
-    number = {name: i for i, name in enumerate(labels)}
     folder = Path(data_folder)
-    items = {row.ID: {"row": "", **row._asdict()} for row in rows.itertuples(index=False)}
+    items = {
+        row.ID: {"row": "", "start_s": 0.0, **row._asdict()} for row in rows.itertuples(index=False)
+    }
     if cache_folder:
         missing = (
             i for i in items.values() if "duration" in i and not cache.has(folder / i["wav"])
@@ -56,21 +60,20 @@ def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample
             names = "; ".join(_row(i["row"], folder / i["wav"]) for i in silent)
             logger.warning("%d of %d clips are silent: %s", len(silent), len(items), names)
 
-    def waveform(wav, row):
+    def waveform(wav, row, start_s):
         try:
             samples = cache(folder / wav)
         except AudioError as error:
             raise DataError(_row(row, error)) from error
-        return peak_normalise(torch.from_numpy(fit_length(samples, n_samples)))
+        start = round(float(start_s) * sample_rate)
+        return peak_normalise(torch.from_numpy(fit_length(samples, n_samples, start)))
 
-    return DynamicItemDataset(
-        items,
-        dynamic_items=[
-            {"func": waveform, "takes": ["wav", "row"], "provides": "sig"},
-            {"func": number.__getitem__, "takes": "label", "provides": "class"},
-        ],
-        output_keys=["id", "sig", "class"],
-    )
+    dynamic = [{"func": waveform, "takes": ["wav", "row", "start_s"], "provides": "sig"}]
+    if labels is not None:
+        number = {name: i for i, name in enumerate(labels)}
+        dynamic.append({"func": number.__getitem__, "takes": "label", "provides": "class"})
+    keys = ["id", *(item["provides"] for item in dynamic)]
+    return DynamicItemDataset(items, dynamic_items=dynamic, output_keys=keys)
 
 
 def _row(row, text):

@@ -13,14 +13,16 @@ import logging
 import torch
 
 from data_prep.audio import peak_normalise
-from lmac.checkpoints import explained_classifier, labels_of
+from lmac.checkpoints import explained_classifier, labels_of, training_info
 from lmac.core.explained import ExplainedClassifier
 from lmac.core.scoring import analyse_clips, explain, get_interpreters, judge
 from lmac.core.windows import cut, cut_frames, frame_starts, stitch
 from lmac.explain.explanation import Explanation, Window
-from lmac.explain.network import explain_network
+from lmac.explain.fit import fit_decoder
+from lmac.explain.network import OF_NETWORK, explain_network, network_settings
 from lmac.explain.recording import Recording, levels
 from lmac.explain.source import waveform
+from lmac.settings.compose import HPARAMS
 from lmac.settings.load import load
 
 logger = logging.getLogger(__name__)
@@ -76,9 +78,12 @@ class Explainer:
         self, model, sample_rate=16000, labels=None, layers=(), *, interpreters=None, device=None,
         window_s=5.0, overlap_s=1.0, min_length_s=0.0, batch_size=8, seed=1234, **settings,
     ):  # fmt: skip
+        self.network = None
         if isinstance(model, ExplainedClassifier):
             explained = model
         else:
+            self.network = {"sample_rate": sample_rate, "layers": layers, "window_s": window_s}
+            self.network |= {key: settings[key] for key in OF_NETWORK if key in settings}
             explained, made = explain_network(model, sample_rate, labels, layers, settings)
             interpreters = made if interpreters is None else interpreters
         if device is not None:
@@ -114,7 +119,7 @@ class Explainer:
             )
         self.least = max(self.least, round(min_length_s * self.sample_rate))
         self.explained = explained
-        self.available = interpreters or {}
+        self.available = dict(interpreters or {})
         self.interpreters = {}
         self.labels = labels
         self.batch_size = batch_size
@@ -139,6 +144,81 @@ class Explainer:
         keys = ("interpreters", "window_s", "overlap_s", "min_length_s", "batch_size", "seed")
         own = {key: hparams[key] for key in keys}
         return cls(explained, labels=labels, device=device, **own)
+
+    @classmethod
+    def load(cls, folder, model=None, **settings):
+        """The explainer whose decoder is in ``folder``, with the network that it explains.
+
+        Arguments
+        ---------
+        folder : path
+            What :meth:`fit` wrote, <output_folder>/best, or train_classifier.py.
+        model : nn.Module, optional
+            The network that :meth:`fit` was called for: weights alone do not make one. Its rate,
+            labels and layers are known. Not for a classifier of this project.
+        **settings
+            As for the constructor, or of hparams/explain.yaml.
+
+        Raises ValueError for another network than the decoder was trained for.
+        """
+        known = training_info(folder).get("network")
+        if known is None:
+            return cls.from_hparams(
+                HPARAMS / "explain.yaml", {"classifier_checkpoint": str(folder), **settings}
+            )
+        if model is None:
+            raise ValueError(
+                f"{folder} has the decoder of a network that is not a part of it: give the "
+                "network, lmac.Explainer.load(folder, model)."
+            )
+        return cls(model, lmac_checkpoint=str(folder), **{**known, **settings})
+
+    def fit(self, recordings, epochs=None, output_folder=None, **settings):
+        """Train L-MAC's decoder for this classifier, and use it from now on; needs no labels.
+
+        A tenth of the files selects the checkpoint. Says how long it will take, and goes on where
+        it was when it is called again.
+
+        Arguments
+        ---------
+        recordings : path or list of paths
+            A folder of audio, with its subfolders, or files; they are cut into clips of
+            ``window_s``.
+        epochs : int, optional
+            By default those of hparams/lmac.yaml.
+        output_folder : path, optional
+            By default results/lmac/<domain>/<seed>. The decoder is in its folder best, which
+            ``lmac_checkpoint`` and :meth:`load` take.
+        **settings
+            Others of hparams/lmac.yaml, such as ``batch_size``, ``lr`` or ``noise_folder``.
+
+        Returns
+        -------
+        Explainer
+            This one.
+
+        Raises ValueError, in one sentence, for what cannot be used.
+        """
+        if epochs is not None:
+            settings["number_of_epochs"] = epochs
+        if output_folder is not None:
+            settings["output_folder"] = output_folder
+        domain, front_end = self.explained.domain, self.explained.domain.front_end
+        base = network_settings(self.sample_rate, self.explained.output_sizes()[0], {})
+        base |= {"domain": domain.name, "n_fft": front_end.n_fft, "n_mels": front_end.n_mels}
+        facts = {} if self.network is None else {"network": {**self.network, "labels": self.labels}}
+        best = fit_decoder(
+            self.explained, recordings, self.window / self.sample_rate, facts, base | settings
+        )
+        own = {"lmac_checkpoint": str(best)}
+        made = load(HPARAMS / "explain.yaml", base | own)[0]["interpreters"]
+        for name in ("L-MAC", "L-MAC refined"):
+            self.available[name] = made[name]
+            self.interpreters.pop(name, None)
+        return self
+
+    def __repr__(self):
+        return f"<Explainer: {len(self.labels)} classes, {self.sample_rate} Hz>"
 
     def __call__(self, source, method="L-MAC", target_class=None):
         """As :meth:`explain`."""

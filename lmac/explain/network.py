@@ -10,8 +10,9 @@ from lmac.classifiers.network import Network
 from lmac.settings.compose import HPARAMS
 from lmac.settings.load import load
 
-# Of a network's answers to noise, this many classes in [0, 1] are no accident.
+# In a network's answers to noise, so many classes in [0, 1] are no accident.
 MANY = 10
+OF_NETWORK = ("reads", "input_length", "frequency_axis")
 
 
 def explain_network(model, sample_rate, labels, layers, settings):
@@ -36,11 +37,10 @@ def explain_network(model, sample_rate, labels, layers, settings):
     """
     if not isinstance(model, nn.Module):
         raise ValueError(
-            f"model is a {type(model).__name__}: expected a torch.nn.Module from waveforms "
+            f"model is of type {type(model).__name__}: expected a torch.nn.Module from waveforms "
             "[batch, samples] to logits [batch, classes]."
         )
-    of_network = ("reads", "input_length", "frequency_axis")
-    own = {key: settings.pop(key) for key in of_network if key in settings}
+    own = {key: settings.pop(key) for key in OF_NETWORK if key in settings}
     network = Network(
         copy.deepcopy(model), sample_rate=sample_rate, layers=layers, labels=labels,
         complete=True, **own,
@@ -63,7 +63,6 @@ def network_settings(sample_rate, layers, settings):
     }
 
 
-@torch.no_grad()
 def _require_logits(explained, model):
     domain = explained.domain
     n = min(2 * domain.front_end.sample_rate, domain.longest_input or 10**9)
@@ -71,7 +70,8 @@ def _require_logits(explained, model):
     noise *= torch.tensor([1.0, 0.1, 0.01, 0.0])[:, None]
     name = type(model).__name__
     try:
-        logits = explained.logits(*domain.analyse(noise))
+        X, phase = domain.analyse(noise)
+        answer = explained.logits(X.requires_grad_(), phase)
     except (RuntimeError, TypeError, IndexError, AttributeError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
@@ -79,6 +79,7 @@ def _require_logits(explained, model):
             f"{domain.front_end.sample_rate} Hz ({type(error).__name__}: {reason}): say reads= "
             "(waveform, mel or stft), and input_length= for a network of one length only."
         ) from error
+    logits = answer.detach()
     if not torch.isfinite(logits).all():
         raise ValueError(f"{name} answers noise with NaN or infinity: are its weights loaded?")
     if logits.shape[1] < 2:
@@ -88,9 +89,19 @@ def _require_logits(explained, model):
         )
     if logits.min() >= 0 and logits.max() <= 1:
         to_one = torch.allclose(logits.sum(1), torch.ones(len(logits)), atol=1e-3)
-        if to_one or logits.shape[1] >= MANY:
+        if to_one or logits.shape[1] >= MANY or _ends_with(answer, "Sigmoid"):
             raise ValueError(
                 f"The outputs of {name} lie in [0, 1] already, as after a "
                 f"{'softmax' if to_one else 'sigmoid'}: give it without its last step, so that it "
                 "answers with logits."
             )
+
+
+def _ends_with(answer, name):
+    """Whether one of the last operations that made ``answer`` is called so; views count, too."""
+    step = answer.grad_fn
+    for _ in range(5):
+        if step is None or name in type(step).__name__:
+            return step is not None
+        step = step.next_functions[0][0] if step.next_functions else None
+    return False
