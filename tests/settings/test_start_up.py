@@ -131,7 +131,7 @@ def test_they_run_without_torch(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr
     assert (tmp_path / "table" / "table.tex").is_file()
-    assert (tmp_path / "test-check" / "check.png").is_file()
+    assert (tmp_path / "test-inspection" / "inspection.png").is_file()
     for name in ("ann", "bob"):
         write_json(test / "responses" / f"{name}.json", answers(*read_test(test), name, rated))
     done = dispatch(["analyse", test, test / "responses", "--n_boot=100"])
