@@ -12,8 +12,8 @@ Goes on from the rows that are there; a method added later is the only one compu
 if __name__ == "__main__":
     from lmac.settings.cli import dispatch
 
-    dispatch("evaluate")  # what is wrong is said before torch is imported, which takes seconds
-    raise SystemExit
+    # What is wrong is said before torch is imported, which takes seconds.
+    raise SystemExit(dispatch("evaluate"))
 
 import speechbrain as sb
 

@@ -17,8 +17,8 @@ each prompt.
 if __name__ == "__main__":
     from lmac.settings.cli import dispatch
 
-    dispatch("explain")  # what is wrong is said before torch is imported, which takes seconds
-    raise SystemExit
+    # What is wrong is said before torch is imported, which takes seconds.
+    raise SystemExit(dispatch("explain"))
 
 from itertools import product
 from pathlib import Path

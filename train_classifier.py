@@ -10,8 +10,8 @@ Resumes where it was killed. The best checkpoint (accuracy on valid_folds) ends 
 if __name__ == "__main__":
     from lmac.settings.cli import dispatch
 
-    dispatch("train-classifier")  # what is wrong is said before torch is imported, which takes seconds
-    raise SystemExit
+    # What is wrong is said before torch is imported, which takes seconds.
+    raise SystemExit(dispatch("train-classifier"))
 
 from pathlib import Path
 

@@ -28,8 +28,8 @@ Resumes where it was killed. The checkpoint with the lowest loss on valid_folds 
 if __name__ == "__main__":
     from lmac.settings.cli import dispatch
 
-    dispatch("train-lmac")  # what is wrong is said before torch is imported, which takes seconds
-    raise SystemExit
+    # What is wrong is said before torch is imported, which takes seconds.
+    raise SystemExit(dispatch("train-lmac"))
 
 from pathlib import Path
 

@@ -3,9 +3,9 @@
     python -m benchmarks.loading --data_folder=/path/to/ESC-10 [--noise_folder=/path/to/wham/tr]
 
 Reads the training folds of ESC-10 through the very data set, loader and training step of
-recipes/ESC10/recipe.yaml:lmac: without a cache (every clip is decoded and resampled at each turn), while
-the cache is filled, and from the full cache; with 0 and 2 workers. Medians over the turns, all in
-one run. Writes benchmarks/results/loading.md.
+recipes/ESC10/recipe.yaml:lmac: without a cache (every clip is decoded and resampled at each turn),
+while the cache is filled, and from the full cache; with 0 and 2 workers. Medians over the turns,
+all in one run. Writes benchmarks/results/loading.md.
 """
 
 import argparse

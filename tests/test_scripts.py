@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from conftest import TINY, forget_sum
+from layouts import recipe_stages
 from PIL import Image
 from pretrained import text_folder
 from speechbrain.dataio.encoder import CategoricalEncoder
@@ -30,9 +31,7 @@ from lmac.io.files import Damaged
 from lmac.settings.load import load, merge
 from metrics import METRICS
 
-RECIPES = sorted(
-    path for path in Path("recipes").glob("*/*.yaml") if not path.stem.startswith("common")
-)
+RECIPES = recipe_stages()
 EXPERIMENTS = [
     Path("hparams") / f"{n}.yaml" for n in ("classifier", "lmac", "l2i", "evaluation", "explain")
 ]

@@ -24,10 +24,10 @@ from lmac.evaluation.runs.repeats import MODULES
 from lmac.settings import compose as composition
 from lmac.settings.commands import glance
 from lmac.settings.compose import HPARAMS, SLOTS, ConfigError, experiment_of, merge
+from lmac.settings.declared import run_options
 from lmac.settings.help import answer
 from lmac.settings.kinds import tag_of
 from lmac.settings.load import parse, resolved, run
-from lmac.settings.validate import run_options
 
 WHAT = "wrong and odd overrides, every key of every script and YAML"
 COUNT = 2000

@@ -20,8 +20,8 @@ from lmac.explain.loudness import MOST_DB
 from lmac.pages.job_queue import JobQueue, Limits
 from lmac.pages.page import write_page
 from lmac.pages.server import PageHandler, PageServer, Refused, serve
-from lmac.settings.command_line import Argument, CommandLine, Option
 from lmac.settings.cli import one_process
+from lmac.settings.command_line import Argument, CommandLine, Option
 from lmac.settings.load import load, parse, run_opts_of
 
 COMMAND_LINE = CommandLine(

@@ -68,7 +68,7 @@ COMMANDS = {
         Command("table", f"{_RUNS}.table", _SCORE,
                 "compute one table of the paper, in all domains", ("tables",), starts=True),
         Command("randomisation", f"{_CHECKS}.randomisation", _CHECK,
-                "do explanations change when the classifier's weights are random?",
+                "do explanations change with a classifier of random weights?",
                 ("evaluation",)),
         Command("resynthesis", f"{_CHECKS}.resynthesis", _CHECK,
                 "classify the written explanation.wav files again", ("evaluation",)),

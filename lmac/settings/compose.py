@@ -261,10 +261,12 @@ def _read(path, named_by=None):
     if stages is None and stage is None:
         return whole, {}
     if stages is None or stage not in stages:
-        close = difflib.get_close_matches(str(stage), stages or (), n=1)
-        expected = f"{file}:{close[0]}" if close else ", ".join(f"{file}:{s}" for s in stages or ())
-        which = f"no stage {stage}" if stage else "several stages"
-        raise ConfigError(f"{file} has {which}: name {expected or 'the file alone'}.")
+        if not stages:
+            raise ConfigError(f"{file} has no stages: leave out :{stage}.")
+        close = difflib.get_close_matches(str(stage), stages, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(stages)}."
+        missing = f"there is no stage {stage}" if stage else "name a stage as recipe.yaml:stage"
+        raise ConfigError(f"{file}: {missing}, {hint}")
     return stages[stage], {key: value for key, value in whole.items() if key != "stages"}
 
 

@@ -15,10 +15,9 @@ from pathlib import Path
 from lmac.settings.command_line import CommandLine
 from lmac.settings.commands import EXPERIMENTS, RUN
 from lmac.settings.compose import HPARAMS, SLOTS, merge
-from lmac.settings.declared import GROUPS, RunOptions
+from lmac.settings.declared import GROUPS, RunOptions, declared, run_options
 from lmac.settings.kinds import as_typed, brief, tag_of
 from lmac.settings.load import parse, resolved, settings
-from lmac.settings.validate import allows_null, declared, run_options
 
 HELP = ("-h", "--help")
 WIDTH = 100
@@ -67,8 +66,8 @@ def help_text(command, argv):
     tree.update({k: v for k, v in merged.items() if tag_of(v) == "!PLACEHOLDER"})
     parts = [
         said_of(command),
-        f"Settings of {path if named else default.relative_to(HPARAMS.parent)} with their values; "
-        "--key=value gives another.\nA YAML file before --help shows its own.",
+        f"Settings of {path if named else default.relative_to(HPARAMS.parent)} with their values.\n"
+        "--key=value gives another; a YAML file before --help shows its own.",
         _slots(merged),
         *(_group(group, tree) for group in GROUPS if group is not RunOptions),
         _own(tree),
@@ -92,7 +91,7 @@ def _slots(tree):
 def _in_group(group, tree):
     """Settings of a group that ``tree`` has: those that are typed, and names of what is built."""
     own = [(k, one) for k, one in declared().items() if one.group is group and k in tree]
-    return [pair for pair in own if not pair[1].is_built], [k for k, one in own if one.is_built]
+    return [pair for pair in own if not pair[1].kind.built], [k for k, one in own if one.kind.built]
 
 
 def _group(group, tree):
@@ -179,7 +178,11 @@ def _default(key, values):
     found = {}
     for name, own in values.items():
         if key in own:
-            value = "needed" if own[key] is None and not allows_null(key) else as_typed(own[key])
+            value = (
+                "needed"
+                if own[key] is None and not declared()[key].kind.null
+                else as_typed(own[key])
+            )
             found.setdefault(value, []).append(name)
     if len(found) <= 1:
         return "".join(found)

@@ -41,16 +41,9 @@ from lmac.settings.compose import (
     merge,
     origin,
 )
+from lmac.settings.declared import declared, run_options, switches
 from lmac.settings.kinds import brief, tag_of
-from lmac.settings.validate import (
-    declared,
-    is_built,
-    nearest,
-    problem,
-    run_options,
-    switches,
-    typed_kinds,
-)
+from lmac.settings.validate import nearest, problem
 
 __all__ = [
     "ConfigError",
@@ -106,7 +99,8 @@ def parse(argv):
 
 def _value(key, typed):
     """What is typed for ``key``: text and names as they stand, anything else is YAML."""
-    kinds, first = {"text"} if key in SLOTS else typed_kinds(key), typed[:1]
+    kinds = declared()[key].kind.typed if key in declared() else ("text",) * (key in SLOTS)
+    first = typed[:1]
     if typed in ("", "null", "~"):
         return None
     try:
@@ -286,9 +280,13 @@ def load(path, overrides=None, to_run=False, only=None):
         if says_what_to_do(error):
             raise
         raise _failed(error, text, path, overrides) from error
-    computed = {k: hparams[k] for k in hparams if tag_of(tree[k]) and not is_built(k)}
+    computed = {k: hparams[k] for k in hparams if tag_of(tree[k]) and not _is_built(k)}
     _refuse(problem(computed), path, {}, computed)
     return hparams, slots + text
+
+
+def _is_built(key):
+    return key in declared() and declared()[key].kind.built
 
 
 def _failed(error, text, path, overrides):

@@ -5,8 +5,8 @@
     python -m lmac seeds recipes/ESC10/recipe.yaml:lmac --data_folder=… --seeds=[1,2,3] \
         --stages=[lmac,evaluation] --classifier_checkpoint=results/ESC10/classifier/best
 
-A seed is that of the initial weights, the order of the clips and what is mixed in. A stage is one of
-the same recipe; each runs in a process of its own, with its results in
+A seed is that of the initial weights, the order of the clips and what is mixed in. A stage is one
+of the same recipe; each runs in a process of its own, with its results in
 <results_folder>/seeds/seed_<s>, and those of the stages before. All seeds are evaluated on the
 same clips, drawn with the recipe's own seed. The command goes on where it was killed and skips
 what is finished; several may run at once. Overrides reach every stage that has such a key. Besides:

@@ -5,16 +5,16 @@ import json
 import signal
 import statistics
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from layouts import write_esc50
+from layouts import recipe_stages, write_esc50
 
 import lmac.evaluation.runs.folds
 import lmac.evaluation.runs.repeats
 from lmac.evaluation.runs.folds import Folds
+from lmac.settings.commands import COMMANDS
 from lmac.settings.load import ConfigError
 from metrics.repeats import over_repeats, to_markdown
 
@@ -37,7 +37,7 @@ def calls(monkeypatch):
         calls.made.append(command)
         if len(calls.made) == calls.fail:
             raise KeyboardInterrupt
-        importlib.import_module(command[0]).main(command[1:])
+        importlib.import_module(COMMANDS[command[0]].module).main(command[1:])
         return 0
 
     monkeypatch.setattr(lmac.evaluation.runs.repeats, "launch", run)
@@ -175,7 +175,7 @@ def test_a_stage_that_fails_ends_it_all(data, tmp_path, monkeypatch, capsys):
         (["--output_folder=x"], "--output_folder is set for each fold"),
         (["--stages=[lmac]", "--classifier_checkpoint=x"], "--classifier_checkpoint is set for"),
         (["--mehtods=[L-MAC]"], "Unknown override --mehtods: none of classifier has it"),
-        (["--stages=[nothing]"], "no YAML file .*nothing.yaml"),
+        (["--stages=[nothing]"], "recipe.yaml: there is no stage nothing, expected one of class"),
         (["--folds", "[1]"], "Write --folds=value"),
     ],
 )
@@ -188,11 +188,9 @@ def test_mistakes_get_one_sentence(words, message, calls):
 def test_a_yaml_that_nothing_runs_is_named(tmp_path):
     (tmp_path / "odd.yaml").write_text("seed: 1\n")
     with pytest.raises(ConfigError, match="odd.yaml: expected an experiment of classifier, lmac"):
-        lmac.evaluation.runs.repeats.module_of(tmp_path / "odd.yaml")
-    for path in Path("recipes").glob("*/*.yaml"):
-        if path.stem.startswith("common"):
-            continue
-        importlib.import_module(lmac.evaluation.runs.repeats.module_of(path))
+        lmac.evaluation.runs.repeats.runner_of(tmp_path / "odd.yaml")
+    for path in recipe_stages():
+        importlib.import_module(lmac.evaluation.runs.repeats.runner_of(path).module)
 
 
 def test_a_stage_is_started_as_the_command_it_is(monkeypatch):
@@ -206,13 +204,13 @@ def test_a_stage_is_started_as_the_command_it_is(monkeypatch):
 
     monkeypatch.setattr(lmac.evaluation.runs.repeats, "subprocess", SimpleNamespace(run=run))
     launch = lmac.evaluation.runs.repeats.launch
-    assert launch(["lmac.training.l2i", "l2i.yaml", "--seed=1"]) == 143
-    assert launch(["train_lmac", "lmac.yaml"]) == 143
-    assert launch(["train_lmac", "lmac.yaml"], processes=3) == 143
+    assert launch(["l2i", "l2i.yaml", "--seed=1"]) == 143
+    assert launch(["train-lmac", "lmac.yaml"]) == 143
+    assert launch(["train-lmac", "lmac.yaml"], processes=3) == 143
     several = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3"]
     assert started == [
         [sys.executable, "-m", "lmac", "l2i", "l2i.yaml", "--seed=1"],
-        [sys.executable, "-m", "train_lmac", "lmac.yaml"],
-        [sys.executable, *several, "-m", "train_lmac", "lmac.yaml"],
+        [sys.executable, "-m", "lmac", "train-lmac", "lmac.yaml"],
+        [sys.executable, *several, "-m", "lmac", "train-lmac", "lmac.yaml"],
     ]
     assert signal.getsignal(signal.SIGTERM) == before

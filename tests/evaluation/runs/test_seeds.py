@@ -28,12 +28,12 @@ def calls(monkeypatch):
     made = []
 
     def launch(command, processes):
-        module, yaml, *words = command
-        made.append((module, processes, words))
+        name, yaml, *words = command
+        made.append((name, processes, words))
         plain = settings(yaml, parse([yaml, *words])[2])
         folder = Path(plain["output_folder"])
         seed = plain["seed"]
-        if module == "train_classifier":
+        if name == "train-classifier":
             (folder / "best").mkdir(parents=True)
             info = {"test": {"accuracy": ACCURACY.get(seed, 0.5), "clips": 80}}
             (folder / "best/info.json").write_text(json.dumps(info))

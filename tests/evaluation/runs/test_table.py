@@ -155,12 +155,9 @@ QUIRKS = {"id": "compare ours with 2 ×", "mixtures": "Fid-In 0.00", "white_nois
 
 @pytest.mark.parametrize(
     "recipe,scenario",
-    [(p, s) for folder in ("ESC10", "ESC50") for p, s in [
-        (f"recipes/{folder}/table1_id.yaml", "id"),
-        (f"recipes/{folder}/table2_mixtures.yaml", "mixtures"),
-        (f"recipes/{folder}/table3_white_noise.yaml", "white_noise"),
-        (f"recipes/{folder}/table4_speech.yaml", "speech"),
-    ]],
+    [(f"recipes/{place.format(name)}", name.partition("_")[2])
+     for place in ("ESC10/recipe.yaml:{}", "ESC50/{}.yaml")
+     for name in ("table1_id", "table2_mixtures", "table3_white_noise", "table4_speech")],
 )  # fmt: skip
 def test_each_table_has_its_own_footnotes_and_published_rows(recipe, scenario, tmp_path):
     for domain in ("stft", "mel"):
