@@ -57,7 +57,7 @@ class Explainer:
         Name to factory, as in ``hparams/interpreters.yaml``; built when first asked for.
     device : str
     window_s, overlap_s : float
-        Seconds; an overlap of at most half a window. A recording up to a tenth longer than a
+        Seconds; an overlap of at most half a window, by default a fifth. A recording up to a tenth longer than a
         window is explained in one.
     min_length_s : float
         Shorter recordings are zero-padded to it for the analysis; evaluations pad to the length
@@ -76,7 +76,7 @@ class Explainer:
 
     def __init__(
         self, model, sample_rate=16000, labels=None, layers=(), *, interpreters=None, device=None,
-        window_s=5.0, overlap_s=1.0, min_length_s=0.0, batch_size=8, seed=1234, **settings,
+        window_s=5.0, overlap_s=None, min_length_s=0.0, batch_size=8, seed=1234, **settings,
     ):  # fmt: skip
         self.network = None
         if isinstance(model, ExplainedClassifier):
@@ -101,6 +101,7 @@ class Explainer:
         self.hop, self.sample_rate = front_end.hop_samples, front_end.sample_rate
         self.least = (explained.classifier.min_frames - 1) * self.hop
         self.window = round(window_s * self.sample_rate)
+        overlap_s = window_s / 5 if overlap_s is None else overlap_s
         self.overlap = round(overlap_s * self.sample_rate)
         if self.window < self.least:
             raise ValueError(

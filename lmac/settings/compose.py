@@ -13,6 +13,8 @@ import ruamel.yaml
 from ruamel.yaml.comments import Comment, CommentedMap
 
 from lmac.settings.commands import EXPERIMENTS
+from lmac.settings.kinds import tag_of
+from lmac.settings.recorded import known_from
 
 # In a checkout beside lmac/, in an installed package inside it.
 _PLACES = [Path(__file__).resolve().parents[up] / "hparams" for up in (1, 2)]
@@ -76,19 +78,15 @@ def merge(path, overrides=None):
         their names; one that is null is gone.
 
     Raises ConfigError for a file that does not exist, is not a YAML mapping or names itself; for
-    a key in ``_yaml`` that is no slot; for a slot that sets a key of others; and for an override
-    that matches no key.
+    a key in ``_yaml`` that is no slot; for a slot that sets a key of others; for an override
+    that matches no key; and for a setting that is another one in the checkpoints that are given
+    (:mod:`lmac.settings.recorded`), whose settings are taken.
     """
     overrides = dict(overrides or {})
     files, slots = _in_order(path, overrides)
-    tree = CommentedMap()
-    for file, own in files:
-        for key, value in own.items():
-            if key == "interpreters" and isinstance(value, dict):
-                value = _by_name(tree.get(key), value, file)
-            tree[key] = value
-    tree.pop("extends", None)
-    tree.update({slot: None if file is None else str(file) for slot, (file, _) in slots.items()})
+    known = _known({**_together(files, slots), **overrides})
+    files, slots = _in_order(path, {**_slots_of(known, slots), **overrides})
+    tree = _together(files, slots)
     for key, value in overrides.items():
         if key not in tree:
             for slot, keys in SLOTS.items():
@@ -99,9 +97,83 @@ def merge(path, overrides=None):
             # Quoted, or HyperPyYAML takes "(x)" for a tuple.
             quoted = ruamel.yaml.scalarstring.DoubleQuotedScalarString
             tree[key] = quoted(value) if isinstance(value, str) and value[:1] == "(" else value
+    _take(tree, known, files, slots, overrides)
     stated = {key for file, own in files if file.resolve() != BASE for key in own}
-    _follow_rate(tree, stated | overrides.keys())
+    _follow_rate(tree, stated | overrides.keys() | {key for _, own in known for key in own})
     return tree
+
+
+def _together(files, slots):
+    """The keys of all files, later ones winning, and the slots."""
+    tree = CommentedMap()
+    for file, own in files:
+        for key, value in own.items():
+            if key == "interpreters" and isinstance(value, dict):
+                value = _by_name(tree.get(key), value, file)
+            elif isinstance(value, str) and value.startswith("./"):
+                value = str(_beside(file, value))
+            tree[key] = value
+    tree.pop("extends", None)
+    tree.update({slot: None if file is None else str(file) for slot, (file, _) in slots.items()})
+    return tree
+
+
+def _known(tree):
+    try:
+        return known_from(tree)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _is_ours(file):
+    return isinstance(file, Path) and HPARAMS in Path(os.path.realpath(split(file)[0])).parents
+
+
+def _slots_of(known, slots):
+    """Slot to file, of those that checkpoints know and that nobody but hparams/ has named."""
+    return {
+        key: HPARAMS / value
+        for _, own in known
+        for key, value in own.items()
+        if key in slots and _is_ours(slots[key][1]) and (HPARAMS / value).is_file()
+    }
+
+
+def _take(tree, known, files, slots, overrides):
+    """Set what checkpoints know; ConfigError where it was said otherwise."""
+    stated = {key: file for file, own in files if not _is_ours(file) for key in own}
+    for place, own in known:
+        for key, value in own.items():
+            if key not in tree or key in SLOTS:
+                continue
+            here, tag = tree[key], tag_of(tree[key])
+            if isinstance(value, str) and key != "domain":  # the class of what is built
+                if tag and tag.partition(":")[2] != value:
+                    slot = tree.get("classifier_yaml")
+                    yaml = own.get("classifier_yaml", "a YAML file of its own")
+                    raise ConfigError(
+                        f"classifier_yaml is {slot}: {place} was trained with {yaml} ({value}): "
+                        "give that one, as --classifier_yaml=…"
+                    )
+            elif key not in overrides and key not in stated:
+                tree[key] = value
+            elif tag is None and here != value:
+                where = f"--{key}={here}" if key in overrides else f"{stated[key]}: {key} is {here}"
+                raise ConfigError(
+                    f"{where}: {place} was trained with {key} {value}. Leave it out, or give "
+                    "another checkpoint."
+                )
+
+
+def classifier_slot(tree):
+    """(keys of the classifier's settings, name of its YAML: of one in hparams/ from there)."""
+    file = tree.get("classifier_yaml")
+    if file is None:
+        return SLOTS["classifier_yaml"], None
+    keys = {key for _, own in _line(Path(file)) for key in own} | SLOTS["classifier_yaml"]
+    path = Path(os.path.realpath(file))
+    name = path.relative_to(HPARAMS).as_posix() if _is_ours(path) else path.name
+    return keys - {"extends"}, name
 
 
 def _follow_rate(tree, stated):
