@@ -292,7 +292,15 @@ def read_labels(folder):
 
 
 def labels_of(classifier, folder):
-    """Class names that an AudioClassifier knows, else those of ``read_labels(folder)``."""
+    """Class names that an AudioClassifier knows, else those of ``read_labels(folder)``.
+
+    ValueError where neither has them.
+    """
+    if classifier.labels is None and folder is None:
+        raise ValueError(
+            "The names of the classes are not known: add them (labels: […]) to embedding_model in "
+            "the classifier's YAML."
+        )
     return classifier.labels or read_labels(folder)
 
 

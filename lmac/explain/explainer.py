@@ -13,7 +13,7 @@ import logging
 import torch
 
 from data_prep.audio import peak_normalise
-from lmac.checkpoints import explained_classifier, labels_of, training_info
+from lmac.checkpoints import explained_classifier, read_labels, training_info
 from lmac.core.explained import ExplainedClassifier
 from lmac.core.scoring import analyse_clips, explain, get_interpreters, judge
 from lmac.core.windows import cut, cut_frames, frame_starts, stitch
@@ -141,7 +141,9 @@ class Explainer:
         """
         hparams = source if isinstance(source, dict) else load(source, overrides)[0]
         explained = explained_classifier(hparams)
-        labels = labels_of(explained.classifier, hparams["classifier_checkpoint"])
+        folder = hparams["classifier_checkpoint"]
+        labels = read_labels(folder) if folder else None  # of a network that brings its weights
+        labels = explained.classifier.labels or labels
         keys = ("interpreters", "window_s", "overlap_s", "min_length_s", "batch_size", "seed")
         own = {key: hparams[key] for key in keys}
         return cls(explained, labels=labels, device=device, **own)
