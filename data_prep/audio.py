@@ -126,8 +126,11 @@ def mono_at(samples, rate, sample_rate, what, quality=None):
     peak = np.abs(samples).max()
     with np.errstate(over="ignore", invalid="ignore"):
         mono = samples.mean(1)
-        mono = resample(mono, rate, sample_rate) if quality is None else \
-            _resample_by_soxr(mono, rate, sample_rate, quality)
+        mono = (
+            resample(mono, rate, sample_rate)
+            if quality is None
+            else _resample_by_soxr(mono, rate, sample_rate, quality)
+        )
     if not np.isfinite(mono).all():
         raise AudioError(
             f"{what} overflows when it is mixed to mono and resampled: its samples "

@@ -15,7 +15,7 @@ from lmac.core.decoder import Decoder
 from lmac.core.domain import get_domain
 from lmac.core.explained import ExplainedClassifier
 from lmac.io.files import require_undamaged
-from lmac.io.weights import EXPORTED, INFO_FILE, load_weights, training_info
+from lmac.io.weights import EXPORTED, load_weights, training_info
 
 # Names of the files in a SpeechBrain classifier folder, published ones included.
 CHECKPOINT_FILES = {"embedding_model": "embedding_model.ckpt", "classifier": "classifier.ckpt"}

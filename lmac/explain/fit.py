@@ -7,8 +7,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from data_prep.recordings import audio_files
 from lmac.checkpoints import (
     build_decoder,
@@ -102,8 +100,13 @@ def _open(settings):
 
 
 def _word(value):
-    return "null" if value is None else f"[{','.join(map(str, value))}]" \
-        if isinstance(value, list | tuple) else value
+    return (
+        "null"
+        if value is None
+        else f"[{','.join(map(str, value))}]"
+        if isinstance(value, list | tuple)
+        else value
+    )
 
 
 def _timed(brain_class):

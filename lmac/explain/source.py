@@ -80,8 +80,12 @@ def _samples(source):
             f"Samples of shape {samples.shape} would be {samples.shape[0]} channels of "
             f"{samples.shape[1]} samples: expected [channels, n], transpose them."
         )
-    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) \
-            or not 0 < rate < 1e7 or rate != int(rate):
+    if (
+        isinstance(rate, bool)
+        or not isinstance(rate, int | float | np.number)
+        or not 0 < rate < 1e7
+        or rate != int(rate)
+    ):
         raise AudioError(f"The rate of the samples is {rate!r}: expected whole Hz, such as 44100.")
     if samples.dtype.kind != "f":
         samples = samples / np.float32(np.iinfo(samples.dtype).max)

@@ -36,7 +36,9 @@ def record(tree, keys, slot):
         numbers and switches.
     """
     classes = {key: tag_of(tree.get(key)) for key in ("embedding_model", "classifier")}
-    plain = {key: tree[key] for key in sorted(keys) if key in tree and key not in _NOT_OF_THE_NETWORK}
+    plain = {
+        key: tree[key] for key in sorted(keys) if key in tree and key not in _NOT_OF_THE_NETWORK
+    }
     return {
         "classifier_yaml": slot,
         **{key: tag.partition(":")[2] for key, tag in classes.items() if tag},
@@ -115,7 +117,8 @@ def _text(value, otherwise):
 def _is_plain(value):
     return tag_of(value) is None and (
         isinstance(value, bool | int | float)
-        or isinstance(value, list) and all(_is_plain(v) for v in value)
+        or isinstance(value, list)
+        and all(_is_plain(v) for v in value)
     )
 
 

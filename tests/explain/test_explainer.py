@@ -55,9 +55,7 @@ def explainer(tmp_path):
         "L-MAC": lambda f: LMAC(f, small_decoder, tmp_path),
         **{c.__name__: c for c in (Saliency, GradCAM, AllOnes, Random, Binary, Levels)},
     }
-    return Explainer(
-        explained, labels=LABELS, interpreters=methods, window_s=2.0, overlap_s=0.5
-    )
+    return Explainer(explained, labels=LABELS, interpreters=methods, window_s=2.0, overlap_s=0.5)
 
 
 def recording(seconds, seed=0):
