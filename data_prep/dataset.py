@@ -36,7 +36,7 @@ def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample
     """Clips as items with keys ``id``, ``sig`` (float32 [n_samples], peak 1), ``class``.
 
     Without ``labels`` there is no ``class``. A clip begins ``start_s`` seconds into its file where
-    the rows have that. Shorter clips are zero-padded at the end, longer ones cropped at the end. With a
+    the rows have that. Shorter clips are zero-padded at the end, longer ones cropped. With a
     ``cache_folder``, everything that is not in it yet is decoded now: training never waits for
     it, and files that cannot be used are named before it starts (DataError). Silent clips are
     used as they are, and named in a warning.

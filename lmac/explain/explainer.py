@@ -19,7 +19,7 @@ from lmac.core.scoring import analyse_clips, explain, get_interpreters, judge
 from lmac.core.windows import cut, cut_frames, frame_starts, stitch
 from lmac.explain.explanation import Explanation, Window
 from lmac.explain.fit import fit_decoder
-from lmac.explain.network import OF_NETWORK, explain_network, network_settings
+from lmac.explain.network import OF_NETWORK, explain_network, network_settings, of_explain_yaml
 from lmac.explain.recording import Recording, levels
 from lmac.explain.source import waveform
 from lmac.settings.compose import HPARAMS
@@ -57,8 +57,8 @@ class Explainer:
         Name to factory, as in ``hparams/interpreters.yaml``; built when first asked for.
     device : str
     window_s, overlap_s : float
-        Seconds; an overlap of at most half a window, by default a fifth. A recording up to a tenth longer than a
-        window is explained in one.
+        Seconds; an overlap of at most half a window, by default a fifth. A recording up to a tenth
+        longer than a window is explained in one.
     min_length_s : float
         Shorter recordings are zero-padded to it for the analysis; evaluations pad to the length
         of the training clips. What the classifier needs at least is padded in any case.
@@ -213,8 +213,7 @@ class Explainer:
         best = fit_decoder(
             self.explained, recordings, self.window / self.sample_rate, facts, base | settings
         )
-        own = {"lmac_checkpoint": str(best)}
-        made = load(HPARAMS / "explain.yaml", base | own)[0]["interpreters"]
+        made = of_explain_yaml(base | {"lmac_checkpoint": str(best)})["interpreters"]
         for name in ("L-MAC", "L-MAC refined"):
             self.available[name] = made[name]
             self.interpreters.pop(name, None)

@@ -23,6 +23,8 @@ from lmac.training.lmac import DecoderBrain
 
 logger = logging.getLogger(__name__)
 
+FIRST = 2  # steps that are timed: the very first is slower than all others
+
 
 def fit_decoder(explained, recordings, clip_s, facts, settings):
     """Train a decoder by the Brain and the settings of hparams/lmac.yaml; goes on where it was.
@@ -48,11 +50,12 @@ def fit_decoder(explained, recordings, clip_s, facts, settings):
     training of another network or with other settings.
     """
     folder, files = _listed(recordings)
+    sizes = ", ".join(map(str, explained.output_sizes()[0])) or "none"
     hparams, run_opts = _open(
         {
             "dataset_yaml": HPARAMS / "datasets" / "recordings.yaml",
             "data_folder": folder,
-            "classifier_name": f"network {weights_digest(explained.classifier)}",
+            "classifier_name": f"network {weights_digest(explained.classifier)}, maps of {sizes}",
             "signal_length_s": clip_s,
             "device": str(next(explained.buffers()).device),
             **settings,
@@ -118,9 +121,9 @@ def _timed(brain_class):
         def fit_batch(self, batch):
             start = time.perf_counter()
             loss = super().fit_batch(batch)
-            if len(self.seconds) < 4:
+            if len(self.seconds) < FIRST:
                 self.seconds = (*self.seconds, time.perf_counter() - start)
-                if len(self.seconds) == 4:
+                if len(self.seconds) == FIRST:
                     self._say()
             return loss
 
@@ -129,10 +132,12 @@ def _timed(brain_class):
             epochs = counter.limit - counter.current + 1
             steps = epochs * self.hparams.steps_per_epoch
             minutes = 1.2 * steps * min(self.seconds) / 60  # with the validation
+            time_left = f"{minutes:.0f} minutes"
+            if minutes < 1.5:
+                time_left = f"{max(1, 60 * minutes):.0f} seconds"
+            steps = self.hparams.steps_per_epoch
             logger.info(
-                "%d epochs of %d steps: about %s on %s", epochs, self.hparams.steps_per_epoch,
-                f"{minutes:.0f} minutes" if minutes >= 1.5 else f"{60 * minutes:.0f} seconds",
-                self.device,
-            )  # fmt: skip
+                "%d epochs of %d steps: about %s on %s", epochs, steps, time_left, self.device
+            )
 
     return Timed

@@ -45,11 +45,17 @@ def explain_network(model, sample_rate, labels, layers, settings):
         copy.deepcopy(model), sample_rate=sample_rate, layers=layers, labels=labels,
         complete=True, **own,
     )  # fmt: skip
-    hparams, _ = load(HPARAMS / "explain.yaml", network_settings(sample_rate, layers, settings))
+    hparams = of_explain_yaml(network_settings(sample_rate, layers, settings))
     hparams |= {"embedding_model": network, "classifier": nn.Identity()}
     explained = explained_classifier(hparams)
     _require_logits(explained, model)
     return explained, hparams["interpreters"]
+
+
+def of_explain_yaml(overrides):
+    """hparams/explain.yaml without the seed that it sets: that is for commands."""
+    only = ("front_end", "decoder", "out_n_neurons")
+    return load(HPARAMS / "explain.yaml", overrides, only=only)[0]
 
 
 def network_settings(sample_rate, layers, settings):

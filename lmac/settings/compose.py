@@ -135,8 +135,10 @@ def _slots_of(known, slots):
         key: HPARAMS / value
         for _, own in known
         for key, value in own.items()
-        if key in slots and _is_ours(slots[key][1]) and (HPARAMS / value).is_file()
-    }
+        if key in slots and _is_ours(slots[key][1])
+        # An info.json may name anything, and YAML files are code.
+        and (HPARAMS / value).is_file() and _is_ours(HPARAMS / value)
+    }  # fmt: skip
 
 
 def _take(tree, known, files, slots, overrides):
