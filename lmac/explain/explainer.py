@@ -252,7 +252,9 @@ class Explainer:
         """
         interpreter, chosen = self.check(method, target_class)
         recording = source if isinstance(source, Recording) else self.read(source)
-        return self._explain(recording, method, interpreter, target_class, chosen)
+        target = self._targets(recording, chosen)
+        mask = explain(self.explained, interpreter, recording.clips, target, self.seed)
+        return self._scored(recording, method, stitch(mask, recording.starts), target, target_class)
 
     def read(self, source, progress=None, name=None):
         """Read and analyse a recording once, for several methods and classes.
@@ -311,13 +313,40 @@ class Explainer:
         """In how many windows a recording of so many seconds is explained."""
         return len(self._window_starts(round(seconds * self.sample_rate))[1])
 
-    def _explain(self, recording, method, interpreter, target_class, chosen):
-        domain, clips, starts = self.explained.domain, recording.clips, recording.starts
-        target = clips.decision
-        if chosen is not None:
-            target = torch.full_like(target, chosen)
-        mask = stitch(explain(self.explained, interpreter, clips, target, self.seed), starts)
+    def score_mask(self, recording, mask, method="own mask", target_class=None):
+        """What a mask [T, F] of your own does to the classifier: an Explanation.
 
+        Arguments
+        ---------
+        recording : Recording
+        mask : Tensor [T, F]
+            In [0, 1], with the shape of ``recording.X``; frames that are missing at its end are 0.
+        method : str
+            What it is called in the result.
+        target_class : str, optional
+            Whose probability is scored; by default each window's own decision. ValueError for an
+            unknown class, and for a mask of another shape.
+        """
+        n_frames, n_bins = recording.X.shape
+        if mask.dim() != 2 or mask.shape[1] != n_bins or mask.shape[0] > n_frames:
+            raise ValueError(
+                f"The mask has the shape {tuple(mask.shape)}: expected at most {n_frames} frames "
+                f"of {n_bins} bins."
+            )
+        mask = mask.to(recording.X).clamp(0, 1)
+        mask = torch.nn.functional.pad(mask, (0, 0, 0, n_frames - mask.shape[0]))
+        chosen = None if target_class is None else self.number_of(target_class)
+        target = self._targets(recording, chosen)
+        return self._scored(recording, method, mask, target, target_class)
+
+    def _targets(self, recording, chosen):
+        """The class [N] that is explained in each window: ``chosen``, or its decision."""
+        decision = recording.clips.decision
+        return decision if chosen is None else torch.full_like(decision, chosen)
+
+    def _scored(self, recording, method, mask, target, target_class):
+        """The Explanation of a mask [T, F] of the whole recording."""
+        domain, clips, starts = self.explained.domain, recording.clips, recording.starts
         # What is scored is what is written: the cross-faded mask, and the sound of the whole.
         whole, n_samples = recording.X[None], recording.n_samples
         explanation = removed = audio = None
@@ -372,12 +401,16 @@ class Explainer:
                 f"target_class: this {method} explains the classifier's own decision only: leave "
                 "target_class out, use another method, or a decoder with decoder_conditioned."
             )
+        return interpreter, self.number_of(target_class)
+
+    def number_of(self, target_class):
+        """The number of a class; ValueError for an unknown one."""
         if target_class not in self.labels:
             raise ValueError(
                 f"target_class: unknown class {target_class!r}; expected one of "
                 f"{', '.join(self.labels)}."
             )
-        return interpreter, self.labels.index(target_class)
+        return self.labels.index(target_class)
 
     def _windows(self, recording, outcome):
         resynthesised = outcome.probs_resynthesised

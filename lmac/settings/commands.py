@@ -73,7 +73,7 @@ COMMANDS = {
         Command("resynthesis", f"{_CHECKS}.resynthesis", _CHECK,
                 "classify the written explanation.wav files again", ("evaluation",)),
         Command("asked", f"{_CHECKS}.asked", _CHECK,
-                "ask for classes: are absent ones explained, present ones found?",
+                "target classes: are absent ones explained, present ones found?",
                 ("evaluation",)),
         Command("audit", f"{_CHECKS}.audit", _CHECK,
                 "do explanations convince other classifiers, too?", ("evaluation",)),

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import ruamel.yaml
+import yaml
 from ruamel.yaml.comments import Comment, CommentedMap
 
 from lmac.settings.commands import EXPERIMENTS
@@ -54,7 +55,7 @@ RENAMED = {
     "hearing": "signal_path",
 }
 # More than anybody writes, and little enough to be read at once.
-MOST_BYTES, MOST_FILES, MOST_VALUES = 100_000, 100, 20_000
+MOST_BYTES, MOST_FILES, MOST_VALUES, MOST_DEPTH = 100_000, 100, 20_000, 100
 
 
 class ConfigError(ValueError):
@@ -358,12 +359,15 @@ def _mapping(file, named_by=None):
 @cache
 def _parsed(file, *_state):
     try:
-        whole = ruamel.yaml.YAML().load(Path(file).read_text(encoding="utf-8"))
+        text = Path(file).read_text(encoding="utf-8")
+        if _is_deep(text):
+            raise ConfigError(f"{file} is nested too deeply: more than {MOST_DEPTH} levels.")
+        whole = ruamel.yaml.YAML().load(text)
         size = _bare(whole, {})
+    except ConfigError:
+        raise
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not UTF-8 text (byte {error.start}): save it so.") from error
-    except RecursionError as error:
-        raise ConfigError(f"{file} is nested too deeply.") from error
     except (ruamel.yaml.YAMLError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{file} is not valid YAML: {reason}") from error
@@ -378,6 +382,21 @@ def _parsed(file, *_state):
         for key, value in mapping.items():
             _refuse_key(file, key, value)
     return whole
+
+
+def _is_deep(text):
+    """Whether a YAML text is nested so deeply that reading it takes long; its faults are said
+    elsewhere."""
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MOST_DEPTH:
+                return True
+    except yaml.YAMLError as error:
+        return "nesting" in str(error)
+    return False
 
 
 def _bare(node, known):

@@ -1,9 +1,9 @@
 """What ``--help`` of a command says, and the list of every setting.
 
-    python -m lmac settings > settings.md
+    python -m lmac settings
 
-Prints a page with a table for each group: what a setting means, what it takes, and its value in
-the YAML files of hparams/. --help of a command has those that its YAML has.
+Prints what each setting means, what it takes, and its values in the YAML files of hparams/. --help
+of a command has those that its YAML has.
 """
 
 import ast
@@ -24,11 +24,9 @@ WIDTH = 100
 INDENT = 36
 COMMAND_LINE = CommandLine()
 PAGE = """\
-# Settings
-
-Every key of every YAML file. `--key=value` sets it. What is not as it says here is refused before
-anything is built. Defaults are those of `hparams/` with its own slots, by experiment where they
-differ; where there is none, another file of a slot or a recipe sets the key."""
+Every setting of every YAML file, with its values in hparams/ and its own slots, by experiment where
+they differ; where there is none, another file of a slot or a recipe sets it. --key=value gives
+another. What is not as it says here is refused before anything is built."""
 
 
 def main(argv):
@@ -88,16 +86,12 @@ def _slots(tree):
     return "\n".join(["Parts", *lines]) if lines else ""
 
 
-def _in_group(group, tree):
-    """Settings of a group that ``tree`` has: those that are typed, and names of what is built."""
-    own = [(k, one) for k, one in declared().items() if one.group is group and k in tree]
-    return [pair for pair in own if not pair[1].kind.built], [k for k, one in own if one.kind.built]
-
-
 def _group(group, tree):
     """A group's settings that ``tree`` has, a line or two each."""
-    typed, built = _in_group(group, tree)
-    lines = [_line(key, tree[key], f"{one.meaning} ({one.expected})") for key, one in typed]
+    own = [one for key, one in declared().items() if one.group is group and key in tree]
+    built = [one.name for one in own if one.kind.built]
+    lines = [_line(one.name, tree[one.name], f"{one.meaning} ({one.expected})")
+             for one in own if not one.kind.built]  # fmt: skip
     if built:
         text = f"(built by code that the YAML names: {', '.join(built)})"
         lines.append(textwrap.fill(text, WIDTH, initial_indent="    ", subsequent_indent="     "))
@@ -152,25 +146,12 @@ def _line(key, value, text):
     return "\n".join([head, *(" " * INDENT + line for line in lines)])
 
 
-# ---- The page of all settings ------------------------------------------------------------------
+# ---- All settings ------------------------------------------------------------------------------
 def page():
-    """Markdown: a table for each group."""
+    """Every setting that there is, with its values in hparams/."""
     values = {name: settings(HPARAMS / f"{name}.yaml") for name in EXPERIMENTS}
-    return "\n\n".join([PAGE, *(_section(group, values) for group in GROUPS)])
-
-
-def _section(group, values):
-    typed, built = _in_group(group, declared())
-    lines = [f"## {group.__doc__.splitlines()[0]}", ""]
-    if group is RunOptions:
-        lines += ["No keys of a YAML file, but given as they are: `--device=cuda`.", ""]
-    lines += ["| setting | meaning | takes | default |", "| --- | --- | --- | --- |"]
-    for key, one in typed:
-        cells = (f"`{key}`", one.meaning, one.expected, _default(key, values))
-        lines.append(f"| {' | '.join(cell.replace('|', '∣') for cell in cells)} |")
-    if built:
-        lines += ["", f"Built by code that the YAML names: {', '.join(f'`{k}`' for k in built)}."]
-    return "\n".join(lines)
+    tree = {key: _default(key, values) for key in declared()}
+    return "\n\n".join([PAGE, *(_group(group, tree) for group in GROUPS)])
 
 
 def _default(key, values):
@@ -178,12 +159,8 @@ def _default(key, values):
     found = {}
     for name, own in values.items():
         if key in own:
-            value = (
-                "needed"
-                if own[key] is None and not declared()[key].kind.null
-                else as_typed(own[key])
-            )
-            found.setdefault(value, []).append(name)
+            needed = own[key] is None and not declared()[key].kind.null
+            found.setdefault("needed" if needed else as_typed(own[key]), []).append(name)
     if len(found) <= 1:
         return "".join(found)
     return ", ".join(f"{value} ({', '.join(names)})" for value, names in found.items())

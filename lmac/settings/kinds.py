@@ -28,6 +28,8 @@ class Kind:
         Whether values are what YAML builds, and nothing that one types.
     null : bool
         Whether it takes null.
+    place : bool
+        Whether values are paths, or lists of them.
     """
 
     type: object
@@ -36,11 +38,12 @@ class Kind:
     choices: tuple = ()
     built: bool = False
     null: bool = False
+    place: bool = False
 
     def __or__(self, other):
         words = f"{self.words} or {other.words}"
         both = (getattr(self, k) + getattr(other, k) for k in ("typed", "choices"))
-        either = (getattr(self, k) or getattr(other, k) for k in ("built", "null"))
+        either = (getattr(self, k) or getattr(other, k) for k in ("built", "null", "place"))
         return Kind(self.type | other.type, words, *both, *either)
 
     def saying(self, words):
@@ -90,7 +93,7 @@ def list_of(kind, words=None, empty=False):
     names = ("names",) if "text" in kind.typed else ()
     length = MinLen(0 if empty else 1)
     several = Annotated[list[kind.type], length, AfterValidator(_distinct)]
-    return Kind(several, many, names, kind.choices)
+    return Kind(several, many, names, kind.choices, place=kind.place)
 
 
 def text(words, *checks, pattern=None):
@@ -156,7 +159,7 @@ DECIBEL_RANGE = Kind(
     "a list [low, high] of two numbers from -200 to 200, low <= high",
 )
 TEXT = text("text in one line", _one_line)
-PLACE = text("a path", _one_line, _file_name)
+PLACE = replace(text("a path", _one_line, _file_name), place=True)
 FOLD = whole(0)
 FOLDS = (FOLD | list_of(FOLD)).saying("a fold or a list of different folds, such as [1,2,3]")
 NAMES = list_of(TEXT, "a list of one name or more, each once")

@@ -73,11 +73,17 @@ def test_what_it_says(page, written):
     )
     first, p = recording.top_classes()[0]
     heading = page.execute_script("return document.querySelector('.heard h2').textContent")
-    assert heading == f"{recording.name}: {first}, p = {p:.3f}"
+    assert heading == f"{recording.name}: {first.replace('_', ' ')}, p = {p:.3f}"
     cards = page.execute_script(
-        "return result.cards.map((c) => c.article.querySelector('p').textContent)"
+        "return result.cards.map((c) => c.article.querySelector('.numbers').textContent)"
     )
     assert cards == [result.sentence for result in results]
+    words = page.execute_script(
+        "return result.cards.map((c) => c.article.querySelector('.words').textContent)"
+    )
+    for text, result in zip(words, results, strict=True):
+        assert f"This part alone gives {result.p_in:.2f}." in text
+        assert f"{result.p:.2f}" in text and f"{result.p_out:.2f}" in text and "_" not in text
     lines = page.execute_script(
         "return [...document.querySelectorAll('.timeline li')].map((l) => l.textContent)"
     )

@@ -99,7 +99,7 @@ def test_the_whole_pipeline_killed_and_gone_on(data, tmp_path, calls, capsys):
     calls.fail = None
     lmac.evaluation.runs.folds.main(words)
     modules = [call[0] for call in calls.made]
-    whole = ["train_classifier", "train_lmac", "eval_explanations"]
+    whole = ["train-classifier", "train-lmac", "evaluate"]
     assert modules == [*whole, *whole[:2], *whole[1:]]  # only what was killed is repeated
     lmac.evaluation.runs.folds.main(words)
     assert len(calls.made) == 7  # nothing any more
@@ -115,7 +115,7 @@ def test_the_whole_pipeline_killed_and_gone_on(data, tmp_path, calls, capsys):
         assert set(scenario["target"].str[0]) == {str(valid)}
         assert set(scenario["contaminant"].str[0]) == {str(fold)}
     for call in calls.made:
-        if call[0] == "train_classifier":
+        if call[0] == "train-classifier":
             assert not any("methods" in w or "hidden" in w for w in call)  # it has no such key
 
     rows, mean = (pd.read_csv(root / f"classifier{end}.csv") for end in ("_folds", ""))

@@ -43,7 +43,7 @@ def results(tmp_path):
 def collect(results, recipe=RECIPE, *more):
     argv = [recipe, "--collect_only=True", f"--results_folder={results}", "--n_boot=50", *more]
     table.main(argv)
-    folder = results / "tables" / Path(recipe).stem
+    folder = results / "tables" / Path(recipe.replace(".yaml:", "/")).stem
     return {suffix: (folder / f"table.{suffix}").read_text() for suffix in ("csv", "md", "tex")}
 
 
@@ -308,10 +308,9 @@ def test_an_evaluation_runs_in_its_own_process_and_its_failure_ends_this_one(mon
     with pytest.raises(SystemExit) as stop:
         table.main([RECIPE, "--data_folder=x", "--methods=[IG,Guided GradCAM]"])
     assert stop.value.code == 3 and len(commands) == 1
-    assert Path(commands[0][1]).name == "eval_explanations.py"
-    assert commands[0][2:] == [
-        RECIPE, "--data_folder=x", "--methods=[IG,Guided GradCAM]", "--domain=stft",
-        "--methods=[IG,Guided GradCAM]",
+    assert commands[0][1:] == [
+        "-m", "lmac", "evaluate", RECIPE, "--data_folder=x",
+        "--methods=[IG,Guided GradCAM]", "--domain=stft", "--methods=[IG,Guided GradCAM]",
     ]  # fmt: skip
 
 
