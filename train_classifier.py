@@ -18,7 +18,7 @@ from pathlib import Path
 import speechbrain as sb
 from speechbrain.dataio.encoder import CategoricalEncoder
 
-from data_prep.dataset import fold_datasets, prepare
+from data_prep.dataset import fold_datasets, prepare, require_every_class
 from data_prep.leaks import warn_of_training_leaks
 from lmac.checkpoints import class_names, classifier_domain, training_facts
 from lmac.classifiers import AudioClassifier
@@ -42,6 +42,7 @@ def main(argv):
     labels = class_names(
         None, labels, AudioClassifier(hparams["embedding_model"], hparams["classifier"])
     )
+    require_every_class(manifest, labels, hparams)
     datasets = fold_datasets(hparams, manifest, labels)
     warn_of_training_leaks(manifest, hparams)
     loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}

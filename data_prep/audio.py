@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 # A chunk of this size or more was written to a pipe, by a writer that did not know better.
 _UNKNOWN_SIZE = 0x7FFFFF00
+# A mix to mono this far below its channels is what their cancelling left of them.
+CANCELLED = 1e-4  # -80 dB
+SILENT_PEAK = 1e-7  # -140 dB of full scale: below it there is nothing to hear, nor to normalise
 MOST_SAMPLES = 2**30  # of a file, all channels: 4 GB, or six hours of mono at 48 kHz
 # Beyond this factor between two rates a header is damaged, and a minute would become hours.
 MOST_RATIO = 100
@@ -114,8 +117,8 @@ def mono_at(samples, rate, sample_rate, what, quality=None):
     quality : str, optional
         Of soxr, such as "VHQ"; by default as :func:`resample` chooses.
 
-    Raises AudioError for rates that are more than a factor of MOST_RATIO apart, and for samples so
-    large that their sums are not finite.
+    Raises AudioError for rates that are more than a factor of MOST_RATIO apart, for samples so
+    large that their sums are not finite, and for channels that cancel one another.
     """
     if max(rate, sample_rate) > MOST_RATIO * min(rate, sample_rate):
         raise AudioError(
@@ -126,6 +129,11 @@ def mono_at(samples, rate, sample_rate, what, quality=None):
     peak = np.abs(samples).max()
     with np.errstate(over="ignore", invalid="ignore"):
         mono = samples.mean(1)
+        if samples.shape[1] > 1 and np.abs(mono).max() < CANCELLED * peak:
+            raise AudioError(
+                f"{what}: its {samples.shape[1]} channels cancel one another when they are mixed to "
+                "mono: keep one of them."
+            )
         mono = (
             resample(mono, rate, sample_rate)
             if quality is None
@@ -277,10 +285,19 @@ def fit_length(samples, n_samples, start=0):
 
 
 def is_silent(samples):
-    """Whether all ``samples`` [n] are zero."""
+    """Whether all ``samples`` [n] are zero, or so near that nothing could be heard."""
     middle = len(samples) // 2
     # Looking at the middle first spares reading the rest of nearly every cached file.
-    return not samples[middle : middle + 500].any() and not samples.any()
+    parts = (samples[middle : middle + 500], samples)
+    return all(np.abs(part).max(initial=0.0) < SILENT_PEAK for part in parts)
+
+
+def loudest(samples, n_samples):
+    """Where in ``samples`` [n] the ``n_samples`` of the largest energy begin."""
+    if len(samples) <= n_samples:
+        return 0
+    total = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=float))])
+    return int(np.argmax(total[n_samples:] - total[:-n_samples]))
 
 
 def peak_normalise(wav, eps=1e-8):

@@ -7,7 +7,14 @@ from pathlib import Path
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from data_prep.audio import AudioCache, AudioError, fit_length, is_silent, peak_normalise
+from data_prep.audio import (
+    AudioCache,
+    AudioError,
+    fit_length,
+    is_silent,
+    loudest,
+    peak_normalise,
+)
 from data_prep.manifest import DataError, read_manifest, select_folds
 from lmac.io.dry_run import few, require_room
 from lmac.io.once import once
@@ -32,20 +39,35 @@ def prepare(hparams):
     return read_manifest(hparams["manifest"]), labels
 
 
-def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample_rate=16000):
+def cropped(samples, n_samples, crop="start"):
+    """What of a clip [n] is looked at, [n_samples]: its start, or its part of the largest energy.
+
+    Shorter clips are zero-padded at the end.
+    """
+    return fit_length(samples, n_samples, loudest(samples, n_samples) if crop == "loudest" else 0)
+
+
+def clip_dataset(
+    rows, data_folder, labels, n_samples, cache_folder=None, sample_rate=16000, crop="start"
+):
     """Clips as items with keys ``id``, ``sig`` (float32 [n_samples], peak 1), ``class``.
 
     Without ``labels`` there is no ``class``. A clip begins ``start_s`` seconds into its file where
-    the rows have that. Shorter clips are zero-padded at the end, longer ones cropped. With a
+    the rows have that; clips are cropped or padded as :func:`cropped` does. With a
     ``cache_folder``, everything that is not in it yet is decoded now: training never waits for
-    it, and files that cannot be used are named before it starts (DataError). Silent clips are
-    used as they are, and named in a warning.
+    it, and files that cannot be used are named before it starts (DataError). Clips that are silent
+    where they are looked at are used as they are, and named in a warning, and so is how many are
+    cut.
     """
     cache = AudioCache(cache_folder, sample_rate)
     folder = Path(data_folder)
     items = {
         row.ID: {"row": "", "start_s": 0.0, **row._asdict()} for row in rows.itertuples(index=False)
     }
+
+    def seen(samples, start_s):
+        return cropped(samples[round(float(start_s) * sample_rate) :], n_samples, crop)
+
     if cache_folder:
         missing = (
             i for i in items.values() if "duration" in i and not cache.has(folder / i["wav"])
@@ -55,18 +77,27 @@ def clip_dataset(rows, data_folder, labels, n_samples, cache_folder=None, sample
         damaged = once(cache.fill, [folder / item["wav"] for item in items.values()])
         if damaged:
             raise DataError(_damage(items.values(), folder, damaged))
-        silent = [i for i in items.values() if is_silent(cache(folder / i["wav"]))]
+        looked_at = f"{'loudest' if crop == 'loudest' else 'first'} {n_samples / sample_rate:g} s"
+        silent = [
+            i for i in items.values() if is_silent(seen(cache(folder / i["wav"]), i["start_s"]))
+        ]
         if silent:
-            names = "; ".join(_row(i["row"], folder / i["wav"]) for i in silent)
-            logger.warning("%d of %d clips are silent: %s", len(silent), len(items), names)
+            names = "; ".join(_row(i["row"], folder / i["wav"]) for i in silent[:10])
+            names += f"; and {len(silent) - 10} more" if len(silent) > 10 else ""
+            said = "%d of %d clips are silent in their %s: %s"
+            logger.warning(said, len(silent), len(items), looked_at, names)
+        # A few samples more than their length are no reason to speak.
+        cut = sum(i.get("duration", 0.0) > 1.1 * n_samples / sample_rate for i in items.values())
+        if cut:
+            said = "Of %d of %d clips, which are longer, the %s are used (signal_length_s, crop)."
+            logger.warning(said, cut, len(items), looked_at)
 
     def waveform(wav, row, start_s):
         try:
             samples = cache(folder / wav)
         except AudioError as error:
             raise DataError(_row(row, error)) from error
-        start = round(float(start_s) * sample_rate)
-        return peak_normalise(torch.from_numpy(fit_length(samples, n_samples, start)))
+        return peak_normalise(torch.from_numpy(seen(samples, start_s)))
 
     dynamic = [{"func": waveform, "takes": ["wav", "row", "start_s"], "provides": "sig"}]
     if labels is not None:
@@ -109,6 +140,19 @@ def fold_datasets(hparams, manifest, labels, splits=("train", "valid", "test")):
             round(hparams["signal_length_s"] * hparams["sample_rate"]),
             hparams["cache_folder"],
             hparams["sample_rate"],
+            hparams.get("crop", "start"),
         )
         for split in splits
     }
+
+
+def require_every_class(manifest, labels, hparams):
+    """DataError for a class without a clip in ``train_folds``: it could not be learnt."""
+    there = set(select_folds(manifest, hparams["train_folds"], "train_folds")["label"])
+    missing = [name for name in labels if name not in there]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise DataError(
+            f"train_folds {hparams['train_folds']} have no clip of {', '.join(missing[:3])}{more}: "
+            "give other folds, or leave these classes out of the data set."
+        )

@@ -108,7 +108,7 @@ def test_every_classifier_is_an_override_away(path):
     explained = ExplainedClassifier(classifier_domain(hparams), classifier)
     channels, n_classes = explained.output_sizes()
     assert n_classes == 50 and channels[-1] == hparams["emb_dim"]
-    assert isinstance(hparams["classifier"], CosineHead) == ("published" in path.name)
+    assert isinstance(hparams["classifier"], CosineHead) == (path.name == "conv2d_published.yaml")
 
 
 def test_classifier_training_leaves_what_the_readme_says(folder):

@@ -46,11 +46,6 @@ def waveform(source, sample_rate, name=None):
     before = samples.mean(1, dtype=np.float64)
     if not samples.any():
         raise AudioError(f"{name} is silent: there is nothing to explain.")
-    if np.abs(before).max() <= least:
-        raise AudioError(
-            f"{name} is silent once its {samples.shape[1]} channels are averaged, which cancel one "
-            "another: give one of them."
-        )
     after = mono_at(samples, rate, sample_rate, f"Audio file {name}", QUALITY)
     if np.abs(after).max() <= least:
         raise AudioError(

@@ -25,7 +25,7 @@ BASE = HPARAMS / "base.yaml"
 # an experiment has a value of its own. Besides, a slot brings keys that no experiment has.
 SLOTS = {
     "dataset_yaml": {
-        *("dataset", "data_folder", "prepare_data", "out_n_neurons", "signal_length_s"),
+        *("dataset", "data_folder", "prepare_data", "out_n_neurons", "signal_length_s", "crop"),
         *("train_folds", "valid_folds", "test_folds"),
     },
     "classifier_yaml": {

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
 
 from lmac.pages.app import App, find_examples, limits_of, offered, remove_left

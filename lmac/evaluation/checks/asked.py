@@ -280,7 +280,7 @@ def main(argv):
     def dataset_of(rows):
         return scenario_dataset(
             rows, hparams["data_folder"], labels, n_samples, hparams["cache_folder"],
-            hparams["sample_rate"],
+            hparams["sample_rate"], crop=hparams["crop"],
         )  # fmt: skip
 
     folder = EvaluationFolder(hparams["output_folder"])

@@ -128,7 +128,7 @@ def main(argv):
         name: clip_dataset(
             rows, hparams["data_folder"], labels,
             round(hparams["signal_length_s"] * hparams["sample_rate"]), hparams["cache_folder"],
-            hparams["sample_rate"],
+            hparams["sample_rate"], hparams["crop"],
         )
         for name, rows in parts.items()
     }  # fmt: skip
