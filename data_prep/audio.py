@@ -131,8 +131,8 @@ def mono_at(samples, rate, sample_rate, what, quality=None):
         mono = samples.mean(1)
         if samples.shape[1] > 1 and np.abs(mono).max() < CANCELLED * peak:
             raise AudioError(
-                f"{what}: its {samples.shape[1]} channels cancel one another when they are mixed to "
-                "mono: keep one of them."
+                f"{what}: its {samples.shape[1]} channels cancel one another when they are mixed "
+                "to mono: keep one of them."
             )
         mono = (
             resample(mono, rate, sample_rate)

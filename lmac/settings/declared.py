@@ -87,7 +87,7 @@ class Data:
     valid_folds: FOLDS = "clips that select the checkpoint"
     test_folds: FOLDS = "clips of the final test"
     signal_length_s: SECONDS = "length that every clip is cut or padded to [s]"
-    crop: one_of("start", "loudest") = says("what is used of a clip that is longer")
+    crop: one_of("start", "loudest") = "what is used of a clip that is longer"
     out_n_neurons: whole(0, 100000) = "number of classes; 0 where the classifier knows its own"
     esc10_only: FLAG = "only the ten classes of ESC-10"
     esc50_subfolder: PLACE = "folder of ESC-10 or ESC-50 in data_folder"
@@ -108,7 +108,7 @@ class Classifier:
     classifier_name: TEXT = "its name in tables"
     classifier_width: WIDTH = "channels of its first layers, which the others are multiples of"
     emb_dim: whole(1, 2**20) = "size of its embedding"
-    head_scale: number(above=0, high=1000) = says("factor of a cosine head's cosines")
+    head_scale: number(above=0, high=1000) = "factor of a cosine head's cosines"
     classifier_source: PLACE = "folder, or name on the Hugging Face hub, that it comes from"
     classifier_layers: LAYERS | NULL = "layers that decoders and GradCAM read, finest first"
     classifier_frequency_axis: one_of("mel", "linear") = "of those layers that have one"
