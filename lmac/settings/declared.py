@@ -106,6 +106,7 @@ class Classifier:
 
     classifier_checkpoint: PLACE | NULL = "folder of its weights; null: it brings its own"
     classifier_name: TEXT = "its name in tables"
+    head_scale: number(above=0, high=1000) = "factor of a cosine head's cosines"
     classifier_width: WIDTH = "channels of its first layers, which the others are multiples of"
     emb_dim: whole(1, 2**20) = "size of its embedding"
     head_scale: number(above=0, high=1000) = "factor of a cosine head's cosines"

@@ -16,6 +16,11 @@ All keys are flat, so each of them is an override away, and so is another file::
 
     python train_lmac.py hparams/lmac.yaml --classifier_yaml=hparams/classifiers/conv2d.yaml
 
+A recipe may have all its stages in one file, each under its name in ``stages:``; what stands above
+them comes right before the first of them. ``recipe.yaml:lmac_finetune`` names a stage, ``lmac`` in
+an ``extends:`` one of the same file. ``interpreters:`` of several files are merged by their names,
+and one that is null is taken away.
+
 (HyperPyYAML's own ``!include:`` nests what it includes, out of reach of ``--key=value``.)
 """
 

@@ -53,7 +53,7 @@ def check_same_run(folder, resolved):
     inputs = [line for line in earlier.splitlines() if line.startswith(_HEAD)]
     inputs = json.loads(inputs[0].removeprefix(_HEAD)) if inputs else {}
     one, two = (ruamel.yaml.YAML().load(text) for text in (earlier, resolved))
-    for key in two.keys() & one.keys() - _MAY_CHANGE:
+    for key in (key for key in two if key in one and key not in _MAY_CHANGE):
         was, now = dump(one[key]).strip(), dump(two[key]).strip()
         if _is_input(key) and (known := inputs.get(key) or _there(one[key])):
             same, what = known == _there(two[key]), " with other files" * (was == now)
