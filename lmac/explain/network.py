@@ -1,6 +1,7 @@
 """Any PyTorch network as what is explained, without a YAML file of its own."""
 
 import copy
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -62,7 +63,7 @@ def network_settings(sample_rate, layers, settings):
     """Overrides of an experiment in hparams/ for a network that is an object."""
     decoder = "topdown" if layers else "encoder"
     return {
-        "classifier_yaml": HPARAMS / "classifiers" / "network.yaml",
+        "classifier_yaml": Path(__file__).with_name("network.yaml"),
         "decoder_yaml": HPARAMS / "decoders" / f"{decoder}.yaml",
         "sample_rate": sample_rate,
         **settings,

@@ -143,7 +143,10 @@ def _slots_of(known, slots):
 
 
 def _take(tree, known, files, slots, overrides):
-    """Set what checkpoints know; ConfigError where it was said otherwise."""
+    """Set what checkpoints know; ConfigError where it was said otherwise.
+
+    The domain apart: methods without a decoder work in any, and a decoder refuses another itself.
+    """
     stated = {key: file for file, own in files if not _is_ours(file) for key in own}
     for place, own in known:
         for key, value in own.items():
@@ -160,7 +163,7 @@ def _take(tree, known, files, slots, overrides):
                     )
             elif key not in overrides and key not in stated:
                 tree[key] = value
-            elif tag is None and here != value:
+            elif tag is None and here != value and key != "domain":
                 where = f"--{key}={here}" if key in overrides else f"{stated[key]}: {key} is {here}"
                 raise ConfigError(
                     f"{where}: {place} was trained with {key} {value}. Leave it out, or give "
