@@ -67,8 +67,8 @@ def main(argv):
     for method in methods:
         results = []
         for asked in classes:
-            result = explainer.explain_recording(recording, method, asked)
-            written = result.write(folder / result.folder)
+            result = explainer(recording, method, asked)
+            written = result.save(folder / result.folder)
             print(f"{result.sentence}\n    {folder / result.folder}: {', '.join(written)}")
             explanations.append(explanation_data(result, folder / result.folder, folder))
             results.append(result)

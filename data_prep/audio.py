@@ -98,14 +98,31 @@ def decode(path):
 def read_audio(path, sample_rate):
     """Decode ``path`` to float32 mono samples at ``sample_rate`` Hz, shape [n].
 
-    Channels are averaged. Raises AudioError as ``decode`` does, for a rate that is more than a
-    factor of MOST_RATIO away, for samples so large that their sums are not finite, and for
-    channels that cancel one another.
+    Raises AudioError as ``decode`` and ``mono_at`` do.
     """
     samples, rate = decode(path)
+    return mono_at(samples, rate, sample_rate, f"Audio file {path}")
+
+
+def mono_at(samples, rate, sample_rate, what, quality=None):
+    """Mean of the channels of ``samples`` [n, channels] at another rate, float32 [n'].
+
+    Arguments
+    ---------
+    samples : array [n, channels]
+    rate, sample_rate : int
+        Hz, of the samples and of the answer.
+    what : str
+        What they are, for messages.
+    quality : str, optional
+        Of soxr, such as "VHQ"; by default as :func:`resample` chooses.
+
+    Raises AudioError for rates that are more than a factor of MOST_RATIO apart, for samples so
+    large that their sums are not finite, and for channels that cancel one another.
+    """
     if max(rate, sample_rate) > MOST_RATIO * min(rate, sample_rate):
         raise AudioError(
-            f"Audio file {path} has a sampling rate of {rate} Hz, more than {MOST_RATIO} times "
+            f"{what} has a sampling rate of {rate} Hz, more than {MOST_RATIO} times "
             f"{'above' if rate > sample_rate else 'below'} the {sample_rate} Hz that are needed: "
             "is its header damaged?"
         )
@@ -114,16 +131,20 @@ def read_audio(path, sample_rate):
         mono = samples.mean(1)
         if samples.shape[1] > 1 and np.abs(mono).max() < CANCELLED * peak:
             raise AudioError(
-                f"Audio file {path}: its {samples.shape[1]} channels cancel one another when they "
-                "are mixed to mono: keep one of them."
+                f"{what}: its {samples.shape[1]} channels cancel one another when they are mixed "
+                "to mono: keep one of them."
             )
-        samples = resample(mono, rate, sample_rate)
-    if not np.isfinite(samples).all():
+        mono = (
+            resample(mono, rate, sample_rate)
+            if quality is None
+            else _resample_by_soxr(mono, rate, sample_rate, quality)
+        )
+    if not np.isfinite(mono).all():
         raise AudioError(
-            f"Audio file {path} overflows when it is mixed to mono and resampled: its samples "
+            f"{what} overflows when it is mixed to mono and resampled: its samples "
             f"reach {peak:.2g}, where full scale is 1. Scale it."
         )
-    return samples
+    return mono
 
 
 def resamples_simply(rate, sample_rate):
@@ -149,12 +170,18 @@ def resample(samples, rate, sample_rate):
         import torchaudio
 
         return torchaudio.functional.resample(torch.from_numpy(samples), rate, sample_rate).numpy()
+    return _resample_by_soxr(samples, rate, sample_rate, "HQ")
+
+
+def _resample_by_soxr(samples, rate, sample_rate, quality):
+    if rate == sample_rate:
+        return samples
     import soxr
 
     length = math.ceil(len(samples) * sample_rate / rate)
     # soxr rounds the length down, to nothing for a file of one sample.
     padded = np.pad(samples, (0, math.ceil(rate / sample_rate) + 1))
-    return soxr.resample(padded, rate, sample_rate)[:length]
+    return soxr.resample(padded, rate, sample_rate, quality)[:length]
 
 
 class AudioCache:

@@ -24,11 +24,13 @@ logger = logging.getLogger(__name__)
 def prepare(hparams):
     """Prepare the data set of an experiment: its manifest (DataFrame) and its class names.
 
+    These are None for recordings without labels.
+
     Reads from ``hparams``: ``prepare_data`` (a function of the data set's file), ``manifest``,
     ``out_n_neurons``.
     """
     labels = once(hparams["prepare_data"], manifest=hparams["manifest"])
-    if len(labels) != hparams["out_n_neurons"]:
+    if labels is not None and len(labels) != hparams["out_n_neurons"]:
         raise DataError(
             f"The data set has {len(labels)} classes, but out_n_neurons is "
             f"{hparams['out_n_neurons']}: set --out_n_neurons={len(labels)}."
@@ -41,18 +43,21 @@ def clip_dataset(
 ):
     """Clips as items with keys ``id``, ``sig`` (float32 [n_samples], peak 1), ``class``.
 
-    Clips are cropped or padded as :func:`cropped` does. With a ``cache_folder``, everything that
-    is not in it yet is decoded now: training never waits for it, and files that cannot be used
-    are named before it starts (DataError). Clips that are silent where they are looked at are
-    used as they are, and named in a warning, and so is how many are cut.
+    Without ``labels`` there is no ``class``. A clip begins ``start_s`` seconds into its file where
+    the rows have that; clips are cropped or padded as :func:`cropped` does. With a
+    ``cache_folder``, everything that is not in it yet is decoded now: training never waits for
+    it, and files that cannot be used are named before it starts (DataError). Clips that are silent
+    where they are looked at are used as they are, and named in a warning, and so is how many are
+    cut.
     """
     cache = AudioCache(cache_folder, sample_rate)
-    number = {name: i for i, name in enumerate(labels)}
     folder = Path(data_folder)
-    items = {row.ID: {"row": "", **row._asdict()} for row in rows.itertuples(index=False)}
+    items = {
+        row.ID: {"row": "", "start_s": 0.0, **row._asdict()} for row in rows.itertuples(index=False)
+    }
 
-    def seen_silent(samples):
-        return is_silent(cropped(samples, n_samples, crop))
+    def seen(samples, start_s):
+        return cropped(samples[round(float(start_s) * sample_rate) :], n_samples, crop)
 
     if cache_folder:
         missing = (
@@ -64,7 +69,9 @@ def clip_dataset(
         if damaged:
             raise DataError(_damage(items.values(), folder, damaged))
         looked_at = f"{'loudest' if crop == 'loudest' else 'first'} {n_samples / sample_rate:g} s"
-        silent = [i for i in items.values() if seen_silent(cache(folder / i["wav"]))]
+        silent = [
+            i for i in items.values() if is_silent(seen(cache(folder / i["wav"]), i["start_s"]))
+        ]
         if silent:
             names = "; ".join(_row(i["row"], folder / i["wav"]) for i in silent[:10])
             names += f"; and {len(silent) - 10} more" if len(silent) > 10 else ""
@@ -76,21 +83,19 @@ def clip_dataset(
             said = "Of %d of %d clips, which are longer, the %s are used (signal_length_s, crop)."
             logger.warning(said, cut, len(items), looked_at)
 
-    def waveform(wav, row):
+    def waveform(wav, row, start_s):
         try:
             samples = cache(folder / wav)
         except AudioError as error:
             raise DataError(_row(row, error)) from error
-        return peak_normalise(torch.from_numpy(cropped(samples, n_samples, crop)))
+        return peak_normalise(torch.from_numpy(seen(samples, start_s)))
 
-    return DynamicItemDataset(
-        items,
-        dynamic_items=[
-            {"func": waveform, "takes": ["wav", "row"], "provides": "sig"},
-            {"func": number.__getitem__, "takes": "label", "provides": "class"},
-        ],
-        output_keys=["id", "sig", "class"],
-    )
+    dynamic = [{"func": waveform, "takes": ["wav", "row", "start_s"], "provides": "sig"}]
+    if labels is not None:
+        number = {name: i for i, name in enumerate(labels)}
+        dynamic.append({"func": number.__getitem__, "takes": "label", "provides": "class"})
+    keys = ["id", *(item["provides"] for item in dynamic)]
+    return DynamicItemDataset(items, dynamic_items=dynamic, output_keys=keys)
 
 
 def _row(row, text):

@@ -1,6 +1,7 @@
 """README and docs say what is so: numbers are those of the CSVs, and what they name exists."""
 
 import importlib
+import pkgutil
 import re
 import shlex
 from functools import cache
@@ -200,13 +201,10 @@ def test_what_the_text_names_exists(path):
 
 
 def is_there(place):
-    """Whether ``package.module.Name`` can be imported."""
-    module, _, attribute = place.rpartition(".")
+    """Whether ``package.module.Name`` can be imported; also of a class's method."""
     try:
-        return hasattr(importlib.import_module(module), attribute) or bool(
-            importlib.import_module(place)
-        )
-    except ImportError:
+        return bool(pkgutil.resolve_name(place))
+    except (ImportError, AttributeError):
         return False
 
 

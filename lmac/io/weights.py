@@ -1,5 +1,6 @@
-"""State dicts: read without trust, and loaded only where they fit."""
+"""State dicts, read without trust and loaded only where they fit, and what lies beside them."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,8 +13,31 @@ EXPORTED = (
 )
 
 
+INFO_FILE = "info.json"
 # What people's checkpoints keep a state dict under, beside an optimiser and an epoch.
 _NESTED = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights")
+
+
+def training_info(checkpoint):
+    """What training left in ``info.json`` beside the weights ``checkpoint`` (file or folder).
+
+    Empty where there is none, and for None: the classifier came with its weights. ValueError for
+    a file that is not a JSON object, or not the one that was written.
+    """
+    if not checkpoint:
+        return {}
+    path = Path(checkpoint)
+    path = (path.parent if path.is_file() else path) / INFO_FILE
+    if not path.is_file():
+        return {}
+    require_undamaged(path, EXPORTED)
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}): delete it to go without.") from error
+    if not isinstance(info, dict):
+        raise ValueError(f"{path} must hold a JSON object, got a {type(info).__name__}.")
+    return info
 
 
 def read_weights(path, what):

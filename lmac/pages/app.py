@@ -252,7 +252,7 @@ def warm_up(explainer, example, methods, folder):
     """Explain a sound once, so that the first visitor need not wait for what is made but once."""
     recording = explainer.read(example)
     for method in methods:
-        explainer.explain_recording(recording, method).write(Path(folder) / "warm-up")
+        explainer(recording, method).save(Path(folder) / "warm-up")
 
 
 def main(argv):

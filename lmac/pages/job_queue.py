@@ -467,7 +467,7 @@ class JobQueue:
             if (method, asked) in there:
                 continue
             sound.doing = f"Explaining by {method}" + (f" for {asked}" if asked else "")
-            result = explainer.explain_recording(recording.reporting(progress), method, asked)
+            result = explainer.explain(recording.reporting(progress), method, asked)
             folder = sound.folder / result.folder
             result.write_sounds(folder)
             if not sound.long:

@@ -4,6 +4,7 @@ The order in which they win over each other is stated in :mod:`lmac.settings.loa
 """
 
 import difflib
+import math
 import os
 from functools import cache
 from pathlib import Path
@@ -13,8 +14,13 @@ import yaml
 from ruamel.yaml.comments import Comment, CommentedMap
 
 from lmac.settings.commands import EXPERIMENTS
+from lmac.settings.kinds import tag_of
+from lmac.settings.recorded import known_from
 
-HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
+# In a checkout beside lmac/, in an installed package inside it.
+_PLACES = [Path(__file__).resolve().parents[up] / "hparams" for up in (1, 2)]
+HPARAMS = next((place for place in _PLACES if place.is_dir()), _PLACES[-1])
+BASE = HPARAMS / "base.yaml"
 # The slots, and the keys that belong to each by nature: only that slot may set them, also where
 # an experiment has a value of its own. Besides, a slot brings keys that no experiment has.
 SLOTS = {
@@ -73,19 +79,15 @@ def merge(path, overrides=None):
         their names; one that is null is gone.
 
     Raises ConfigError for a file that does not exist, is not a YAML mapping or names itself; for
-    a key in ``_yaml`` that is no slot; for a slot that sets a key of others; and for an override
-    that matches no key.
+    a key in ``_yaml`` that is no slot; for a slot that sets a key of others; for an override
+    that matches no key; and for a setting that is another one in the checkpoints that are given
+    (:mod:`lmac.settings.recorded`), whose settings are taken.
     """
     overrides = dict(overrides or {})
     files, slots = _in_order(path, overrides)
-    tree = CommentedMap()
-    for file, own in files:
-        for key, value in own.items():
-            if key == "interpreters" and isinstance(value, dict):
-                value = _by_name(tree.get(key), value, file)
-            tree[key] = value
-    tree.pop("extends", None)
-    tree.update({slot: None if file is None else str(file) for slot, (file, _) in slots.items()})
+    known = _known({**_together(files, slots), **overrides})
+    files, slots = _in_order(path, {**_slots_of(known, slots), **overrides})
+    tree = _together(files, slots)
     for key, value in overrides.items():
         if key not in tree:
             for slot, keys in SLOTS.items():
@@ -96,7 +98,104 @@ def merge(path, overrides=None):
             # Quoted, or HyperPyYAML takes "(x)" for a tuple.
             quoted = ruamel.yaml.scalarstring.DoubleQuotedScalarString
             tree[key] = quoted(value) if isinstance(value, str) and value[:1] == "(" else value
+    _take(tree, known, files, slots, overrides)
+    stated = {key for file, own in files if file.resolve() != BASE for key in own}
+    _follow_rate(tree, stated | overrides.keys() | {key for _, own in known for key in own})
     return tree
+
+
+def _together(files, slots):
+    """The keys of all files, later ones winning, and the slots."""
+    tree = CommentedMap()
+    for file, own in files:
+        for key, value in own.items():
+            if key == "interpreters" and isinstance(value, dict):
+                value = _by_name(tree.get(key), value, file)
+            elif isinstance(value, str) and value.startswith("./"):
+                value = str(_beside(file, value))
+            tree[key] = value
+    tree.pop("extends", None)
+    tree.update({slot: None if file is None else str(file) for slot, (file, _) in slots.items()})
+    return tree
+
+
+def _known(tree):
+    try:
+        return known_from(tree)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _is_ours(file):
+    return isinstance(file, Path) and HPARAMS in Path(os.path.realpath(split(file)[0])).parents
+
+
+def _slots_of(known, slots):
+    """Slot to file, of those that checkpoints know and that nobody but hparams/ has named."""
+    return {
+        key: HPARAMS / value
+        for _, own in known
+        for key, value in own.items()
+        if key in slots and _is_ours(slots[key][1])
+        # An info.json may name anything, and YAML files are code.
+        and (HPARAMS / value).is_file() and _is_ours(HPARAMS / value)
+    }  # fmt: skip
+
+
+def _take(tree, known, files, slots, overrides):
+    """Set what checkpoints know; ConfigError where it was said otherwise.
+
+    The domain apart: methods without a decoder work in any, and a decoder refuses another itself.
+    """
+    stated = {key: file for file, own in files if not _is_ours(file) for key in own}
+    for place, own in known:
+        for key, value in own.items():
+            if key not in tree or key in SLOTS:
+                continue
+            here, tag = tree[key], tag_of(tree[key])
+            if isinstance(value, str) and key != "domain":  # the class of what is built
+                if tag and tag.partition(":")[2] != value:
+                    slot = tree.get("classifier_yaml")
+                    yaml = own.get("classifier_yaml", "a YAML file of its own")
+                    raise ConfigError(
+                        f"classifier_yaml is {slot}: {place} was trained with {yaml} ({value}): "
+                        "give that one, as --classifier_yaml=…"
+                    )
+            elif key not in overrides and key not in stated:
+                tree[key] = value
+            elif tag is None and here != value and key != "domain":
+                where = f"--{key}={here}" if key in overrides else f"{stated[key]}: {key} is {here}"
+                raise ConfigError(
+                    f"{where}: {place} was trained with {key} {value}. Leave it out, or give "
+                    "another checkpoint."
+                )
+
+
+def classifier_slot(tree):
+    """(keys of the classifier's settings, name of its YAML: of one in hparams/ from there)."""
+    file = tree.get("classifier_yaml")
+    if file is None:
+        return SLOTS["classifier_yaml"], None
+    keys = {key for _, own in _line(Path(file)) for key in own} | SLOTS["classifier_yaml"]
+    path = Path(os.path.realpath(file))
+    name = path.relative_to(HPARAMS).as_posix() if _is_ours(path) else path.name
+    return keys - {"extends"}, name
+
+
+def _follow_rate(tree, stated):
+    """Give the method the sample rate of a network that says its own, and an FFT for its rate.
+
+    Where these are not among the keys that are ``stated`` by anything but the base: the method's
+    window is in milliseconds, and ``n_fft`` the power of two from twice the window on.
+    """
+    network = tree.get("embedding_model")
+    own = network.get("sample_rate") if isinstance(network, dict) else None
+    if "sample_rate" not in stated and isinstance(own, int):
+        tree["sample_rate"] = own
+    rate, window = tree.get("sample_rate"), tree.get("win_length")
+    numbers = all(isinstance(value, int | float) and value > 0 for value in (rate, window))
+    if numbers and "n_fft" not in stated and ("sample_rate" in stated or isinstance(own, int)):
+        tree["n_fft"] = 2 ** math.ceil(math.log2(2 * round(rate * window / 1000)))
 
 
 def _by_name(before, own, file):
@@ -139,7 +238,7 @@ def _in_order(path, overrides):
 
 def builds_on_others(path):
     """Whether ``path`` extends other files; what a run wrote of its settings does not."""
-    return "extends" in _read(Path(path))[0]
+    return "extends" in _read(found(Path(path)))[0]
 
 
 def experiment_of(path):
@@ -185,6 +284,7 @@ def _line(path, named_by=None):
     line = {}
 
     def visit(path, namers):
+        path = found(path)
         place = os.path.realpath(path)  # of a stage, too
         if place in map(os.path.realpath, namers):
             raise ConfigError(f"{path} names itself through {' → '.join(map(str, namers))}.")
@@ -214,6 +314,16 @@ def _extended(own, path):
         Path(f"{file}:{name}") if stage and name in stages_of(file) else _beside(path, name)
         for name in named
     ]
+
+
+def found(path):
+    """``path``; of a relative hparams/… that is not there, the file of that name in the package."""
+    file, stage = split(path)
+    if "hparams" in file.parts and not file.is_absolute() and not file.exists():
+        inside = "/".join(file.parts).rpartition("hparams/")[2]
+        if (HPARAMS / inside).is_file():
+            return Path(f"{HPARAMS / inside}:{stage}") if stage else HPARAMS / inside
+    return path
 
 
 def _beside(path, name):

@@ -111,6 +111,7 @@ class Classifier:
     head_scale: number(above=0, high=1000) = "factor of a cosine head's cosines"
     classifier_width: WIDTH = "channels of its first layers, which the others are multiples of"
     emb_dim: whole(1, 2**20) = "size of its embedding"
+    head_scale: number(above=0, high=1000) = "factor of a cosine head's cosines"
     classifier_source: PLACE = "folder, or name on the Hugging Face hub, that it comes from"
     classifier_layers: LAYERS | NULL = "layers that decoders and GradCAM read, finest first"
     classifier_frequency_axis: one_of("mel", "linear") = "of those layers that have one"

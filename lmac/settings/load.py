@@ -42,12 +42,14 @@ from lmac.settings.compose import (
     SLOTS,
     ConfigError,
     builds_on_others,
+    classifier_slot,
     experiment_of,
     merge,
     origin,
 )
 from lmac.settings.declared import declared, run_options, switches
 from lmac.settings.kinds import brief, tag_of
+from lmac.settings.recorded import record
 from lmac.settings.resume import check_same_run, dump, inputs_line
 from lmac.settings.validate import nearest, problem
 
@@ -335,6 +337,9 @@ def load(path, overrides=None, to_run=False, only=None):
         raise _failed(error, text, path, overrides) from error
     computed = {k: hparams[k] for k in hparams if tag_of(tree[k]) and not _is_built(k)}
     _refuse(problem(computed), path, {}, computed)
+    if "embedding_model" in tree:
+        merged = merge(path, overrides)
+        hparams["classifier_settings"] = record({**tree, **computed}, *classifier_slot(merged))
     return hparams, slots + text
 
 

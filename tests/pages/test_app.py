@@ -121,7 +121,7 @@ def test_a_sound_is_sent_and_its_explanation_heard(page, app, explainer, tmp_pat
     until(page, lambda: [a for a in playing(page) if a["time"] > 0.1], "time goes on")
     assert "L-MAC/explanation.wav" in playing(page)[0]["src"]
     # What is served is what the explainer makes of this sound, at the level of the WAVs.
-    result = explainer.explain(torch.from_numpy(soundfile.read(path, dtype="float32")[0]), "L-MAC")
+    result = explainer(path, "L-MAC")
     wave, rate = fetched(app, sounds(page)["explanation"])
     assert rate == RATE and np.sqrt(np.mean(wave**2)) > 0.01
     want = result.explanation.numpy()
@@ -237,9 +237,9 @@ def test_a_long_sound_has_progress_and_a_timeline(page, explainer, tmp_path, mon
         "window.heard = []; new MutationObserver(() => heard.push($('said').textContent))"
         ".observe($('said'), {childList: true})"
     )
-    slow = explainer.explain_recording
+    slow = explainer.explain
     # So slow that the page sees it.
-    monkeypatch.setattr(explainer, "explain_recording", lambda *a: (time.sleep(0.4), slow(*a))[1])
+    monkeypatch.setattr(explainer, "explain", lambda *a: (time.sleep(0.4), slow(*a))[1])
     upload(page, path)
     shown(page, "long.wav")
     said = page.execute_script("return heard")
@@ -414,7 +414,7 @@ def test_one_explanation_at_a_time_and_a_queue_that_ends(desk, explainer, tmp_pa
     path = write_noise(tmp_path / "x.wav", 0.3)
     one = desk(waiting=2)
     running_now, most, go = [], [], threading.Event()
-    plain = explainer.explain_recording
+    plain = explainer.explain
 
     def watched(*arguments):
         running_now.append(1)
@@ -425,7 +425,7 @@ def test_one_explanation_at_a_time_and_a_queue_that_ends(desk, explainer, tmp_pa
         finally:
             running_now.pop()
 
-    monkeypatch.setattr(explainer, "explain_recording", watched)
+    monkeypatch.setattr(explainer, "explain", watched)
     all_sounds = [one.add(path.read_bytes(), f"{i}.wav") for i in range(4)]
     one.ask(all_sounds[0].id, OWN)
     while not running_now:
@@ -450,14 +450,14 @@ def test_a_failure_is_told_and_the_next_one_is_served(
 ):
     path = write_noise(tmp_path / "x.wav", 0.3)
     one = desk()
-    plain = explainer.explain_recording
+    plain = explainer.explain
 
     def broken(recording, method, asked):
         if method == "GradCAM":
             raise RuntimeError("a secret path")
         return plain(recording, method, asked)
 
-    monkeypatch.setattr(explainer, "explain_recording", broken)
+    monkeypatch.setattr(explainer, "explain", broken)
     sounds = [one.add(path.read_bytes(), "x.wav") for _ in range(2)]
     one.ask(sounds[0].id, {"methods": ["L-MAC", "GradCAM"], "classes": [None]})
     one.ask(sounds[1].id, {"methods": ["L-MAC"], "classes": [None]})

@@ -10,14 +10,13 @@ import torch
 from lmac.checkpoints import (
     CHECKPOINT_FILES,
     DECODER_FILE,
-    INFO_FILE,
     LABELS_FILE,
     digest_of_state,
     training_info,
 )
 from lmac.evaluation.files import public
 from lmac.io.files import publish_files
-from lmac.io.weights import read_weights
+from lmac.io.weights import INFO_FILE, read_weights
 
 ROUNDED = "half_precision"  # noted beside weights that were shared
 FILES = (*CHECKPOINT_FILES.values(), DECODER_FILE)
