@@ -35,7 +35,9 @@ from lmac.io import dry_run
 from lmac.io.checked_rows import CHECK, check_of, made_with, read_checked, to_text, with_checks
 from lmac.io.files import (
     Damaged,
+    compressed_or_plain,
     damage,
+    read_rows,
     remove_remains,
     require_undamaged,
     whole,
@@ -68,7 +70,7 @@ AGAIN = "evaluate with the same command again, which writes it anew."
 
 def _whole_lines(path):
     """The text of ``path`` without a last line that a kill cut short."""
-    text = path.read_text(encoding="utf-8")
+    text = read_rows(path).decode("utf-8")
     return text[: text.rfind("\n") + 1]
 
 
@@ -120,6 +122,11 @@ class EvaluationFolder:
     @property
     def metrics_csv(self):
         return self.path / "metrics.csv"
+
+    @property
+    def has_rows(self):
+        """Whether an evaluation was begun here."""
+        return compressed_or_plain(self.metrics_csv).is_file()
 
     def _parts(self):
         """The files of processes whose rows are not in ``metrics.csv`` yet."""
@@ -293,12 +300,13 @@ class EvaluationFolder:
         without the file, and ValueError, which names the line, for one that is not as an
         evaluation writes it, or damaged.
         """
-        if not self.metrics_csv.is_file():
+        path = compressed_or_plain(self.metrics_csv)
+        if not path.is_file():
             raise FileNotFoundError(
                 f"There is no {self.metrics_csv}: give the --output_folder of an "
                 "eval_explanations.py run."
             )
-        table = self._rows_of(self.metrics_csv)
+        table = self._rows_of(path)
         return in_order(table, methods) if len(methods) else table
 
     def _rows_of(self, path, columns=None):
@@ -378,7 +386,8 @@ class EvaluationFolder:
     def written(self):
         """The files of its numbers that are there, for links: table first."""
         names = ("table.md", "summary.csv", "metrics.csv", "scenario.csv", PROVENANCE)
-        return [self.path / name for name in names if (self.path / name).is_file()]
+        paths = [compressed_or_plain(self.path / name) for name in names]
+        return [path for path in paths if path.is_file()]
 
     def keep_manifest(self, path):
         """Copy the scenario manifest at ``path`` here, with what it was drawn with."""
@@ -442,7 +451,7 @@ class EvaluationFolder:
 
     def check(self, name):
         """Rows of a check such as RANDOMISATION, None where it was not made or is damaged."""
-        path = self.path / f"{name}.csv"
+        path = compressed_or_plain(self.path / f"{name}.csv")
         if problem := damage(path):
             logger.warning("%s: it counts as not made.", problem)
             return None

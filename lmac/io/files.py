@@ -7,10 +7,12 @@ earlier versions, published folders, files made by hand. A cache, which many pro
 once, has no such list: its files are ``sealed``, with the digest at their end.
 """
 
+import gzip
 import hashlib
 import logging
 import os
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -237,3 +239,21 @@ def is_sealed(path: str | Path) -> bool:
             digest.update(piece)
             size -= len(piece)
         return file.read() == _SEAL + digest.digest()
+
+
+def compressed_or_plain(path: str | Path) -> Path:
+    """``path`` of a CSV, or where it is missing the ``.csv.gz`` beside it that is there."""
+    path = Path(path)
+    packed = path.with_name(f"{path.name}.gz")
+    return packed if not path.is_file() and packed.is_file() else path
+
+
+def read_rows(path: str | Path) -> bytes:
+    """The bytes of a CSV, which may be compressed; Damaged for an archive that is broken."""
+    data = Path(path).read_bytes()
+    if Path(path).suffix != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Damaged(f"{path} is damaged ({error}): restore it.") from error

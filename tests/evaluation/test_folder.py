@@ -1,6 +1,7 @@
 """The owner of an evaluation's folder: what it keeps, what it refuses, and what it makes of it."""
 
 import csv
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -338,3 +339,19 @@ def test_samples_stay_in_the_folder_whatever_a_clip_is_called(folder, ID):
     assert folder.sample(ID, "IG").resolve().parent.parent == (folder.path / "samples").resolve()
     (clip,) = folder.clips_with_samples()
     assert clip.ID == ID and clip.input == folder.sample(ID, "IG") / "input.wav"
+
+
+def test_published_rows_may_be_compressed(folder):
+    before = folder.rows()
+    folder.write_check("audit_clips", pd.DataFrame({"ID": ["a1"], "p": [0.5]}))
+    for name in ("metrics.csv", "audit_clips.csv"):
+        path = folder.path / name
+        path.with_name(f"{name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    again = EvaluationFolder(folder.path)
+    pd.testing.assert_frame_equal(again.rows(), before)
+    assert again.check("audit_clips")["p"].tolist() == [0.5] and again.has_rows
+    packed = folder.path / "metrics.csv.gz"
+    packed.write_bytes(packed.read_bytes()[:-20])
+    with pytest.raises(Damaged, match="metrics.csv.gz is damaged"):
+        again.rows()
