@@ -18,7 +18,8 @@ def si_sdr(estimate: Tensor, source: Tensor) -> Tensor:
     Takes waveforms [B, L], returns float64 [B]: ``10 log10(|a s|^2 / |e - a s|^2)`` with the
     ``a`` that scales the source ``s`` to the estimate ``e``; no mean is removed. NaN where the
     estimate or the source is silent, and where the estimate has nothing of the source (which would
-    be minus infinity, and so would be every mean that it is in). Raises ValueError for different shapes.
+    be minus infinity, and so would be every mean that it is in). Raises ValueError for
+    different shapes.
     """
     estimate, source = _pair(estimate, source)
     power = source.square().sum(1)

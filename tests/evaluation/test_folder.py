@@ -241,16 +241,21 @@ def test_rows_of_an_earlier_version_are_kept_and_get_checksums(folder):
     assert folder.metrics_csv.read_text() == text
 
 
-def test_rows_with_checksums_of_a_version_with_other_columns_are_not_given_up(folder):
+def test_the_set_of_metrics_may_change(folder):
     made = _made_with(folder.note)
-    older = with_checks(folder.rows().drop(columns="MM"), made)
-    folder.metrics_csv.write_text(older)
-    with pytest.raises(ValueError, match="has other columns than this version writes"):
-        begun(folder)
-    assert folder.metrics_csv.read_text() == older and len(folder.rows()) == 3
-    folder.metrics_csv.write_text(older.replace("0.25", "0.26", 1))
-    with pytest.raises(Damaged, match="line 2"):
-        folder.rows()
+    text = folder.metrics_csv.read_text()
+    # One that is new: rows of the methods asked for are computed again, it is empty in the others.
+    folder.metrics_csv.write_text(with_checks(folder.rows().drop(columns="MM"), made))
+    assert len(folder.rows()) == 3
+    again = begun(folder, methods={"IG": METHODS["IG"]})
+    assert again.missing("IG", ["a1"]) and not again.missing("Random", ["a1", "b1"])
+    assert again.rows()["MM"].isna().all()
+    # One that is gone is left out, and nothing is computed.
+    folder.metrics_csv.write_text(text)
+    older = folder.rows().assign(toy=0.5)
+    folder.metrics_csv.write_text(with_checks(older, made))
+    again = begun(folder)
+    assert len(again.done) == 3 and list(again.rows().columns) == list(COLUMNS)
 
 
 def test_every_byte_of_a_row_is_watched_and_the_other_rows_are_kept(folder, caplog):

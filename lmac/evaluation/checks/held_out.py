@@ -172,8 +172,8 @@ class HeldOut(Check):
             f"{h['dataset']}, classifier {h['classifier_name']}; never trained on: "
             f"{', '.join(h['held_out_classes'])}. Chance is one over the number of classes. The "
             "intervals resample whole source recordings. The supervised head has been trained on "
-            f"all classes, on folds {', '.join(map(str, listed(h['train_folds'])))}; test folds are "
-            "the others."
+            f"all classes, on folds {', '.join(map(str, listed(h['train_folds'])))}; test folds "
+            "are the others."
         )
         return report(rows, about)
 

@@ -59,9 +59,7 @@ class Folds(Repeats):
         if any(isinstance(fold, list | dict) for fold in self.cycle):
             raise ConfigError(f"cycle is {self.cycle}: expected names of folds, such as [1,2,3].")
         if type(self.shift) is not int:
-            raise ConfigError(
-                f"valid_shift is {self.shift!r}: expected a whole number, such as -1."
-            )
+            raise ConfigError(f"valid_shift is {self.shift!r}: expected a whole number, as -1.")
         if len(self.cycle) < 3 or self.shift % len(self.cycle) == 0:
             raise ConfigError(
                 f"{len(self.cycle)} folds and valid_shift {self.shift}: expected at least three "
