@@ -39,9 +39,12 @@ env:
 demo: env
 	PYTHON=$(abspath $(RUN)) recipes/demo/run.sh
 
-# One thread: with tensors as small as those of the tests, threads only wait for one another.
+# A process a core, of one thread each: with tensors as small as those of the tests, threads only
+# wait for one another. Pages come afterwards, so that the browser is not starved.
+JOBS ?= auto
 test: env lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --ignore=tests/pages
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) tests/pages
 
 lint: env
 	$(RUN) -m ruff check .

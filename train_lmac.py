@@ -26,9 +26,10 @@ Resumes where it was killed. The checkpoint with the lowest loss on valid_folds 
 """
 
 if __name__ == "__main__":
-    from lmac.settings.help import answer
+    from lmac.settings.cli import dispatch
 
-    answer(__doc__)  # before torch is imported, which takes seconds
+    # What is wrong is said before torch is imported, which takes seconds.
+    raise SystemExit(dispatch("train-lmac"))
 
 from pathlib import Path
 
@@ -47,7 +48,7 @@ from lmac.checkpoints import (
 from lmac.io.processes import device_of
 from lmac.io.provenance import complete
 from lmac.settings.dry_run import dry_runnable
-from lmac.settings.load import load_experiment, run
+from lmac.settings.load import load_experiment
 from lmac.training.brain import explainer_datasets, train_explainer
 from lmac.training.conditional import ConditionalBrain
 from lmac.training.lmac import DecoderBrain
@@ -118,7 +119,3 @@ def main(argv):
         brain.export(best, info)
         complete(hparams, brain.device)
         print(f"Decoder: {best}")
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

@@ -35,9 +35,9 @@ from lmac.io import dry_run
 from lmac.io.checked_rows import CHECK, check_of, made_with, read_checked, to_text, with_checks
 from lmac.io.files import (
     Damaged,
-    compressed_or_plain,
+    content_of,
     damage,
-    read_rows,
+    found,
     remove_remains,
     require_undamaged,
     whole,
@@ -70,7 +70,7 @@ AGAIN = "evaluate with the same command again, which writes it anew."
 
 def _whole_lines(path):
     """The text of ``path`` without a last line that a kill cut short."""
-    text = read_rows(path).decode("utf-8")
+    text = content_of(path).decode("utf-8")
     return text[: text.rfind("\n") + 1]
 
 
@@ -137,7 +137,7 @@ class EvaluationFolder:
     @property
     def has_rows(self):
         """Whether an evaluation was begun here."""
-        return compressed_or_plain(self.metrics_csv).is_file()
+        return found(self.metrics_csv).is_file()
 
     def _parts(self):
         """The files of processes whose rows are not in ``metrics.csv`` yet."""
@@ -172,7 +172,7 @@ class EvaluationFolder:
 
     def _begin(self, setting, methods):
         self.path.mkdir(parents=True, exist_ok=True)
-        if not self.metrics_csv.exists():
+        if not found(self.metrics_csv).exists():
             for part in self._parts():  # of rows that were deleted
                 part.unlink()
         note = self._note_or_nothing()
@@ -216,7 +216,7 @@ class EvaluationFolder:
             What they are computed with now, for the methods asked for.
         """
         tables = []
-        for path in (self.metrics_csv, *self._parts()):
+        for path in (found(self.metrics_csv), *self._parts()):
             if not path.exists():
                 continue
             table, damaged = read_checked(path, COLUMNS, made or made_now)
@@ -281,6 +281,7 @@ class EvaluationFolder:
         if not self.metrics_csv.exists() or self.metrics_csv.read_bytes() != text.encode():
             with whole(self.metrics_csv, "w") as file:
                 file.write(text)
+        Path(f"{self.metrics_csv}.gz").unlink(missing_ok=True)  # published rows that grow
 
     def missing(self, method, ids):
         """Whether ``method`` still lacks a row for one of ``ids``."""
@@ -313,13 +314,13 @@ class EvaluationFolder:
         without the file, and ValueError, which names the line, for one that is not as an
         evaluation writes it, or damaged.
         """
-        path = compressed_or_plain(self.metrics_csv)
+        path = found(self.metrics_csv)
         if not path.is_file():
             raise FileNotFoundError(
                 f"There is no {self.metrics_csv}: give the --output_folder of an "
                 "eval_explanations.py run."
             )
-        table = self._rows_of(path)
+        table = self._rows_of(require_undamaged(path, AGAIN))
         return in_order(table, methods) if len(methods) else table
 
     def _rows_of(self, path, columns=None):
@@ -399,8 +400,8 @@ class EvaluationFolder:
     def written(self):
         """The files of its numbers that are there, for links: table first."""
         names = ("table.md", "summary.csv", "metrics.csv", "scenario.csv", PROVENANCE)
-        paths = [compressed_or_plain(self.path / name) for name in names]
-        return [path for path in paths if path.is_file()]
+        there = [found(self.path / name) for name in names]
+        return [path for path in there if path.is_file()]
 
     def keep_manifest(self, path):
         """Copy the scenario manifest at ``path`` here, with what it was drawn with."""
@@ -464,7 +465,7 @@ class EvaluationFolder:
 
     def check(self, name):
         """Rows of a check such as RANDOMISATION, None where it was not made or is damaged."""
-        path = compressed_or_plain(self.path / f"{name}.csv")
+        path = found(self.path / f"{name}.csv")
         if problem := damage(path):
             logger.warning("%s: it counts as not made.", problem)
             return None

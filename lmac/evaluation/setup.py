@@ -81,6 +81,7 @@ class EvaluationSetup:
             "manifest": hashlib.sha256(manifest).hexdigest()[:12],
             "classifier": weights_digest(self.explained.classifier),
             "signal_length_s": self.hparams["signal_length_s"],
+            **({} if self.hparams["crop"] == "start" else {"crop": self.hparams["crop"]}),
             **({} if precision == "fp32" else {"precision": precision}),
         }
 

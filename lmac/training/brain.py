@@ -15,12 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
-from lmac.checkpoints import INFO_FILE
 from lmac.io import dry_run
 from lmac.io.files import write_checked, write_text
 from lmac.io.once import once
 from lmac.io.processes import batch_number, count, dealt_batches, loading, rank
 from lmac.io.random_state import set_random_state
+from lmac.io.weights import INFO_FILE
 from lmac.training.checkpointer import load_progress, save_progress
 
 logger = logging.getLogger(__name__)

@@ -52,12 +52,14 @@ def test_the_section_is_followed_until_an_epoch_is_trained(tmp_path):
         (tmp_path / name).write_text(code.replace("/data/birds", f"{tmp_path}/birds"))
     write_birds(tmp_path / "birds")
     command = blocks[2][1].strip()
-    # The check that the section speaks of has the same options.
-    check = command.replace("train_classifier.py hparams/classifier", "-m lmac check hparams/check")
+    # The inspection that the section speaks of has the same options.
+    inspect = command.replace(
+        "train_classifier.py hparams/classifier", "-m lmac inspect hparams/inspect"
+    )
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-ec", f"{check}\n{command}{QUICK}"], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PATH": path}, timeout=300,
+        ["bash", "-ec", f"{inspect}\n{command}{QUICK}"], cwd=tmp_path, capture_output=True,
+        text=True, env={**os.environ, "PATH": path}, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert "24 clips, 0.8 minutes, 3 classes, 4 folds. All can be used." in done.stdout

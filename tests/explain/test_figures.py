@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from data_prep.inspection import COLUMNS, check_figure
+from data_prep.inspection import COLUMNS, inspection_figure
 from lmac.core.domain import FrontEnd, get_domain
 from lmac.explain import figures
 from lmac.explain.figures import confusion_figure, explanation_figure
@@ -59,7 +59,7 @@ def test_names_of_classes(tmp_path, drawn):
 def test_the_figure_of_a_check(tmp_path):
     rows = [{**dict.fromkeys(COLUMNS, ""), "label": name, "fold": 1, "seconds": 1.0,
              "rms_db": -20.0} for name in NAMES]  # fmt: skip
-    check_figure(pd.DataFrame(rows), "data $set{", tmp_path / "a.png")
+    inspection_figure(pd.DataFrame(rows), "data $set{", tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 

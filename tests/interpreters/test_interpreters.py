@@ -12,6 +12,7 @@ from interpreters.guided import GuidedBackprop, GuidedGradCAM
 from interpreters.integrated_gradients import IntegratedGradients
 from interpreters.l2i import L2I, L2INetwork
 from interpreters.lmac import LMAC
+from interpreters.piq import PIQ, PIQNetwork
 from interpreters.refined import RefinedLMAC
 from interpreters.saliency import Saliency
 from interpreters.shap import SHAP
@@ -46,6 +47,12 @@ def l2i(explained, folder):
     return L2I(explained, folder)
 
 
+def piq(explained, folder):
+    torch.manual_seed(0)
+    torch.save(PIQNetwork(explained, 8, 20).state_dict(), folder / "piq.ckpt")
+    return PIQ(explained, folder)
+
+
 FACTORIES = {
     "Saliency": lambda f, _: Saliency(f),
     "SmoothGrad": lambda f, _: SmoothGrad(f, samples=3),
@@ -59,6 +66,7 @@ FACTORIES = {
     "L-MAC": lmac,
     "L-MAC refined": refined,
     "L2I": l2i,
+    "PIQ": piq,
 }
 
 
@@ -107,6 +115,7 @@ def test_masks(name, kind, domain, batch, tmp_path):
         "Guided Backprop",
         "L-MAC",
         "L2I",
+        "PIQ",
         "L-MAC refined",
     ],
 )

@@ -23,6 +23,13 @@ def missing_browser():
     return ", ".join(missing)
 
 
+def pytest_collection_modifyitems(items):
+    """A test in the browser that fails is run once more; the report counts these (-rR)."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="module")
 def downloads(tmp_path_factory):
     return tmp_path_factory.mktemp("downloads")

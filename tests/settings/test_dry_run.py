@@ -43,7 +43,7 @@ def test_a_training_is_tried_and_leaves_nothing(folder, capsys):
     train_lmac.main(words("lmac", folder, "--decoder_hidden=8", "--number_of_epochs=7"))
     assert contents(folder) == before and dry_run.SEEN is None
     out = capsys.readouterr().out
-    assert "Check: all is well" in out and "clips: 30 train, 10 valid" in out
+    assert "Dry run: all is well" in out and "clips: 30 train, 10 valid" in out
     assert "7 epochs of 8 steps of 4 clips" in out and "device cpu" in out  # 30 clips, the last 2
     assert f" in {folder}/lmac/stft/1234" in out and "Decoder:" not in out
 

@@ -1,6 +1,6 @@
 """Asking for a class: do methods carve absent ones, and do they find the one that was asked for?
 
-    python -m lmac asked recipes/ESC10_conditional/evaluation.yaml --data_folder=… \
+    python -m lmac asked recipes/ESC10_conditional/recipe.yaml --data_folder=… \
         --methods=[L-MAC,GradCAM]
 
 The pairs of the mixtures' scenario, mixed anew at each of --asked_snr_db, and for each of them
@@ -93,7 +93,13 @@ class Asked(MaskCheck):
         h = self.hparams
         n_samples = round(h["signal_length_s"] * h["sample_rate"])
         return scenario_dataset(
-            rows, h["data_folder"], self.labels, n_samples, h["cache_folder"], h["sample_rate"]
+            rows,
+            h["data_folder"],
+            self.labels,
+            n_samples,
+            h["cache_folder"],
+            h["sample_rate"],
+            crop=h["crop"],
         )
 
     def measure(self, interpreter, batch, variants):

@@ -1,6 +1,6 @@
 """Is an explanation the reason for the decision, or does it only please one network?
 
-    python -m lmac audit recipes/ESC10/evaluation.yaml --data_folder=… --methods=[L-MAC,GradCAM] \
+    python -m lmac audit recipes/ESC10/recipe.yaml --data_folder=… --methods=[L-MAC,GradCAM] \
         --transfer_classifiers=[results/ESC10/seeds/seed_1/classifier/best]
 
 Explains the clips of the evaluation's scenario (--audit_clips of them, spread over all) by every

@@ -1,6 +1,6 @@
 """Zero-shot accuracy on classes that were never trained on, beside chance and a supervised head.
 
-    python -m lmac held_out recipes/zero_shot/held_out.yaml --data_folder=…
+    python -m lmac held_out recipes/zero_shot/recipe.yaml --data_folder=…
 
 Every clip of the held-out classes, or held_out_clips of each, is classified among these classes and
 among all. Since a supervised head needs their clips, one is trained for comparison (logistic
@@ -123,7 +123,7 @@ class HeldOut(Check):
             name: clip_dataset(
                 rows, hparams["data_folder"], labels,
                 round(hparams["signal_length_s"] * hparams["sample_rate"]), hparams["cache_folder"],
-                hparams["sample_rate"],
+                hparams["sample_rate"], hparams["crop"],
             )
             for name, rows in parts.items()
         }  # fmt: skip

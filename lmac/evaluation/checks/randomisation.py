@@ -1,6 +1,6 @@
 """Weight-randomisation check (Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018).
 
-    python -m lmac randomisation recipes/ESC10/evaluation.yaml --data_folder=… \
+    python -m lmac randomisation recipes/ESC10/recipe.yaml --data_folder=… \
         --methods=[L-MAC,Saliency,GradCAM] --randomisation_clips=16
 
 Compares the masks for the trained classifier with those for the same network with re-initialised

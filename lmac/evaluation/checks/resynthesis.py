@@ -1,6 +1,6 @@
 """Does the classifier decide on the written explanations as the table says?
 
-    python -m lmac resynthesis recipes/ESC10_aisfx/evaluation.yaml --data_folder=…
+    python -m lmac resynthesis recipes/ESC10_aisfx/recipe.yaml --data_folder=…
 
 Loads every samples/<clip>/<method>/explanation.wav that eval_explanations.py wrote with the same
 settings (--listen says of how many clips), hands it to the classifier as any other sound, at the

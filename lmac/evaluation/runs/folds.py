@@ -1,17 +1,17 @@
 """Cross-validation: every fold is the test fold once; mean and standard deviation over folds.
 
-    python -m lmac folds recipes/UrbanSound8K/classifier.yaml --data_folder=…
-    python -m lmac folds recipes/ESC10/classifier.yaml --data_folder=… --folds=[1,2] \
+    python -m lmac folds recipes/UrbanSound8K/recipe.yaml --data_folder=…
+    python -m lmac folds recipes/ESC10/recipe.yaml --data_folder=… --folds=[1,2] \
         --stages=[classifier,lmac,evaluation]
 
-For test fold k, fold k-1 (cyclic) selects the checkpoint and the others train. A stage is a YAML
-of the same recipe folder; each runs in a process of its own, with its results in
+For test fold k, fold k-1 (cyclic) selects the checkpoint and the others train. A stage is one of
+the same recipe; each runs in a process of its own, with its results in
 <results_folder>/folds/fold_<k>, and those of the stages before. The command goes on where it was
 killed and skips what is finished; several may run at once. Overrides reach every stage that has
 such a key. Besides:
 
     --folds=[1,2]        only these test folds; the tables show all that are finished
-    --stages=[a,b]       by default the given YAML alone
+    --stages=[a,b]       by default the given one alone
     --valid_shift=-1     the fold that selects the checkpoint, counted from the test fold
     --targets=valid      evaluations explain the valid fold, with contaminants of the test fold,
                          as published; test: the other way round
