@@ -20,7 +20,7 @@ import speechbrain as sb
 from lmac.evaluation.brain import EvaluationBrain
 from lmac.evaluation.folder import EvaluationFolder
 from lmac.evaluation.report import write_report
-from lmac.evaluation.setup import Setting
+from lmac.evaluation.setup import EvaluationSetup
 from lmac.io.once import once
 from lmac.io.processes import count
 from lmac.io.provenance import complete
@@ -33,7 +33,7 @@ from lmac.settings.load import load_experiment
 def main(argv):
     # Rows know what they were computed with, so settings may change between two calls.
     hparams, run_opts = load_experiment(argv, goes_on=False)
-    setting = Setting(hparams, run_opts)
+    setting = EvaluationSetup(hparams, run_opts)
     methods, scenario = setting.methods, setting.scenario
     folder = EvaluationFolder(hparams["output_folder"])
     folder.begin(setting.shared, methods)

@@ -100,6 +100,17 @@ def _require_same_rows(setting, output):
         folder.require_setting(setting)
 
 
+def _with_present_metrics(table, methods):
+    """Rows with the present metrics: one that is gone is left out, one that is new is empty.
+
+    Rows of ``methods`` are computed again where there is a new one. Checksums are made anew.
+    """
+    if new := [c for c in COLUMNS if c not in table]:
+        logger.info("Computing again, for %s is new.", ", ".join(new))
+        table = table[~table["method"].isin(methods)]
+    return table.assign(**{CHECK: ""}).reindex(columns=[*COLUMNS, CHECK], fill_value="")
+
+
 def _made_with(note):
     """Method to what its rows were computed with, by ``note``; None where that is not known."""
     if "setting" not in note or "methods" not in note:
@@ -122,6 +133,11 @@ class EvaluationFolder:
     @property
     def metrics_csv(self):
         return self.path / "metrics.csv"
+
+    @property
+    def has_rows(self):
+        """Whether an evaluation was begun here."""
+        return found(self.metrics_csv).is_file()
 
     def _parts(self):
         """The files of processes whose rows are not in ``metrics.csv`` yet."""
@@ -204,7 +220,9 @@ class EvaluationFolder:
             if not path.exists():
                 continue
             table, damaged = read_checked(path, COLUMNS, made or made_now)
-            if table is None or list(table.columns) != [*COLUMNS, CHECK]:  # of another version
+            if table is not None and list(table.columns) != [*COLUMNS, CHECK] and not damaged:
+                table = _with_present_metrics(table, made_now)
+            elif table is None or list(table.columns) != [*COLUMNS, CHECK]:
                 self._rows_of(path, COLUMNS)
                 text = io.StringIO(_whole_lines(path))
                 table = pd.read_csv(text, dtype=str, keep_default_na=False)

@@ -12,7 +12,7 @@ from lmac.evaluation.files import public
 from lmac.io.processes import device_of
 
 
-class Setting:
+class EvaluationSetup:
     """The parts of an evaluation, made from hyperparameters when they are first needed.
 
     Weights are loaded before any audio is read, so that a wrong path is known at once.

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -173,7 +174,7 @@ def content_of(path: str | Path) -> bytes:
         return data
     try:
         return gzip.decompress(data)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise Damaged(f"{path} is damaged ({error}): restore it.") from error
 
 

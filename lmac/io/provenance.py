@@ -77,7 +77,7 @@ def _code():
         return {"commit": None, "dirty": None}
 
 
-def begin(folder, yaml, overrides, resolved):
+def begin(folder, yaml, overrides, resolved, check=None):
     """Note in ``folder`` that a run begins.
 
     Arguments
@@ -89,6 +89,8 @@ def begin(folder, yaml, overrides, resolved):
         Of the command line.
     resolved : str
         The resolved YAML, which ``hyperparams.yaml`` has; its digest is noted.
+    check : str, optional
+        Which check of an evaluation it is.
 
     A run that is killed and started again with the same command, code and machine stays one
     record; one that is complete is left as it is.
@@ -98,6 +100,7 @@ def begin(folder, yaml, overrides, resolved):
     record = {
         "yaml": str(yaml),
         "overrides": {key: str(value) for key, value in overrides.items()},
+        "check": check,
         "settings": hashlib.sha256(resolved.encode()).hexdigest(),
         **_code(),
         "python": platform.python_version(),

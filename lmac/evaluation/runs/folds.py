@@ -32,7 +32,9 @@ _ROLES = ("train_folds", "valid_folds", "test_folds", "target_folds", "contamina
 
 def main(argv):
     def choose(study, options):
-        chosen = listed(options["folds"] or study.cycle)
+        chosen = study.cycle if options["folds"] is None else listed(options["folds"])
+        if not chosen:
+            raise ConfigError(f"folds is []: expected some of {study.cycle}.")
         unknown = [fold for fold in chosen if fold not in study.cycle]
         if unknown:
             raise ConfigError(
@@ -54,6 +56,10 @@ class Folds(Repeats):
         published = {fold for key in _ROLES[:3] for fold in listed(whole[key])}
         self.cycle = listed(options["cycle"] or sorted(published))
         self.shift, self.targets = options["valid_shift"], options["targets"]
+        if any(isinstance(fold, list | dict) for fold in self.cycle):
+            raise ConfigError(f"cycle is {self.cycle}: expected names of folds, such as [1,2,3].")
+        if type(self.shift) is not int:
+            raise ConfigError(f"valid_shift is {self.shift!r}: expected a whole number, as -1.")
         if len(self.cycle) < 3 or self.shift % len(self.cycle) == 0:
             raise ConfigError(
                 f"{len(self.cycle)} folds and valid_shift {self.shift}: expected at least three "

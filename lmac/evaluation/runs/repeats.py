@@ -322,6 +322,9 @@ def repeat(kind, argv, choose):
     path, _, overrides = parse(argv)
     options = {k: overrides.pop(k, default) for k, default in kind.options.items()}
     stages = listed(options["stages"] or split(path)[1] or Path(path).stem)
+    for stage in stages:
+        if not isinstance(stage, str) or Path(stage).name != stage:
+            raise ConfigError(f"stages: {stage!r} is no name of a YAML beside {path}.")
     study = kind(path, stages, options, argv[1:], overrides)
     for stage in stages:
         study.table_name(stage)  # a folder that does not do is known before anything runs

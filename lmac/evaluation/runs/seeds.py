@@ -32,7 +32,9 @@ from metrics.significance import against_reference, footnote
 
 def main(argv):
     def choose(study, options):
-        chosen = listed(options["run"] or study.all)
+        chosen = study.all if options["run"] is None else listed(options["run"])
+        if not chosen:
+            raise ConfigError(f"run is []: expected some of --seeds={study.all}.")
         unknown = [seed for seed in chosen if seed not in study.all]
         if unknown:
             raise ConfigError(f"run: {unknown[0]!r} is none of --seeds={study.all}.")
