@@ -86,7 +86,10 @@ def main(argv):
     loss = hparams["classification_loss"]
     info["loss"] = getattr(loss, "func", loss).__name__  # a YAML with arguments gives a partial
 
-    if sb.utils.distributed.if_main_process():
+    info["number_of_epochs"] = brain.epochs_done
+    if sb.utils.distributed.if_main_process() and not brain.exports:
+        print("A debugging run: nothing is kept.")
+    elif sb.utils.distributed.if_main_process():
         best = Path(hparams["output_folder"]) / "best"
         encoder = CategoricalEncoder()
         encoder.update_from_iterable(labels, sequence_input=False)

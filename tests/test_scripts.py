@@ -19,7 +19,7 @@ import eval_explanations
 import train_classifier
 import train_lmac
 from interpreters.constant import AllOnes
-from lmac.checkpoints import classifier_domain
+from lmac.checkpoints import classifier_domain, training_info
 from lmac.classifiers import AudioClassifier, Cnn14, LinearHead
 from lmac.core.domain import FrontEnd
 from lmac.core.explained import ExplainedClassifier
@@ -50,6 +50,9 @@ def train_lmac_in(folder, *overrides):
     run(train_lmac, "lmac", folder, f"--output_folder={folder}/lmac",
         f"--classifier_checkpoint={folder}/classifier/best", "--number_of_epochs=1",
         "--decoder_hidden=8", *overrides)  # fmt: skip
+
+
+TRAININGS = [(train_classifier_in, "classifier"), (train_lmac_in, "lmac")]
 
 
 def evaluate_in(folder, name, *overrides):
@@ -155,6 +158,40 @@ def test_the_classifier_is_frozen_to_the_bit(folder, tmp_path, monkeypatch):
     name = "conv_block1.norm1.running_mean"
     stored = torch.load(tmp_path / "classifier/best/embedding_model.ckpt", weights_only=True)
     assert not torch.equal(classifier.embedding_model.state_dict()[name], stored[name])
+
+
+@pytest.mark.parametrize(
+    "train,part", [(train_classifier_in, "classifier"), (train_lmac_in, "lmac")]
+)
+def test_a_debugging_run_changes_nothing_that_is_there(folder, tmp_path, capsys, train, part):
+    """--debug=True into the folder of a finished training: best/ and the checkpoints stay."""
+    shutil.copytree(folder / "classifier", tmp_path / "classifier")
+    shutil.copytree(folder / "lmac", tmp_path / "lmac")
+    kept = [p for d in ("best", "save") for p in (tmp_path / part / d).rglob("*") if p.is_file()]
+    before = {path: path.read_bytes() for path in kept}
+    assert len(before) > 4
+    train(tmp_path, "--debug=True", "--debug_batches=1", "--debug_epochs=1")
+    assert {path: path.read_bytes() for path in kept} == before
+    assert "A debugging run: nothing is kept." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "train,part", [(train_classifier_in, "classifier"), (train_lmac_in, "lmac")]
+)
+def test_what_trained_nothing_exports_nothing(folder, tmp_path, train, part):
+    if part == "lmac":
+        shutil.copytree(folder / "classifier", tmp_path / "classifier")
+    with pytest.raises(ValueError, match="--test_only=True: .* has no checkpoint: train first"):
+        train(tmp_path, "--test_only=True")
+    assert not (tmp_path / part / "best").exists()
+
+
+def test_what_is_recorded_is_what_ran(folder, tmp_path):
+    """Two epochs ran, whatever is asked for when the best checkpoint is only looked at again."""
+    shutil.copytree(folder / "classifier", tmp_path / "classifier")
+    train_lmac_in(tmp_path, "--number_of_epochs=2")
+    train_lmac_in(tmp_path, "--number_of_epochs=9", "--test_only=True")
+    assert training_info(tmp_path / "lmac" / "best")["epochs"] == 2
 
 
 def test_lmac_training_lowers_its_loss(folder, tmp_path):

@@ -8,18 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from data_prep.recordings import audio_files
-from lmac.checkpoints import (
-    build_decoder,
-    decoder_facts,
-    explained_facts,
-    training_facts,
-    weights_digest,
-)
+from lmac.checkpoints import weights_digest
 from lmac.io.provenance import complete
 from lmac.settings.compose import HPARAMS
 from lmac.settings.load import load_experiment
-from lmac.training.brain import explainer_datasets, train_explainer
-from lmac.training.lmac import DecoderBrain
+from lmac.training.brain import explainer_datasets
+from lmac.training.lmac import train_decoder
 
 logger = logging.getLogger(__name__)
 
@@ -66,18 +60,10 @@ def fit_decoder(explained, recordings, clip_s, facts, settings):
     n = len(datasets["train"])
     logger.info("%d clips of %g s to train on, %d to validate", n, clip_s, len(datasets["valid"]))
     hparams["batch_size"] = min(hparams["batch_size"], n)
-    decoder = build_decoder(hparams["decoder"], explained)
-    brain = train_explainer(
-        _timed(DecoderBrain), explained, {"decoder": decoder}, datasets, hparams, run_opts
-    )
-    weights = ("l_in", "l_out", "out_share", "l_sparse", "l_guidance")
-    info = training_facts(hparams, explained.domain, *weights) | explained_facts(explained)
-    info |= decoder_facts(decoder) | facts
-    info |= {"epochs": hparams["number_of_epochs"], "valid": brain.test_stats}
-    best = Path(hparams["output_folder"]) / "best"
-    brain.export(best, info)
+    timed = _timed(hparams["brain"])
+    brain = train_decoder(explained, hparams, run_opts, timed, datasets, **facts)
     complete(hparams, brain.device)
-    return best
+    return Path(hparams["output_folder"]) / "best"
 
 
 def _listed(recordings):

@@ -198,6 +198,7 @@ class Loss:
     guidance: one_of("bce", "mse") = "distance to the clean source"
     finetune_from: PLACE | NULL = "folder of a decoder to start from; stage 2 needs one"
     lmac_loss: BUILT = "the loss"
+    brain: BUILT = "what trains the decoder"
 
 
 class Target:

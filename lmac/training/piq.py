@@ -121,10 +121,10 @@ def main(argv):
     sizes = (hparams[f"piq_{name}"] for name in ("hidden", "codes", "layer"))
     modules = {"piq": PIQNetwork(explained, *sizes)}
     brain = train_explainer(PIQBrain, explained, modules, datasets, hparams, run_opts)
-    if sb.utils.distributed.if_main_process():
+    if sb.utils.distributed.if_main_process() and brain.exports:
         keys = ("piq_hidden", "piq_codes", "piq_layer", "piq_threshold")
         info = training_facts(hparams, explained.domain, *keys) | explained_facts(explained)
-        info |= {"epochs": hparams["number_of_epochs"]}
+        info |= {"epochs": brain.epochs_done}
         info["valid"] = {"folds": hparams["valid_folds"], **brain.test_stats}
         best = Path(hparams["output_folder"]) / "best"
         brain.export(best, info)
