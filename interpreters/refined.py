@@ -1,5 +1,7 @@
 """L-MAC refined: a decoder's mask after some gradient steps on the clip itself."""
 
+from inspect import signature
+
 import torch
 import torch.nn.functional as F
 
@@ -39,7 +41,10 @@ class RefinedLMAC(LMAC):
                 f"L-MAC refined: {key} is a decoder that is told the class: give one that is not."
             )
         self.steps, self.rate = steps, rate
-        self.weights = {k: self.training.get(k, v) for k, v in WEIGHTS.items()}
+        # Stage 1's terms: the clean source of stage 2 is not known here.
+        terms = (k for k in signature(lmac_loss).parameters if k.startswith("l_"))
+        weights = WEIGHTS | {k: self.training[k] for k in terms if k in self.training}
+        self.weights = {k: v for k, v in weights.items() if k != "l_guidance"}
         self.options |= {"steps": steps, "rate": rate, **self.weights}
 
     def explain(self, X, target, phase=None, *, answer=None):

@@ -36,9 +36,8 @@ class ConditionalBrain(DecoderBrain):
     @classmethod
     def recorded(cls, hparams):
         """As DecoderBrain, and what concerns target classes."""
-        keys = ["l_absent", "l_leak", "l_energy", "absent_sparsity", "presence_threshold"]
-        keys += ["prior_weight", "target_decision", "target_source", "target_probable"]
-        return super().recorded(hparams) + keys
+        keys = ("target_decision", "target_source", "target_probable")
+        return super().recorded(hparams) | {key: hparams[key] for key in keys}
 
     def compute_forward(self, batch, stage):
         """Batch to (logits of X, masked-in [B, K], masked-out [N, K]; asked class [B]; mask

@@ -66,7 +66,7 @@ def train_decoder(explained, hparams, run_opts, brain_class=None, datasets=None,
         brain_class, explained, {"decoder": decoder}, datasets, hparams, run_opts, others=others
     )
     if sb.utils.distributed.if_main_process() and brain.exports:
-        info = training_facts(hparams, explained.domain, *brain.recorded(hparams))
+        info = training_facts(hparams, explained.domain) | brain.recorded(hparams)
         info |= explained_facts(explained) | decoder_facts(decoder) | facts
         if others:
             names = [other.name for other in others]
@@ -107,13 +107,17 @@ class DecoderBrain(TrainingBrain):
 
     @classmethod
     def recorded(cls, hparams):
-        """The keys of ``hparams`` that ``info.json`` keeps: weights of the loss and the like."""
-        keys = ["l_in", "l_out", "out_share", "l_sparse", "l_guidance"]
+        """What ``info.json`` keeps of the loss, a dict: what the YAML gives it, and its like.
+
+        Captions of tables and ``L-MAC refined`` read it there, so a term that is new is one in
+        the loss and in the YAML.
+        """
+        facts = {**hparams["lmac_loss"].keywords, "out_share": hparams["out_share"]}
         if hparams["finetune_from"] is not None:
-            keys += ["finetune_from"]
-        if hparams["l_guidance"] > 0:
-            keys += ["guidance", "cc_th", "bin_th"]
-        return keys
+            facts["finetune_from"] = hparams["finetune_from"]
+        if not hparams["l_guidance"]:
+            facts = {k: v for k, v in facts.items() if k not in ("guidance", "cc_th", "bin_th")}
+        return facts
 
     def compute_forward(self, batch, stage):
         """Batch to (logits of X, masked-in [B, K], masked-out [N, K]; decision [B]; mask, X,

@@ -38,7 +38,8 @@ class ZeroShotBrain(ConditionalBrain):
     @classmethod
     def recorded(cls, hparams):
         """As ConditionalBrain, and what concerns prompts."""
-        return super().recorded(hparams) + ["l_similarity", "prompts_per_sound", "prompts"]
+        keys = ("prompts_per_sound", "prompts")
+        return super().recorded(hparams) | {key: hparams[key] for key in keys}
 
     def compute_forward(self, batch, stage):
         """As in ConditionalBrain, for ``prompts_per_sound`` pairs of each sound, sound by sound.
