@@ -7,7 +7,7 @@ Every clip has the cue alone beside it, and the distractor, which says nothing o
     audio/<name>.wav         background, cue and, in a share of the clips, the distractor
     clean/<name>.wav         the cue alone, at its level in the clip
     distractor/<name>.wav    the distractor alone; silent where the clip has none
-    meta/planted.csv         filename, fold, target, category, cue, snr_db, distractor, times, source
+    meta/planted.csv         filename, fold, target, category, cue, level, times, source
     meta/generator.json      all parameters
 
 Folds 1 to 3 train, 4 selects, 5 tests at fixed levels; in fold 6 the cue is there twice ("two

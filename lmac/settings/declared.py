@@ -281,6 +281,8 @@ class Methods(Group):
     )
     ig_steps: Annotated[int, Ge(1), Le(100000)] = says("points of Integrated Gradients")
     shap_samples: Annotated[int, Ge(1), Le(100000)] = says("random points of SHAP")
+    best_form: Literal["signed", "absolute"] = says("what counts of an attribution at its best")
+    best_area: Share | Text = says("share of cells that it keeps, or a method, such as L-MAC; own")
     cam_layer: Annotated[int, Ge(-1000), Le(1000)] = says(
         "representation that GradCAM reads, finest 0, coarsest -1"
     )
