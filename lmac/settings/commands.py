@@ -38,6 +38,10 @@ COMMANDS = {
         "ask for classes: are absent ones carved, present ones found?",
     ),
     "audit": ("lmac.evaluation.checks.audit", "do explanations convince other classifiers, too?"),
+    "planted_cues": (
+        "lmac.evaluation.checks.planted_cues",
+        "are masks where the reason is? On clips whose deciding part is known",
+    ),
     "held_out": (
         "lmac.evaluation.checks.held_out",
         "zero-shot accuracy on classes that were never trained on",
