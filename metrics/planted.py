@@ -4,8 +4,8 @@ A clip is a cue, and a background that says nothing of its class. All maps are [
 and ``X``, ``cue``, ``background`` in the units of X, log1p of a magnitude.
 """
 
+import numpy as np
 import torch
-from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
 RANGE_DB = 30  # below the cue's loudest cell, what is of the cue
@@ -21,15 +21,27 @@ def cue_cells(cue: Tensor, background: Tensor) -> Tensor:
 def detection(mask: Tensor, cells: Tensor) -> dict[str, Tensor]:
     """``AUC`` and ``AP`` of a mask as a detector of ``cells`` [B, T, F], float64 [B].
 
-    NaN for a clip without such cells, or with no others.
+    As scikit-learn's ``roc_auc_score`` and ``average_precision_score``, of one sort. NaN for a clip
+    without such cells, or with no others.
     """
-    found = {"AUC": [], "AP": []}
     pairs = zip(mask.flatten(1).cpu().numpy(), cells.flatten(1).cpu().numpy(), strict=True)
-    for score, truth in pairs:
-        both = 0 < truth.sum() < truth.size
-        found["AUC"].append(roc_auc_score(truth, score) if both else float("nan"))
-        found["AP"].append(average_precision_score(truth, score) if both else float("nan"))
-    return {name: torch.tensor(values, dtype=torch.float64) for name, values in found.items()}
+    values = torch.tensor([_auc_and_ap(*pair) for pair in pairs], dtype=torch.float64)
+    return {"AUC": values[:, 0], "AP": values[:, 1]}
+
+
+def _auc_and_ap(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Of one clip, [N] and bool [N]."""
+    order = np.argsort(scores)[::-1]
+    scores, truth = scores[order], truth[order]
+    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))  # of cells that are tied
+    found = np.cumsum(truth)[last]
+    others = last + 1 - found
+    if not found[-1] or not others[-1]:
+        return float("nan"), float("nan")
+    recall = found / found[-1]
+    auc = np.trapezoid(np.append(0, recall), np.append(0, others / others[-1]))
+    ap = np.sum(np.diff(recall, prepend=0) * found / (last + 1))
+    return float(auc), float(ap)
 
 
 def gain(mask: Tensor, X: Tensor) -> Tensor:

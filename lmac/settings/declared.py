@@ -298,7 +298,7 @@ class Evaluation(Group):
     transfer_classifiers: Places = says(
         "folders of classifiers that explanations are shown to (python -m lmac audit, l_transfer)"
     )
-    audit_clips: Count | None = says("clips of python -m lmac audit; null: all")
+    audit_clips: Count | None = says("clips of python -m lmac audit and planted_cues; null: all")
     held_out_classes: Names = says("never trained on (python -m lmac held_out)")
     held_out_clips: Count | None = says("of each of them; null: all")
     last_contaminants: Count | None = says("only so many of them, from the end; null: all")

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from metrics.planted import cue_cells, detection, gain, kept, pointing, snr_gain
 
@@ -28,6 +29,20 @@ def test_auc_and_ap_by_hand():
     # Of 3 x 3 pairs (0.9, 0.7, 0.3 against 0.8, 0.1, 0.5) 3 + 2 + 1 are in order.
     assert found["AUC"].item() == pytest.approx(6 / 9)
     assert found["AP"].item() == pytest.approx((1 / 1 + 2 / 3 + 3 / 5) / 3)
+
+
+def test_as_scikit_learn():
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand(3, 20, 30, generator=generator)
+    mask[1] = (5 * mask[1]).round() / 5  # many ties
+    mask[2] = (mask[2] - 0.7).clamp_min(0)
+    cells = torch.rand(3, 20, 30, generator=generator) < 0.1
+    found = detection(mask, cells)
+    for i in range(3):
+        truth, scores = cells[i].flatten().numpy(), mask[i].flatten().numpy()
+        assert found["AUC"][i].item() == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+        expected = average_precision_score(truth, scores)
+        assert found["AP"][i].item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_ties_count_half_and_a_flat_mask_is_chance():

@@ -14,7 +14,8 @@ mask with the cue that was planted, over the clips that are decided for it:
 
 Writes summary.csv (a row per method and level), table.md, controls.csv (does the cue decide?),
 planted_cues.png and planted_cues_clips.csv (a row per clip and method) into output_folder, which is
-not that of an evaluation. A method that is added later is the only one computed.
+not that of an evaluation. A method that is added later is the only one computed. With audit_clips
+there are only so many clips, the first of every class.
 """
 
 import hashlib
@@ -171,7 +172,8 @@ def clips_of(explained, truth, dataset, scenario, batch_size, device):
     analyse = explained.domain.analyse
     for start in range(0, len(scenario), batch_size):
         IDs = scenario["ID"].iloc[start : start + batch_size].tolist()
-        sig = torch.stack([dataset[start + i]["sig"] for i in range(len(IDs))]).to(device)
+        places = scenario.index[start : start + batch_size]
+        sig = torch.stack([dataset[i]["sig"] for i in places]).to(device)
         sounds = torch.stack([truth.sounds(ID) for ID in IDs]).to(device)
         written = sounds[:, 0].abs().amax(1).clamp_min(1e-8)
         sounds = sounds * (sig.abs().amax(1) / written)[:, None, None]
@@ -224,9 +226,17 @@ def controls(explained, truth, labels, scenario, batch_size, device):
     return pd.DataFrame(rows)
 
 
-def check(setting, truth, folder, batch_size, seed):
+def first_of_each(scenario, n):
+    """``n`` rows of a scenario, as many of each label; all with None."""
+    if n is None or n >= len(scenario):
+        return scenario
+    each = max(1, n // scenario["label"].nunique())
+    return scenario.groupby("label", sort=False).head(each)
+
+
+def check(setting, truth, folder, n_clips, batch_size, seed):
     """Rows (COLUMNS) for all methods, kept from call to call, and those of :func:`controls`."""
-    explained, scenario = setting.explained, setting.scenario
+    explained, scenario = setting.explained, first_of_each(setting.scenario, n_clips)
     facts = controls(explained, truth, setting.labels, scenario, batch_size, setting.device)
     # With a shortcut: without the cue it must be decided otherwise.
     right = facts["accuracy"] == 1
@@ -331,7 +341,8 @@ def main(argv):
             f"{folder.path} is the folder of an evaluation, whose summary.csv would be lost: give "
             "another --output_folder."
         )
-    rows, facts = check(setting, truth, folder, hparams["batch_size"], hparams["seed"])
+    n_clips, seed = hparams["audit_clips"], hparams["seed"]
+    rows, facts = check(setting, truth, folder, n_clips, hparams["batch_size"], seed)
     summary = in_order(summary_of(rows, hparams["n_boot"]), list(hparams["interpreters"]))
     summary = summary.sort_values(["setting", "snr_db"], ascending=[True, False], kind="stable")
     about = (
