@@ -376,6 +376,7 @@ COMMANDS = {
     "lmac randomisation": "recipes/ESC10/evaluation.yaml",
     "lmac resynthesis": "recipes/ESC10/evaluation.yaml",
     "lmac held_out": "recipes/zero_shot/held_out.yaml",
+    "lmac planted_cues": "recipes/planted_cues/cnn14.yaml",
     "lmac asked": "recipes/ESC10_conditional/evaluation.yaml",
 }
 CALL = """
