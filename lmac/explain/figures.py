@@ -381,7 +381,7 @@ def planted_figure(rows, path):
     axes[0].legend(fontsize=8, loc="lower left")
     by_family = rows.pivot_table("ap", "method", "family", "mean", sort=False).reindex(methods)
     picture = axes[-1].imshow(by_family, vmin=0, vmax=1, aspect="auto", cmap="viridis")
-    axes[-1].set_xticks(range(by_family.shape[1]), by_family.columns)
+    axes[-1].set_xticks(range(by_family.shape[1]), by_family.columns, rotation=45, ha="right")
     axes[-1].set(title="AP by cue")
     figure.colorbar(picture, ax=axes[-1])
     _save(figure, path, dpi=100)

@@ -354,6 +354,6 @@ def main(argv):
     write_csv(summary, folder.path / "summary.csv")
     write_csv(facts, folder.path / "controls.csv")
     write_text(text, folder.path / "table.md")
-    rows = rows[rows["counts"] == 1]
+    rows = in_order(rows[rows["counts"] == 1], list(hparams["interpreters"]))
     planted_figure(rows.assign(family=rows["cue"].map(FAMILIES)), folder.path / "planted_cues.png")
     print(f"Clips, summary, table and figure: {folder.path}")
