@@ -13,7 +13,7 @@ set -- --background_folder="$data" "$@"
 "$python" train_classifier.py $recipe/transfer.yaml --seed=1 "$@"
 "$python" train_lmac.py $recipe/lmac.yaml "$@"
 "$python" train_lmac.py $recipe/lmac_transfer.yaml "$@"
-for name in cnn14 cnn14_transfer; do
+for name in cnn14 cnn14_transfer two_reasons; do
     "$python" -m lmac planted_cues $recipe/$name.yaml "$@"
     mkdir -p $recipe/results/$name
     from=$results/evaluation/$name

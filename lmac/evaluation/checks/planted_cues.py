@@ -192,24 +192,28 @@ def controls(explained, truth, labels, scenario, batch_size, device):
     DataFrame
         ``ID``, ``setting``, ``snr_db``; 1 or 0: ``accuracy`` (decided for the cue's class),
         ``background_alone`` (the same, without the cue), ``moved`` (for the class of another clip's
-        cue, in the place of its own; NaN with a shortcut, which has one cue).
+        cue, in the place of its own; NaN with a shortcut, which has one cue); the classes decided
+        for the background with the distractor (``without_cue``) and for the ``distractor`` alone.
     """
     IDs = [ID for ID in scenario["ID"] if truth.wanted(ID) is not None]
     rows = []
     for start in range(0, len(IDs), batch_size):
         own = IDs[start : start + batch_size]
         other = [IDs[(i + len(IDs) // 2) % len(IDs)] for i in range(start, start + len(own))]
-        sounds, others = (torch.stack([truth.sounds(i)[:2] for i in x]) for x in (own, other))
-        clip, cue = sounds.unbind(1)
+        sounds, others = (torch.stack([truth.sounds(i)[:3] for i in x]) for x in (own, other))
+        clip, cue, distractor = sounds.unbind(1)
         level = cue.norm(dim=1) / others[:, 1].norm(dim=1)
         swapped = clip - cue + level[:, None] * others[:, 1]
         answers = [
             classify(explained, (x / x.abs().amax(1, keepdim=True).clamp_min(1e-8)).to(device))
             .argmax(1)
             .tolist()
-            for x in (clip, clip - cue, swapped)
+            for x in (clip, clip - cue, swapped, distractor)
         ]
-        for ID, another, whole, without, moved in zip(own, other, *answers, strict=True):
+        there = distractor.abs().amax(1) > 0
+        for ID, another, whole, without, moved, alone, any_ in zip(
+            own, other, *answers, there.tolist(), strict=True
+        ):
             wanted = truth.wanted(ID)
             rows.append(
                 {
@@ -221,6 +225,8 @@ def controls(explained, truth, labels, scenario, batch_size, device):
                     "moved": float("nan")
                     if truth.shortcut
                     else int(labels[moved] == truth.wanted(another)),
+                    "without_cue": labels[without],
+                    "distractor": labels[alone] if any_ else "",
                 }
             )
     return pd.DataFrame(rows)
