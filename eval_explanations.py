@@ -10,29 +10,30 @@ Goes on from the rows that are there; a method added later is the only one compu
 """
 
 if __name__ == "__main__":
-    from lmac.settings.help import answer
+    from lmac.settings.cli import dispatch
 
-    answer(__doc__)  # before torch is imported, which takes seconds
+    # What is wrong is said before torch is imported, which takes seconds.
+    raise SystemExit(dispatch("evaluate"))
 
 import speechbrain as sb
 
 from lmac.evaluation.brain import EvaluationBrain
 from lmac.evaluation.folder import EvaluationFolder
 from lmac.evaluation.report import write_report
-from lmac.evaluation.setup import Setting
+from lmac.evaluation.setup import EvaluationSetup
 from lmac.io.once import once
 from lmac.io.processes import count
 from lmac.io.provenance import complete
 from lmac.pages.gallery import write_gallery
 from lmac.settings.dry_run import dry_runnable
-from lmac.settings.load import load_experiment, run
+from lmac.settings.load import load_experiment
 
 
 @dry_runnable
 def main(argv):
     # Rows know what they were computed with, so settings may change between two calls.
     hparams, run_opts = load_experiment(argv, goes_on=False)
-    setting = Setting(hparams, run_opts)
+    setting = EvaluationSetup(hparams, run_opts)
     methods, scenario = setting.methods, setting.scenario
     folder = EvaluationFolder(hparams["output_folder"])
     folder.begin(setting.shared, methods)
@@ -73,7 +74,3 @@ def main(argv):
             print(f"Gallery, to be opened in a browser: {write_gallery([folder.path])}")
         else:
             print("No gallery: --listen=0 wrote no audio or pictures.")
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

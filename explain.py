@@ -15,9 +15,10 @@ each prompt.
 """
 
 if __name__ == "__main__":
-    from lmac.settings.help import answer
+    from lmac.settings.cli import dispatch
 
-    answer(__doc__)  # before torch is imported, which takes seconds
+    # What is wrong is said before torch is imported, which takes seconds.
+    raise SystemExit(dispatch("explain"))
 
 from itertools import product
 from pathlib import Path
@@ -33,9 +34,9 @@ from lmac.pages.explanation_page import (
     write_explanation_page,
     write_recording,
 )
-from lmac.settings.commands import one_process
+from lmac.settings.cli import one_process
 from lmac.settings.dry_run import dry_runnable
-from lmac.settings.load import load_experiment, run
+from lmac.settings.load import load_experiment
 
 
 @dry_runnable
@@ -66,8 +67,8 @@ def main(argv):
     for method in methods:
         results = []
         for asked in classes:
-            result = explainer.explain_recording(recording, method, asked)
-            written = result.write(folder / result.folder)
+            result = explainer(recording, method, asked)
+            written = result.save(folder / result.folder)
             print(f"{result.sentence}\n    {folder / result.folder}: {', '.join(written)}")
             explanations.append(explanation_data(result, folder / result.folder, folder))
             results.append(result)
@@ -82,7 +83,3 @@ def main(argv):
 def _listed(value):
     """One name or a list of them, as a list, each once."""
     return list(dict.fromkeys(value if isinstance(value, list) else [value]))
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

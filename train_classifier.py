@@ -8,16 +8,17 @@ Resumes where it was killed. The best checkpoint (accuracy on valid_folds) ends 
 """
 
 if __name__ == "__main__":
-    from lmac.settings.help import answer
+    from lmac.settings.cli import dispatch
 
-    answer(__doc__)  # before torch is imported, which takes seconds
+    # What is wrong is said before torch is imported, which takes seconds.
+    raise SystemExit(dispatch("train-classifier"))
 
 from pathlib import Path
 
 import speechbrain as sb
 from speechbrain.dataio.encoder import CategoricalEncoder
 
-from data_prep.dataset import fold_datasets, prepare
+from data_prep.dataset import fold_datasets, prepare, require_every_class
 from data_prep.leaks import warn_of_training_leaks
 from lmac.checkpoints import class_names, classifier_domain, training_facts
 from lmac.classifiers import AudioClassifier
@@ -25,7 +26,7 @@ from lmac.explain.figures import confusion_figure
 from lmac.io.processes import device_of
 from lmac.io.provenance import complete
 from lmac.settings.dry_run import dry_runnable
-from lmac.settings.load import load_experiment, run
+from lmac.settings.load import load_experiment
 from lmac.training.classifier import ClassifierBrain
 from lmac.training.embeddings import embedded, load_start
 
@@ -41,6 +42,7 @@ def main(argv):
     labels = class_names(
         None, labels, AudioClassifier(hparams["embedding_model"], hparams["classifier"])
     )
+    require_every_class(manifest, labels, hparams)
     datasets = fold_datasets(hparams, manifest, labels)
     warn_of_training_leaks(manifest, hparams)
     loader = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
@@ -84,7 +86,10 @@ def main(argv):
     loss = hparams["classification_loss"]
     info["loss"] = getattr(loss, "func", loss).__name__  # a YAML with arguments gives a partial
 
-    if sb.utils.distributed.if_main_process():
+    info["number_of_epochs"] = brain.epochs_done
+    if sb.utils.distributed.if_main_process() and not brain.exports:
+        print("A debugging run: nothing is kept.")
+    elif sb.utils.distributed.if_main_process():
         best = Path(hparams["output_folder"]) / "best"
         encoder = CategoricalEncoder()
         encoder.update_from_iterable(labels, sequence_input=False)
@@ -97,7 +102,3 @@ def main(argv):
             f"(selected the checkpoint), {100 * info['test']['accuracy']:.1f} % on folds "
             f"{info['test']['folds']}. Weights and confusion matrix: {best}"
         )
-
-
-if __name__ == "__main__":
-    run(main, __doc__)

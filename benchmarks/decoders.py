@@ -6,7 +6,7 @@
 
 Both decoders read the same classifier and clips of the same length, in one process, taking
 turns; times are medians, and their ratio is what to quote. With --data_folder, each is then
-trained with recipes/ESC10/lmac.yaml for as many epochs as fit into the given minutes, and
+trained with recipes/ESC10/recipe.yaml:lmac for as many epochs as fit into the given minutes, and
 scored on the same mixtures. Writes benchmarks/results/decoders.md.
 """
 
@@ -31,7 +31,7 @@ from lmac.io.provenance import commit, hardware
 from lmac.settings.load import settings
 
 DECODERS = {"ours": ("topdown", TopDownDecoder), "published": ("psi", PSIDecoder)}
-RECIPE = "recipes/ESC10/lmac.yaml"
+RECIPE = "recipes/ESC10/recipe.yaml:lmac"
 METRIC_NAMES = ["AI", "AD", "AG", "FF", "Fid-In", "SPS", "MM"]
 
 
@@ -102,7 +102,7 @@ def train_and_score(name, epochs, width, args):
     )
     seconds = time.perf_counter() - start
     eval_explanations.main(
-        ["recipes/ESC10/evaluation.yaml", *shared, f"--output_folder={folder}/evaluation"]
+        ["recipes/ESC10/recipe.yaml:evaluation", *shared, f"--output_folder={folder}/evaluation"]
         + [f"--lmac_checkpoint={folder}/lmac/best", "--methods=[L-MAC]", "--listen=0"]
     )
     return pd.read_csv(folder / "evaluation" / "summary.csv").iloc[0], seconds

@@ -2,7 +2,7 @@
 
     python -m benchmarks.leads
 
-Reads summary.csv, metrics.csv and audit.csv of recipes/*/results/*, computes no explanation anew,
+Reads summary.csv, metrics.csv.gz and audit.csv of recipes/*/results/*, computes nothing anew,
 rewrites the marked tables of docs/results.md and the pictures in docs/results/.
 """
 
@@ -12,7 +12,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from lmac.evaluation.folder import EvaluationFolder
 from metrics import METRICS
+from metrics.significance import against_reference
 from metrics.tables import NOT_RANKED, head, markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,19 +48,33 @@ def leads(summary, method, metric):
     return bool(ours > theirs if METRICS[metric].better == "up" else ours < theirs)
 
 
-def table(found):
-    """Lines of Markdown: a row per evaluation and decoder, L-MAC (best baseline)."""
+def table(found, tests):
+    """Lines of Markdown: a row per evaluation, L-MAC (best baseline).
+
+    Arguments
+    ---------
+    found : dict
+        Evaluation to its summary by method.
+    tests : callable
+        Of an evaluation's name: what ``metrics.significance.against_reference`` finds there.
+    """
     rows = []
     for name, summary in found.items():
-        for method in (m for m in OURS if m in summary.index):
-            cells = []
-            for metric in METRIC_NAMES:
-                decimals, best = METRICS[metric].decimals, best_baseline(summary, metric)
-                ours = f"{summary.loc[method, metric]:.{decimals}f}"
-                ours = f"**{ours}**" if leads(summary, method, metric) else ours
-                cells.append(f"{ours} ({summary.loc[best, metric]:.{decimals}f} {best})")
-            rows.append([_link(name), method, *cells])
-    return markdown_table(["evaluation", "method", *map(head, METRIC_NAMES)], rows)
+        compared = tests(name).set_index(["metric", "method"])["significant"]
+        cells = []
+        for metric in METRIC_NAMES:
+            decimals, best = METRICS[metric].decimals, best_baseline(summary, metric)
+            ours = f"{summary.loc['L-MAC', metric]:.{decimals}f}"
+            if leads(summary, "L-MAC", metric):
+                ours = f"**{ours}**" if compared[metric, best] else f"{ours}°"
+            cells.append(f"{ours} ({summary.loc[best, metric]:.{decimals}f})")
+        rows.append([_link(name), *cells])
+    return markdown_table(["evaluation", *map(head, METRIC_NAMES)], rows)
+
+
+def paired_tests(name):
+    """Of L-MAC against every other method of an evaluation."""
+    return against_reference(EvaluationFolder(_file(name, "")).rows(), metric_names=METRIC_NAMES)
 
 
 def _link(name, page="table"):
@@ -70,28 +86,6 @@ def _file(name, file):
     """A published file of an evaluation."""
     recipe, folder = name.split("/")
     return ROOT / "recipes" / recipe / "results" / folder / file
-
-
-def decisions(found):
-    """Lines of Markdown: AG and Fid-In of right and wrong, and of sure and unsure decisions."""
-    rows, heads = [], ["evaluation", "method"]
-    kinds = {
-        "right": lambda d: d["correct"] == 1, "wrong": lambda d: d["correct"] == 0,
-        "p of 0.5 or more": lambda d: d["p"] >= 0.5, "p below 0.5": lambda d: d["p"] < 0.5,
-    }  # fmt: skip
-    heads += [f"{metric}, {kind}" for metric in ("AG", "Fid-In") for kind in kinds]
-    for name in (name for name in found if "mixtures_stft" in name):
-        clips = pd.read_csv(_file(name, "metrics.csv"))
-        for method in (*OURS, "GradCAM"):
-            own = clips[clips["method"] == method]
-            if len(own):
-                cells = [
-                    f"{own[part(own)][metric].mean():.{METRICS[metric].decimals}f}"
-                    for metric in ("AG", "Fid-In")
-                    for part in kinds.values()
-                ]
-                rows.append([_link(name), method, *cells])
-    return markdown_table(heads, rows)
 
 
 def convinces(audit, method, network):
@@ -116,8 +110,9 @@ def _beside_random(audit, method, name, network, decimals):
 
 def _of_audits(found, name, clips, decimals):
     """Lines of Markdown: a row per audited evaluation and other network that has ``name``."""
-    shown, rows = ("L-MAC", "L-MAC FT", "GradCAM", "Random", "Oracle"), []
-    for evaluation in (e for e in found if _file(e, "audit.csv").is_file()):
+    shown, rows = ("L-MAC", "L-MAC FT", "GradCAM", "Oracle"), []
+    mixtures = [e for e in found if e.endswith(("/mixtures_stft", "/mixtures_stft_fold5"))]
+    for evaluation in (e for e in mixtures if _file(e, "audit.csv").is_file()):
         audit = pd.read_csv(_file(evaluation, "audit.csv")).set_index("method")
         for network in [c[3:-1] for c in audit if c.startswith("n (")]:
             if f"{name} ({network})" in audit:
@@ -137,7 +132,11 @@ def inventing(found):
     return _of_audits(found, "invented", "n invented", 0)
 
 
-TABLES = {"leads": table, "decisions": decisions, "transfer": transfer, "inventing": inventing}
+TABLES = {
+    "leads": lambda found: table(found, paired_tests),
+    "transfer": transfer,
+    "inventing": inventing,
+}
 
 
 def with_tables(text, found):

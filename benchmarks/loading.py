@@ -3,9 +3,9 @@
     python -m benchmarks.loading --data_folder=/path/to/ESC-10 [--noise_folder=/path/to/wham/tr]
 
 Reads the training folds of ESC-10 through the very data set, loader and training step of
-recipes/ESC10/lmac.yaml: without a cache (every clip is decoded and resampled at each turn), while
-the cache is filled, and from the full cache; with 0 and 2 workers. Medians over the turns, all in
-one run. Writes benchmarks/results/loading.md.
+recipes/ESC10/recipe.yaml:lmac: without a cache (every clip is decoded and resampled at each turn),
+while the cache is filled, and from the full cache; with 0 and 2 workers. Medians over the turns,
+all in one run. Writes benchmarks/results/loading.md.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from lmac.io.provenance import commit, hardware
 from lmac.settings.load import load
 from lmac.training.lmac import DecoderBrain
 
-RECIPE = "recipes/ESC10/lmac.yaml"
+RECIPE = "recipes/ESC10/recipe.yaml:lmac"
 
 
 def clock(function, n_clips, turns):

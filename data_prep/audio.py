@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 # A chunk of this size or more was written to a pipe, by a writer that did not know better.
 _UNKNOWN_SIZE = 0x7FFFFF00
+# A mix to mono this far below its channels is what their cancelling left of them.
+CANCELLED = 1e-4  # -80 dB
+SILENT_PEAK = 1e-7  # -140 dB of full scale: below it there is nothing to hear, nor to normalise
 MOST_SAMPLES = 2**30  # of a file, all channels: 4 GB, or six hours of mono at 48 kHz
 # Beyond this factor between two rates a header is damaged, and a minute would become hours.
 MOST_RATIO = 100
@@ -95,25 +98,53 @@ def decode(path):
 def read_audio(path, sample_rate):
     """Decode ``path`` to float32 mono samples at ``sample_rate`` Hz, shape [n].
 
-    Channels are averaged. Raises AudioError as ``decode`` does, for a rate that is more than a
-    factor of MOST_RATIO away, and for samples so large that their sums are not finite.
+    Raises AudioError as ``decode`` and ``mono_at`` do.
     """
     samples, rate = decode(path)
+    return mono_at(samples, rate, sample_rate, f"Audio file {path}")
+
+
+def mono_at(samples, rate, sample_rate, what, quality=None):
+    """Mean of the channels of ``samples`` [n, channels] at another rate, float32 [n'].
+
+    Arguments
+    ---------
+    samples : array [n, channels]
+    rate, sample_rate : int
+        Hz, of the samples and of the answer.
+    what : str
+        What they are, for messages.
+    quality : str, optional
+        Of soxr, such as "VHQ"; by default as :func:`resample` chooses.
+
+    Raises AudioError for rates that are more than a factor of MOST_RATIO apart, for samples so
+    large that their sums are not finite, and for channels that cancel one another.
+    """
     if max(rate, sample_rate) > MOST_RATIO * min(rate, sample_rate):
         raise AudioError(
-            f"Audio file {path} has a sampling rate of {rate} Hz, more than {MOST_RATIO} times "
+            f"{what} has a sampling rate of {rate} Hz, more than {MOST_RATIO} times "
             f"{'above' if rate > sample_rate else 'below'} the {sample_rate} Hz that are needed: "
             "is its header damaged?"
         )
     peak = np.abs(samples).max()
     with np.errstate(over="ignore", invalid="ignore"):
-        samples = resample(samples.mean(1), rate, sample_rate)
-    if not np.isfinite(samples).all():
+        mono = samples.mean(1)
+        if samples.shape[1] > 1 and np.abs(mono).max() < CANCELLED * peak:
+            raise AudioError(
+                f"{what}: its {samples.shape[1]} channels cancel one another when they are mixed "
+                "to mono: keep one of them."
+            )
+        mono = (
+            resample(mono, rate, sample_rate)
+            if quality is None
+            else _resample_by_soxr(mono, rate, sample_rate, quality)
+        )
+    if not np.isfinite(mono).all():
         raise AudioError(
-            f"Audio file {path} overflows when it is mixed to mono and resampled: its samples "
+            f"{what} overflows when it is mixed to mono and resampled: its samples "
             f"reach {peak:.2g}, where full scale is 1. Scale it."
         )
-    return samples
+    return mono
 
 
 def resamples_simply(rate, sample_rate):
@@ -139,12 +170,18 @@ def resample(samples, rate, sample_rate):
         import torchaudio
 
         return torchaudio.functional.resample(torch.from_numpy(samples), rate, sample_rate).numpy()
+    return _resample_by_soxr(samples, rate, sample_rate, "HQ")
+
+
+def _resample_by_soxr(samples, rate, sample_rate, quality):
+    if rate == sample_rate:
+        return samples
     import soxr
 
     length = math.ceil(len(samples) * sample_rate / rate)
     # soxr rounds the length down, to nothing for a file of one sample.
     padded = np.pad(samples, (0, math.ceil(rate / sample_rate) + 1))
-    return soxr.resample(padded, rate, sample_rate)[:length]
+    return soxr.resample(padded, rate, sample_rate, quality)[:length]
 
 
 class AudioCache:
@@ -248,10 +285,27 @@ def fit_length(samples, n_samples, start=0):
 
 
 def is_silent(samples):
-    """Whether all ``samples`` [n] are zero."""
+    """Whether all ``samples`` [n] are zero, or so near that nothing could be heard."""
     middle = len(samples) // 2
     # Looking at the middle first spares reading the rest of nearly every cached file.
-    return not samples[middle : middle + 500].any() and not samples.any()
+    parts = (samples[middle : middle + 500], samples)
+    return all(np.abs(part).max(initial=0.0) < SILENT_PEAK for part in parts)
+
+
+def loudest(samples, n_samples):
+    """Where in ``samples`` [n] the ``n_samples`` of the largest energy begin."""
+    if len(samples) <= n_samples:
+        return 0
+    total = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=float))])
+    return int(np.argmax(total[n_samples:] - total[:-n_samples]))
+
+
+def cropped(samples, n_samples, crop="start"):
+    """What of a clip [n] is looked at, [n_samples]: its start, or its part of the largest energy.
+
+    Shorter clips are zero-padded at the end.
+    """
+    return fit_length(samples, n_samples, loudest(samples, n_samples) if crop == "loudest" else 0)
 
 
 def peak_normalise(wav, eps=1e-8):

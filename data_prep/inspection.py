@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
-from data_prep.audio import AudioError, decode
+from data_prep.audio import CANCELLED, AudioError, cropped, decode
 from lmac.io.files import whole
 from metrics.tables import markdown_table
 
@@ -28,9 +29,10 @@ COLUMNS = (
 )
 
 
-def examine(path):
+def examine(path, seconds=None, crop="start"):
     """What the samples of one file are like: a dict with the keys of COLUMNS from ``seconds`` on.
 
+    With ``seconds``, notes also tell of a clip that is silent where training would look at it.
     ``peak`` and ``dc`` are shares of full scale, ``clipped`` a share of the samples, ``rms_db``
     dB below full scale (of a constant 1). A file that cannot be used has ``error`` alone.
     """
@@ -46,8 +48,14 @@ def examine(path):
     dc = float(np.abs(samples.mean(0, dtype=float)).max())
     clipped = float(runs.mean()) if runs.size else 0.0  # of one or two samples
     notes = []
+    mono = samples.mean(1)
+    seen = mono if seconds is None else cropped(mono, round(seconds * rate), crop)
     if peak < SILENT_PEAK:
         notes.append("silent")
+    elif samples.shape[1] > 1 and np.abs(mono).max() < CANCELLED * peak:
+        return {"error": f"{path}: its channels cancel one another in mono", "notes": ""}
+    elif np.abs(seen).max() < SILENT_PEAK:
+        notes.append(f"silent in its {crop if crop == 'loudest' else 'first'} {seconds:g} s")
     elif np.ptp(samples, axis=0).max() == 0:
         notes.append("constant")
     elif dc > DC_OFFSET:
@@ -69,16 +77,24 @@ def examine(path):
     }
 
 
-def scan(rows, data_folder):
+def scan(rows, data_folder, seconds=None, crop="start"):
     """Examine the files of all ``rows`` (dicts of a manifest); a DataFrame with COLUMNS.
 
+    ``seconds`` and ``crop`` are what of a clip is looked at in training (see :func:`examine`).
     ``notes`` also tells which other clip has the same samples, and whether it is in another
     fold, which would be a leak. Nothing is raised for a damaged file: ``error`` says what it has.
     """
     rows, folder = list(rows), Path(data_folder)
     paths = [folder / row["wav"] for row in rows]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(tqdm(pool.map(examine, paths), "reading", len(paths), unit="file"))
+        found = list(
+            tqdm(
+                pool.map(partial(examine, seconds=seconds, crop=crop), paths),
+                "reading",
+                len(paths),
+                unit="file",
+            )
+        )
     table = pd.DataFrame(
         [{**row, **one} for row, one in zip(rows, found, strict=True)], columns=list(COLUMNS)
     )

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from data_prep.audio import AudioCache, fit_length, peak_normalise
+from data_prep.audio import AudioCache, cropped, fit_length, peak_normalise
 from data_prep.scenario_kinds import GAUSSIAN
 
 
@@ -40,6 +40,7 @@ def scenario_dataset(
     cache_folder=None,
     sample_rate=16000,
     contaminant_folder=None,
+    crop="start",
 ):
     """Items with keys ``id``, ``target``, ``class``, ``sig`` and ``clean`` (float32 [n_samples]).
 
@@ -62,7 +63,7 @@ def scenario_dataset(
         return torch.from_numpy(fit_length(samples, n_samples, offset))
 
     def render(target_wav, name, wav, gain_target, gain_contaminant, offset, short):
-        target = torch.from_numpy(fit_length(cache(folder / target_wav), n_samples))
+        target = torch.from_numpy(cropped(cache(folder / target_wav), n_samples, crop))
         contaminant = contaminant_signal(name, wav, offset, short)
         yield from mix(target, contaminant, gain_target, gain_contaminant)
 

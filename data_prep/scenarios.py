@@ -221,6 +221,7 @@ def scenario_clips(hparams, manifest, labels, trained):
         hparams["cache_folder"],
         hparams["sample_rate"],
         folder,
+        hparams.get("crop", "start"),
     )
     return scenario, dataset
 

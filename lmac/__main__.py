@@ -1,8 +1,6 @@
-"""``python -m lmac``: see :mod:`lmac.settings.commands`."""
+"""``lmac``, or ``python -m lmac``: see :mod:`lmac.settings.cli`."""
 
-import sys
-
-from lmac.settings.commands import dispatch
+from lmac.settings.cli import dispatch as main
 
 if __name__ == "__main__":
-    dispatch(sys.argv[1:])
+    main()

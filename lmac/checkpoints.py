@@ -5,7 +5,6 @@ A folder of trained weights, such as ``<output_folder>/best``, holds the weights
 """
 
 import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -16,13 +15,12 @@ from lmac.core.decoder import Decoder
 from lmac.core.domain import get_domain
 from lmac.core.explained import ExplainedClassifier
 from lmac.io.files import require_undamaged
-from lmac.io.weights import EXPORTED, load_weights
+from lmac.io.weights import EXPORTED, load_weights, training_info
 
 # Names of the files in a SpeechBrain classifier folder, published ones included.
 CHECKPOINT_FILES = {"embedding_model": "embedding_model.ckpt", "classifier": "classifier.ckpt"}
 LABELS_FILE = "label_encoder.txt"
 DECODER_FILE = "decoder.ckpt"
-INFO_FILE = "info.json"
 
 
 def explained_classifier(hparams):
@@ -71,7 +69,7 @@ def weights_file(checkpoint, name, key, script):
     ``key``, the setting that it comes from, the latter also the ``script`` that trains it.
     """
     if checkpoint is None:
-        raise ValueError(f"{key} is not set: give the folder <output_folder>/best.")
+        raise ValueError(f"{key} is not set: give the folder <output_folder>/best of {script}.")
     path = Path(checkpoint)
     path = path / name if path.is_dir() else path
     if not path.is_file():
@@ -84,7 +82,7 @@ def weights_file(checkpoint, name, key, script):
 
 def decoder_file(checkpoint, key):
     """The file of an L-MAC decoder's weights; see ``weights_file``."""
-    return weights_file(checkpoint, DECODER_FILE, key, "train_lmac.py")
+    return weights_file(checkpoint, DECODER_FILE, key, "train_lmac.py or lmac.Explainer.fit")
 
 
 def load_decoder(decoder, explained, path, key):
@@ -103,7 +101,20 @@ def explained_facts(explained):
     return {
         "domain": explained.domain.name,
         "signal_path": signal_path(explained.domain),
+        "front_end": front_end_facts(explained.domain.front_end),
         "classifier_weights": weights_digest(explained.classifier),
+    }
+
+
+def front_end_facts(front_end):
+    """What tells spectrograms apart: Hz, and samples of FFT, window and hop; mel bands."""
+    stft = front_end.stft
+    return {
+        "sample_rate": front_end.sample_rate,
+        "n_fft": front_end.n_fft,
+        "window": stft.win_length,
+        "hop": stft.hop_length,
+        "n_mels": front_end.n_mels,
     }
 
 
@@ -137,7 +148,8 @@ def training_facts(hparams, domain, *keys, augmented=True):
     Returns
     -------
     dict
-        Data set, folds, seed, signal path and ``augmentation``. Of the folder of noise the last
+        Data set, folds, seed, signal path, ``augmentation`` and ``settings``, those of the
+        classifier (``lmac.settings.recorded``). Of the folder of noise the last
         two parts are ``noise_folder``; ``noise_path`` is where it lies here, for comparison, and
         is never published.
     """
@@ -146,6 +158,7 @@ def training_facts(hparams, domain, *keys, augmented=True):
         **{key: hparams[key] for key in (*shared, *keys)},
         "signal_path": signal_path(domain),
         "augmentation": _augmentation(hparams, augmented),
+        "settings": hparams["classifier_settings"],
     }
 
 
@@ -163,28 +176,6 @@ def _augmentation(hparams, augmented):
     facts["noise_folder"] = noise and "/".join(noise.parts[-2:])
     facts["noise_path"] = noise and str(noise.resolve())
     return facts | ({"mixup": hparams["mixup"]} if "mixup" in hparams else {})
-
-
-def training_info(checkpoint):
-    """What training left in ``info.json`` beside the weights ``checkpoint`` (file or folder).
-
-    Empty where there is none, and for None: the classifier came with its weights. ValueError for
-    a file that is not a JSON object, or not the one that was written.
-    """
-    if not checkpoint:
-        return {}
-    path = Path(checkpoint)
-    path = (path.parent if path.is_file() else path) / INFO_FILE
-    if not path.is_file():
-        return {}
-    require_undamaged(path, EXPORTED)
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): delete it to go without.") from error
-    if not isinstance(info, dict):
-        raise ValueError(f"{path} must hold a JSON object, got a {type(info).__name__}.")
-    return info
 
 
 def require_same_training(path, key, here):
@@ -301,7 +292,15 @@ def read_labels(folder):
 
 
 def labels_of(classifier, folder):
-    """Class names that an AudioClassifier knows, else those of ``read_labels(folder)``."""
+    """Class names that an AudioClassifier knows, else those of ``read_labels(folder)``.
+
+    ValueError where neither has them.
+    """
+    if classifier.labels is None and folder is None:
+        raise ValueError(
+            "The names of the classes are not known: add them (labels: […]) to embedding_model in "
+            "the classifier's YAML."
+        )
     return classifier.labels or read_labels(folder)
 
 

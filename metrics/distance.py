@@ -17,7 +17,9 @@ def si_sdr(estimate: Tensor, source: Tensor) -> Tensor:
 
     Takes waveforms [B, L], returns float64 [B]: ``10 log10(|a s|^2 / |e - a s|^2)`` with the
     ``a`` that scales the source ``s`` to the estimate ``e``; no mean is removed. NaN where the
-    estimate or the source is silent. Raises ValueError for different shapes.
+    estimate or the source is silent, and where the estimate has nothing of the source (which would
+    be minus infinity, and so would be every mean that it is in). Raises ValueError for
+    different shapes.
     """
     estimate, source = _pair(estimate, source)
     power = source.square().sum(1)
@@ -26,7 +28,7 @@ def si_sdr(estimate: Tensor, source: Tensor) -> Tensor:
     distortion = (estimate - a.unsqueeze(1) * source).square().sum(1)
     # 0/0 for silence is the NaN that is meant; a perfect estimate is capped at 300 dB.
     ratio = kept / distortion.clamp_min(1e-30 * kept).where(kept > 0, distortion)
-    return 10 * ratio.log10().masked_fill((power == 0) | (estimate == 0).all(1), float("nan"))
+    return 10 * ratio.log10().masked_fill((power == 0) | (kept == 0), float("nan"))
 
 
 def log_distance(masked: Tensor, source: Tensor) -> Tensor:

@@ -1,7 +1,11 @@
-"""Small data sets in the published folder layouts, written with soundfile."""
+"""Small data sets in the published folder layouts, written with soundfile; and the recipes."""
+
+from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from lmac.settings.compose import stages_of
 
 CLASSES = (
     *("air_conditioner", "car_horn", "children_playing", "dog_bark", "drilling"),
@@ -63,3 +67,12 @@ def write_both(folder, **options):
     write_esc50(folder / "ESC-10", **options)
     write_urbansound8k(folder / "UrbanSound8K", **options)
     return folder
+
+
+def recipe_stages():
+    """Every YAML of a recipe, or stage of it, that a command runs: ``recipe.yaml:lmac``."""
+    found = []
+    for file in sorted(Path("recipes").glob("*/*.yaml")):
+        found += [Path(f"{file}:{stage}") for stage in stages_of(file)] or [file]
+    names = [str(path.name).rpartition(":")[2] for path in found]
+    return [path for path, name in zip(found, names, strict=True) if not name.startswith("common")]

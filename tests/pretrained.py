@@ -4,6 +4,8 @@ import torch
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN, Classifier
 
+from lmac.classifiers.efficientat import EfficientAT
+
 SPEECHBRAIN_YAML = """
 sample_rate: 16000
 n_mels: 20
@@ -159,3 +161,20 @@ def clap_folder(folder, fused=False, padding="repeatpad"):
         frequency_max=3500, truncation="rand_trunc", padding=padding,
     ).save_pretrained(folder)  # fmt: skip
     return folder
+
+
+def efficientat_weights(width, labels=7):
+    """A state dict in EfficientAT's own names and shapes, of random weights."""
+    torch.manual_seed(1)
+    network = EfficientAT(width)
+    state = {}
+    for name, value in network.state_dict().items():
+        value = torch.rand_like(value) * 0.1 if value.is_floating_point() else value
+        if ".fc1." in name or ".fc2." in name:
+            block, _, tail = name.rpartition(".fc")
+            name, value = f"{block}.conc_se_layers.0.fc{tail}", value.reshape(len(value), -1)
+            value = value[:, 0] if tail.endswith("bias") else value
+        state[name.replace("classifier.0.", "classifier.2.")] = value
+    state["classifier.5.weight"] = torch.rand(labels, network.emb_dim)
+    state["classifier.5.bias"] = torch.rand(labels)
+    return state

@@ -20,6 +20,7 @@ HPARAMS = {
     **{"dataset": "d", "train_folds": [1, 2], "valid_folds": [4], "seed": 7, "lr": 1.0},
     **{"mix_probability": 0.8, "mix_snr_db": [0, 15], "gain_db": [-6, 0], "noise_folder": None},
     **{"noise_probability": 1.0, "noise_snr_db": [0, 0], "freeze_embedding": True},
+    "classifier_settings": {"classifier_width": 8},
 }
 
 
@@ -49,6 +50,7 @@ def test_the_facts_of_a_training(tmp_path):
     assert facts == {
         **{"dataset": "d", "train_folds": [1, 2], "valid_folds": [4], "seed": 7, "lr": 1.0},
         "signal_path": "direct",
+        "settings": {"classifier_width": 8},
         "augmentation": {
             **{"mix_probability": 0.8, "mix_snr_db": [0, 15], "gain_db": [-6, 0]},
             **{"noise_folder": None, "noise_path": None},
@@ -104,6 +106,8 @@ def test_info_is_found_beside_a_file_and_in_a_folder(saved):
         ({"decoder": {"class": "Mine"}}, "decoder class Mine, not for TopDownDecoder"),
         ({"decoder": {"hidden": 9}}, "decoder hidden 9, not for 8"),
         ({"decoder": {"reads_input": False}}, "decoder reads_input False, not for True"),
+        ({"front_end": {"sample_rate": 48000}}, "front_end sample_rate 48000, not for 16000"),
+        ({"front_end": {"n_fft": 2048}}, "front_end n_fft 2048, not for 1024"),
     ],
 )
 def test_what_was_trained_for_something_else_is_refused(saved, change, message):

@@ -1,6 +1,7 @@
 """README and docs say what is so: numbers are those of the CSVs, and what they name exists."""
 
 import importlib
+import pkgutil
 import re
 import shlex
 from functools import cache
@@ -8,15 +9,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from layouts import recipe_stages
 
 from data_prep.scenarios import SCENARIOS
 from lmac.evaluation.folder import EvaluationFolder
 from lmac.evaluation.runs import folds, seeds
 from lmac.evaluation.runs.repeats import listed
 from lmac.pages import app
-from lmac.settings.commands import COMMANDS, SCRIPTS
+from lmac.settings.cli import with_stage
+from lmac.settings.commands import COMMANDS
+from lmac.settings.compose import split, stage_beside
+from lmac.settings.declared import run_options
 from lmac.settings.load import merge, parse
-from lmac.settings.validate import run_options
 from metrics import METRICS
 from metrics.tables import NOT_APPLICABLE, head
 
@@ -144,19 +148,21 @@ def test_commands_can_be_typed_as_they_stand(path, monkeypatch):
 
 def check_python(words):
     if words[0] != "-m":
-        assert words[0] in SCRIPTS, words
-        return check_overrides(words[1:])
+        script = words[0].removesuffix(".py")
+        (command,) = [c for c in COMMANDS.values() if c.module == script]
+        return check_overrides(with_stage(words[1:], command))
     assert words[1] == "lmac", words
     if len(words) == 2:
         return  # the listing
-    module = importlib.import_module(COMMANDS[words[2]][0])
+    command, words = COMMANDS[words[2]], with_stage(words[3:], COMMANDS[words[2]])
+    module = importlib.import_module(command.module)
     if module is app:
-        own, others = app.COMMAND_LINE.split(words[3:])
+        own, others = app.COMMAND_LINE.split(words)
         check_overrides([app.COMMAND_LINE.parse(own)["yaml"], *others])
-    elif hasattr(module, "COMMAND_LINE"):
-        module.COMMAND_LINE.parse(words[3:])
+    elif not command.experiments:
+        module.COMMAND_LINE.parse(words)
     else:
-        check_overrides(words[3:], REPEATS if module in (folds, seeds) else ())
+        check_overrides(words, REPEATS if module in (folds, seeds) else ())
 
 
 def check_overrides(argv, further=()):
@@ -170,7 +176,7 @@ def check_overrides(argv, further=()):
         return merge(file, known)
     # A key need not be one of all stages.
     stages = listed(overrides.get("stages", []))
-    paths = (file, *(Path(file).with_name(f"{stage}.yaml") for stage in stages))
+    paths = (file, *(stage_beside(file, stage) for stage in stages))
     trees = [merge(path) for path in paths]
     assert all(any(key in tree for tree in trees) for key in known), argv
 
@@ -195,13 +201,10 @@ def test_what_the_text_names_exists(path):
 
 
 def is_there(place):
-    """Whether ``package.module.Name`` can be imported."""
-    module, _, attribute = place.rpartition(".")
+    """Whether ``package.module.Name`` can be imported; also of a class's method."""
     try:
-        return hasattr(importlib.import_module(module), attribute) or bool(
-            importlib.import_module(place)
-        )
-    except ImportError:
+        return bool(pkgutil.resolve_name(place))
+    except (ImportError, AttributeError):
         return False
 
 
@@ -209,11 +212,11 @@ def is_there(place):
 def known_keys():
     """Keys of any YAML file and options of any command."""
     keys = run_options() | OF_OTHERS | set(REPEATS)
-    for module, _ in COMMANDS.values():
-        keys |= set(getattr(getattr(importlib.import_module(module), "COMMAND_LINE", None),
-                            "options", ()))  # fmt: skip
-    for file in [*(ROOT / "hparams").glob("*.yaml"), *(ROOT / "recipes").glob("*/*.yaml")]:
-        if not file.name.startswith("common") and "extends" in file.read_text(encoding="utf-8"):
+    for command in COMMANDS.values():
+        if not command.experiments:
+            keys |= set(importlib.import_module(command.module).COMMAND_LINE.options)
+    for file in [*(ROOT / "hparams").glob("*.yaml"), *recipe_stages()]:
+        if "extends" in split(file)[0].read_text(encoding="utf-8"):
             keys |= set(merge(file))
     for slot in ("classifiers", "datasets", "decoders"):
         for file in (ROOT / "hparams" / slot).glob("*.yaml"):
@@ -241,7 +244,7 @@ def test_metrics_are_described_as_they_are_declared():
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "recipes").glob("*/results/*/metrics.csv")), ids=name
+    "path", sorted((ROOT / "recipes").glob("*/results/*/metrics.csv.gz")), ids=name
 )
 def test_committed_summaries_are_those_of_their_rows(path):
     folder = EvaluationFolder(path.parent)

@@ -93,7 +93,7 @@ def test_one_command(folder, capsys):
 def test_a_few_lines_of_python_do_the_same(folder):
     out = explain_with(folder, "--target_class=clock_tick")
     explainer = Explainer.from_hparams("hparams/explain.yaml", overrides=settings(folder))
-    result = explainer.explain_file(folder / "sound.flac", target_class="clock_tick")
+    result = explainer(folder / "sound.flac", target_class="clock_tick")
     out = out / "L-MAC, asked clock_tick"
     content = json.loads((out / "explanation.json").read_text())
     assert content["explained_class"] == result.explained_class == "clock_tick"
@@ -116,7 +116,7 @@ def test_recipes(folder, recipe):
     keys = ("classifier_checkpoint", "lmac_checkpoint", "classifier_width")
     keys += ("decoder_hidden", "decoder_conditioned")
     overrides = {k: settings(folder)[k] for k in keys}
-    explainer = Explainer.from_hparams(f"recipes/{recipe}/explain.yaml", overrides)
+    explainer = Explainer.from_hparams(f"recipes/{recipe}/recipe.yaml:explain", overrides)
     assert explainer.window == {"ESC10": 80000, "demo": 40000}[recipe]
 
 
@@ -211,9 +211,9 @@ def test_the_app_takes_the_same_command_line(folder, tmp_path, capsys):
     argv = ["hparams/explain.yaml", "--device=cpu", *given, "--port=0", "--max_seconds=7"]
     examples = f"--examples={folder}"
     with make_app([*argv, "--methods=GradCAM", examples], ("127.0.0.1", 0), tmp_path) as app:
-        assert app.desk.methods["L-MAC"] and app.desk.methods["GradCAM"]
-        assert "L2I" not in app.desk.methods and "Oracle" not in app.desk.methods
-        assert app.desk.limits.seconds == 7 and app.desk.limits.keep_s == 3600
+        assert app.queue.methods["L-MAC"] and app.queue.methods["GradCAM"]
+        assert "L2I" not in app.queue.methods and "Oracle" not in app.queue.methods
+        assert app.queue.limits.seconds == 7 and app.queue.limits.keep_s == 3600
         assert list(app.examples.values()) == [folder / "sound.flac"]
         text = app.page.read_text(encoding="utf-8")
     (told,) = re.findall(r'<script id="app" type="application/json">(.*?)</script>', text)
@@ -223,7 +223,7 @@ def test_the_app_takes_the_same_command_line(folder, tmp_path, capsys):
     for words, message in [
         (["--methods=[L2I]"], "l2i_checkpoint is not set"),
         (["--widnow_s=1"], "Unknown override --widnow_s.*window_s"),
-        (["--port=x"], "--port=x: expected a whole number"),
+        (["--port=x"], "--port: expected a whole number"),
         ([f"--examples={tmp_path / 'nowhere'}"], "expected a folder with .wav"),
     ]:
         with pytest.raises((ValueError, FileNotFoundError), match=message) as error:

@@ -10,6 +10,7 @@ import soundfile
 import torch
 
 import eval_explanations
+import explain
 import train_classifier
 import train_lmac
 from lmac.checkpoints import explained_classifier
@@ -123,3 +124,23 @@ def test_weights_of_one_s_own_need_no_training(folder, tmp_path):
     after = pd.read_csv(tmp_path / "evaluation/metrics.csv")
     before = before[before["method"] == "GradCAM"].reset_index(drop=True)
     pd.testing.assert_series_equal(after["p_in"], before["p_in"], rtol=1e-4)
+
+
+def test_explain_needs_no_checkpoint_for_weights_of_one_s_own(folder, tmp_path, capsys):
+    """A network that brings its weights, its classes named in the YAML or by number."""
+    if not (folder / "mine.yaml").is_file():
+        test_weights_of_one_s_own_need_no_training(folder, tmp_path)
+    sound = next((folder / "results/builtin_sounds/audio").glob("*.wav"))
+    words = ["--classifier_yaml=mine.yaml", f"--audio={sound}", "--methods=[GradCAM]",
+             f"--output_folder={tmp_path}/out", "--device=cpu"]  # fmt: skip
+    explain.main(["hparams/explain.yaml", *words, "--out_n_neurons=10"])
+    assert re.search(r"GradCAM for class \d: the classifier gives it", capsys.readouterr().out)
+    with pytest.raises(ValueError, match="no label_encoder.txt says how many .* --out_n_neurons=…"):
+        explain.main(["hparams/explain.yaml", *words])
+    text = (folder / "mine.yaml").read_text()
+    names = [f"sound {i}" for i in range(10)]
+    named = text.replace("    layers:", f"    labels: [{', '.join(names)}]\n    layers:")
+    (folder / "named.yaml").write_text(named)
+    words[0] = "--classifier_yaml=named.yaml"
+    explain.main(["hparams/explain.yaml", *words, "--out_n_neurons=10"])
+    assert "GradCAM for sound " in capsys.readouterr().out

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from conftest import TINY, forget_sum
+from layouts import recipe_stages
 from PIL import Image
 from pretrained import text_folder
 from speechbrain.dataio.encoder import CategoricalEncoder
@@ -18,7 +19,7 @@ import eval_explanations
 import train_classifier
 import train_lmac
 from interpreters.constant import AllOnes
-from lmac.checkpoints import classifier_domain
+from lmac.checkpoints import classifier_domain, training_info
 from lmac.classifiers import AudioClassifier, Cnn14, LinearHead
 from lmac.core.domain import FrontEnd
 from lmac.core.explained import ExplainedClassifier
@@ -30,9 +31,7 @@ from lmac.io.files import Damaged
 from lmac.settings.load import load, merge
 from metrics import METRICS
 
-RECIPES = sorted(
-    path for path in Path("recipes").glob("*/*.yaml") if not path.stem.startswith("common")
-)
+RECIPES = recipe_stages()
 EXPERIMENTS = [
     Path("hparams") / f"{n}.yaml" for n in ("classifier", "lmac", "l2i", "evaluation", "explain")
 ]
@@ -51,6 +50,9 @@ def train_lmac_in(folder, *overrides):
     run(train_lmac, "lmac", folder, f"--output_folder={folder}/lmac",
         f"--classifier_checkpoint={folder}/classifier/best", "--number_of_epochs=1",
         "--decoder_hidden=8", *overrides)  # fmt: skip
+
+
+TRAININGS = [(train_classifier_in, "classifier"), (train_lmac_in, "lmac")]
 
 
 def evaluate_in(folder, name, *overrides):
@@ -89,15 +91,17 @@ def test_every_yaml_loads(path, tmp_path):
     if "text_model" in tree:
         overrides["text_model"] = str(text_folder(tmp_path / "text_model"))
     hparams, _ = load(path, overrides)
-    aisfx = "aisfx" in str(path) or "zero_shot" in str(path)
-    assert hparams["sample_rate"] == (44100 if aisfx else 16000)
+    rates = {"aisfx": 44100, "zero_shot": 44100, "efficientat": 32000}
+    expected = [rate for name, rate in rates.items() if name in str(path)]
+    assert hparams["sample_rate"] == (expected or [16000])[0]
 
 
 # Those that bring their weights from a source are tried in tests/classifiers/test_pretrained.py,
 # those of prompts in tests/training/test_zero_shot.py.
 TRAINED_HERE = [
     path for path in sorted(Path("hparams/classifiers").glob("*.yaml"))
-    if path.stem not in ("huggingface", "speechbrain", "clap", "contrastive")
+    if path.stem
+    not in ("huggingface", "speechbrain", "clap", "contrastive", "efficientat_audioset")
 ]  # fmt: skip
 
 
@@ -108,8 +112,10 @@ def test_every_classifier_is_an_override_away(path):
     classifier = AudioClassifier(hparams["embedding_model"], hparams["classifier"])
     explained = ExplainedClassifier(classifier_domain(hparams), classifier)
     channels, n_classes = explained.output_sizes()
-    assert n_classes == 50 and channels[-1] == hparams["emb_dim"]
-    assert isinstance(hparams["classifier"], CosineHead) == ("published" in path.name)
+    assert n_classes == 50
+    if "efficientat" not in path.name:  # whose embedding is that of one more layer
+        assert channels[-1] == hparams["emb_dim"]
+    assert isinstance(hparams["classifier"], CosineHead) == (path.name == "conv2d_published.yaml")
 
 
 def test_classifier_training_leaves_what_the_readme_says(folder):
@@ -152,6 +158,40 @@ def test_the_classifier_is_frozen_to_the_bit(folder, tmp_path, monkeypatch):
     name = "conv_block1.norm1.running_mean"
     stored = torch.load(tmp_path / "classifier/best/embedding_model.ckpt", weights_only=True)
     assert not torch.equal(classifier.embedding_model.state_dict()[name], stored[name])
+
+
+@pytest.mark.parametrize(
+    "train,part", [(train_classifier_in, "classifier"), (train_lmac_in, "lmac")]
+)
+def test_a_debugging_run_changes_nothing_that_is_there(folder, tmp_path, capsys, train, part):
+    """--debug=True into the folder of a finished training: best/ and the checkpoints stay."""
+    shutil.copytree(folder / "classifier", tmp_path / "classifier")
+    shutil.copytree(folder / "lmac", tmp_path / "lmac")
+    kept = [p for d in ("best", "save") for p in (tmp_path / part / d).rglob("*") if p.is_file()]
+    before = {path: path.read_bytes() for path in kept}
+    assert len(before) > 4
+    train(tmp_path, "--debug=True", "--debug_batches=1", "--debug_epochs=1")
+    assert {path: path.read_bytes() for path in kept} == before
+    assert "A debugging run: nothing is kept." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "train,part", [(train_classifier_in, "classifier"), (train_lmac_in, "lmac")]
+)
+def test_what_trained_nothing_exports_nothing(folder, tmp_path, train, part):
+    if part == "lmac":
+        shutil.copytree(folder / "classifier", tmp_path / "classifier")
+    with pytest.raises(ValueError, match="--test_only=True: .* has no checkpoint: train first"):
+        train(tmp_path, "--test_only=True")
+    assert not (tmp_path / part / "best").exists()
+
+
+def test_what_is_recorded_is_what_ran(folder, tmp_path):
+    """Two epochs ran, whatever is asked for when the best checkpoint is only looked at again."""
+    shutil.copytree(folder / "classifier", tmp_path / "classifier")
+    train_lmac_in(tmp_path, "--number_of_epochs=2")
+    train_lmac_in(tmp_path, "--number_of_epochs=9", "--test_only=True")
+    assert training_info(tmp_path / "lmac" / "best")["epochs"] == 2
 
 
 def test_lmac_training_lowers_its_loss(folder, tmp_path):
@@ -415,12 +455,12 @@ def test_explanations_of_other_settings_or_without_sound_are_not_heard_again(fol
     "overrides,message",
     [
         (["--methods=[Salience]"], "there is no method Salience, did you mean Saliency"),
-        (["--classifier_width=8"], "checkpoint of another architecture"),
+        (["--classifier_width=8"], "classifier/best was trained with classifier_width 4"),
         (["--classifier_checkpoint=null"], "classifier_checkpoint is not set: add --classifier_ch"),
         (["--signal_path=loud"], "--signal_path=loud: expected one of direct, waveform"),
         (["--classifier_checkpoint=nowhere"], "classifier_checkpoint: no folder nowhere"),
         (["--lmac_checkpoint=nowhere"], "lmac_checkpoint: there is no nowhere"),
-        (["--decoder_hidden=4"], "another architecture than the L-MAC decoder"),
+        (["--decoder_hidden=4"], "lmac/best was trained with decoder_hidden 8"),
         (["--scenario=rain"], "--scenario=rain: expected one of plain, id, noise, mixt"),
         (["--domain=cqt"], "--domain=cqt: expected one of stft, mel"),
         (["--target_folds=[9]"], "target_folds: fold .9. has no clips"),

@@ -1,5 +1,7 @@
 """Mixtures of two tones, a classifier that hears which there are, and methods that do or not."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import torch
 
@@ -71,3 +73,21 @@ SCENARIO = pd.DataFrame(
         )
     ]
 )  # fmt: skip
+
+
+def check_of(kind, explained, path, interpreters, scenario, dataset=None, others=None, **more):
+    """A check of ``scenario`` into the folder ``path``, without a data set on the disk."""
+    if dataset is None and "gain_target" in scenario:
+        dataset = tones(scenario)
+    setup = SimpleNamespace(
+        explained=explained, interpreters=interpreters, labels=LABELS, scenario=scenario,
+        dataset=dataset, device="cpu",
+        run_opts=SimpleNamespace(eval_precision=more.pop("eval_precision", None)),
+    )  # fmt: skip
+    hparams = {
+        "seed": 0, "batch_size": 2, "interpreters": interpreters, "output_folder": path,
+        "n_boot": 20, "asked_p": 0.05, "audit_clips": None, "scenario": "mixtures",
+        "domain": "stft", **more,
+    }  # fmt: skip
+    given = {} if others is None else {"others": others}
+    return kind(hparams, setup, **given)

@@ -9,8 +9,8 @@ Ends with code 1 when anything failed.
 import sys
 
 from benchmarks.soak import parts, run_part, write_report
+from lmac.settings.cli import run
 from lmac.settings.command_line import CommandLine, Option
-from lmac.settings.load import run
 
 COMMAND_LINE = CommandLine(
     Option("parts", list, None, "files of benchmarks/soak/; by default all"),
@@ -40,5 +40,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    # Without arguments everything is run; lmac.settings.load.run would show the help.
-    run(main, __doc__ + "\n" + COMMAND_LINE.describe(), sys.argv[1:] or ["--share=1"])
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(f"{__doc__.strip()}\n\n{COMMAND_LINE.format_help()}")
+    else:
+        run(main, sys.argv[1:])

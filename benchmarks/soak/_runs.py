@@ -17,7 +17,7 @@ import lmac.training.l2i
 import train_classifier
 import train_lmac
 from lmac.evaluation.checks import randomisation
-from lmac.settings.load import run as guarded
+from lmac.settings.cli import run as guarded
 
 # From a process of its own, for one that has used autograd must not be forked.
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -147,7 +147,7 @@ def _child(stage, root, log, kill_at, list_to):
     moments = Moments(kill_at)
     moments.watch()
     main, words = command(stage, root)
-    guarded(main, "", words)
+    guarded(main, words)
     if list_to is not None:
         Path(list_to).write_text("\n".join(moments.passed))
 

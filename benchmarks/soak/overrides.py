@@ -18,16 +18,13 @@ import traceback
 from collections import namedtuple
 from functools import cache
 from pathlib import Path
-from unittest import mock
 
-from lmac.evaluation.runs.repeats import MODULES
-from lmac.settings import compose as composition
-from lmac.settings.commands import glance
-from lmac.settings.compose import HPARAMS, SLOTS, ConfigError, experiment_of, merge
-from lmac.settings.help import answer
+from lmac.settings.cli import answer, run
+from lmac.settings.commands import EXPERIMENTS, command_of
+from lmac.settings.compose import HPARAMS, SLOTS, ConfigError, experiment_of, merge, stages_of
+from lmac.settings.declared import run_options
 from lmac.settings.kinds import tag_of
-from lmac.settings.load import parse, resolved, run
-from lmac.settings.validate import run_options
+from lmac.settings.load import parse, resolved
 
 WHAT = "wrong and odd overrides, every key of every script and YAML"
 COUNT = 2000
@@ -35,7 +32,7 @@ SHORT = 60
 # One trial of so many is really run, where the count is that of a soak.
 REALLY = 100
 
-Trial = namedtuple("Trial", "module path key typed")
+Trial = namedtuple("Trial", "command path key typed")
 ODD = {
     "wrong type": ["abc", "[1,2]", "{a: 1}", "True", "1.5"],
     "negative": ["-1", "-0.5", "-1000000"],
@@ -100,12 +97,7 @@ TINY = {
 
 def trials(count, seed, folder):
     generator = random.Random(seed)
-    with mock.patch.object(composition, "_read", cache(composition._read)):
-        yield from _trials(count, generator, folder)
-
-
-def _trials(count, generator, folder):
-    chosen = [Trial(MODULES[name], f"hparams/{name}.yaml", key, typed)
+    chosen = [Trial(command_of(name), f"hparams/{name}.yaml", key, typed)
               for name, key, typed in KNOWN]  # fmt: skip
     chosen += _drawn(max(0, count - len(chosen)), generator)
     really = count // REALLY if count >= 10 * REALLY else 0
@@ -131,14 +123,15 @@ def _drawn(n, generator):
     while len(found) < n:
         for path, key in pairs[: n - len(found)]:
             typed = generator.choice(ODD[generator.choice(list(ODD))])
-            found.append(Trial(MODULES[experiment_of(path)], path, key, typed))
+            found.append(Trial(command_of(experiment_of(path)), path, key, typed))
     return found
 
 
 def _yamls():
-    paths = sorted([*HPARAMS.glob("*.yaml"), *HPARAMS.parent.glob("recipes/*/*.yaml")])
-    paths = [os.path.relpath(path) for path in paths]
-    paths = [path for path in paths if experiment_of(path) in MODULES and "common" not in path]
+    files = sorted([*HPARAMS.glob("*.yaml"), *HPARAMS.parent.glob("recipes/*/*.yaml")])
+    paths = [f"{os.path.relpath(file)}{stage}" for file in files
+             for stage in [f":{stage}" for stage in stages_of(file)] or [""]]  # fmt: skip
+    paths = [path for path in paths if experiment_of(path) in EXPERIMENTS and "common" not in path]
     return [path for path in paths if "results_folder" in _merged(path)]  # tables.yaml is a part
 
 
@@ -153,7 +146,7 @@ def _merged(path):
 
 
 def _label(trial):
-    return f"{trial.module} {trial.path} --{trial.key}={trial.typed[:40]}"
+    return f"{trial.command.name} {trial.path} --{trial.key}={trial.typed[:40]}"
 
 
 def _words(trial):
@@ -167,12 +160,10 @@ def _words(trial):
 def attempt(trial):
     """(what is wrong with how the script answers or None, whether it takes the command line)."""
     argv = _words(trial)
-    usage, _ = glance(trial.module)
-    runs = trial.module != "lmac.evaluation.runs.table"
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            answer(usage, argv, runs=runs)
+            answer(trial.command, argv)
             _, options, overrides = parse(argv)
             tree = resolved(trial.path, overrides)
     except SystemExit as end:
@@ -234,9 +225,7 @@ def _numbers(value):
 
 def _cheap(trial):
     """Whether a trial can be run on the tiny data: of the experiments themselves."""
-    ours = (
-        Path(trial.path).parent == Path("hparams") and trial.module != "lmac.evaluation.runs.table"
-    )
+    ours = Path(trial.path).parent == Path("hparams") and trial.command.name != "table"
     elsewhere = {"dataset_yaml", "classifier_yaml", "decoder_yaml", "data_folder", "download"}
     elsewhere |= {"results_folder", "download_url", "device", "precision", "eval_precision"}
     parallel = ("distributed", "data_parallel", "compile", "jit", "profile", "num_workers")
@@ -254,7 +243,7 @@ class Workshop:
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        made = [self.call(MODULES[name], self._words(f"hparams/{name}.yaml", name))
+        made = [self.call(command_of(name), self._words(f"hparams/{name}.yaml", name))
                 for name in ("classifier", "lmac")]  # fmt: skip
         weights = ("classifier/best/classifier.ckpt", "lmac/best/decoder.ckpt")
         if any(made) or not all((self.folder / file).is_file() for file in weights):
@@ -269,7 +258,7 @@ class Workshop:
         """Run a trial; what is wrong with it, or None."""
         self.number += 1
         words = self._words(trial.path, f"trial{self.number}", trial)
-        return self.call(trial.module, words, f"trial{self.number}")
+        return self.call(trial.command, words, f"trial{self.number}")
 
     def _words(self, path, name, trial=None):
         given = TINY | {
@@ -289,12 +278,12 @@ class Workshop:
         words = [f"--{key}={value}" for key, value in given.items() if key in known]
         return [path, *words, *([f"--{trial.key}={trial.typed}"] if trial else [])]
 
-    def call(self, module, argv, name=None):
-        """Run ``module`` on a command line in a process of its own; what is wrong, or None."""
+    def call(self, command, argv, name=None):
+        """Run ``command`` on a command line in a process of its own; what is wrong, or None."""
         log = self.folder / "said.txt"
         child = os.fork()
         if child == 0:
-            self._become(module, argv, log)
+            self._become(command, argv, log)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         said = log.read_text(encoding="utf-8", errors="replace")
         if "Traceback" in said or code < 0:
@@ -308,7 +297,7 @@ class Workshop:
                 return "it trained on NaN"
 
     @staticmethod
-    def _become(module, argv, log):
+    def _become(command, argv, log):
         """The rest of a child process: the script, as if it was started with ``argv``."""
         code = 1
         try:
@@ -317,8 +306,7 @@ class Workshop:
                 os.dup2(file.fileno(), 2)
             # What asks for more than this is refused by the system, and not by a crash of all.
             resource.setrlimit(resource.RLIMIT_AS, (32 * 2**30,) * 2)
-            script = importlib.import_module(module)
-            run(script.main, script.__doc__, argv)
+            run(importlib.import_module(command.module).main, argv)
             code = 0
         except SystemExit as end:
             if isinstance(end.code, str):

@@ -22,7 +22,7 @@ from data_prep.audio import AudioCache, AudioError, read_audio
 from data_prep.inspection import examine
 from lmac.classifiers import Cnn14, LinearHead
 from lmac.io.names import shown
-from lmac.settings.load import run
+from lmac.settings.cli import run
 
 WHAT = "damaged and odd audio files, each a sentence or a sane answer"
 COUNT = 500
@@ -242,7 +242,7 @@ def through_explain(path, weights, output):
     before, here = set(output.parent.iterdir()), Path.cwd()
     os.chdir(path.parent)  # so that the name alone is what is typed
     try:
-        run(explain.main, "", list(map(str, argv)))
+        run(explain.main, list(map(str, argv)))
     except SystemExit as end:
         text = str(end.code)
         return None if text.startswith("error: ") else f"ends with {text}"

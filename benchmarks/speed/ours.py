@@ -15,8 +15,8 @@ from lmac.core.losses import clips_out
 from lmac.core.scoring import analyse_clips, explain_and_score
 from lmac.settings.load import load
 
-RECIPE = "recipes/ESC10/lmac.yaml"
-AISFX = "recipes/ESC10_aisfx/lmac.yaml"
+RECIPE = "recipes/ESC10/recipe.yaml:lmac"
+AISFX = "recipes/ESC10_aisfx/recipe.yaml:lmac"
 
 
 class Ours:

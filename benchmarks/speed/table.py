@@ -27,7 +27,7 @@ from metrics.faithfulness import (
 )
 from metrics.masks import complexity, mask_mean, sparseness
 
-TABLE = "recipes/ESC10/table2_mixtures.yaml"
+TABLE = "recipes/ESC10/recipe.yaml:table2_mixtures"
 SAMPLING = ("SmoothGrad", "IG", "SHAP")
 # Of these there are no weights here; fine-tuned or not takes the same time, refining its own.
 UNTRAINED = ("L-MAC FT", "L-MAC refined", "L2I")

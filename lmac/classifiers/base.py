@@ -1,6 +1,7 @@
 """The classifier as every interpreter sees it: features in, logits and representations out."""
 
 import torch
+from speechbrain.lobes.models.ECAPA_TDNN import Classifier
 from torch import nn
 
 from lmac.classifiers.prompts import PromptHead
@@ -11,6 +12,30 @@ class LinearHead(nn.Linear):
 
     def __init__(self, input_size, out_neurons):
         super().__init__(input_size, out_neurons)
+
+
+class CosineHead(Classifier):
+    """Cosine head of the published Conv2d, FocalNet and ViT: SpeechBrain's own, times ``scale``.
+
+    Cosines lie in [-1, 1], so the softmax of 50 of them gives no class more than 0.13: with a scale
+    of 1, as published, the classifier is hardly confident, whatever it decides.
+
+    Arguments
+    ---------
+    input_size, out_neurons : int
+    lin_blocks : int
+        Linear blocks before the cosines; 1 is published.
+    scale : float
+        Cosines are multiplied by it.
+    """
+
+    def __init__(self, input_size, out_neurons, lin_blocks=1, scale=1.0):
+        super().__init__(input_size, lin_blocks=lin_blocks, out_neurons=out_neurons)
+        self.scale = scale
+
+    def forward(self, x):
+        """Embedding [B, 1, D] to scaled cosines [B, 1, K]."""
+        return self.scale * super().forward(x)
 
 
 class EmbeddingModel(nn.Module):

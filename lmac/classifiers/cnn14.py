@@ -67,6 +67,11 @@ class Cnn14(EmbeddingModel):
         super().__init__()
         if norm_type not in _NORMS:
             raise ValueError(f"norm_type {norm_type!r}: expected one of {', '.join(_NORMS)}.")
+        if mel_bins < self.min_frames:
+            raise ValueError(
+                f"n_mels is {mel_bins}: CNN14 halves the bands five times, expected at least "
+                f"{self.min_frames}."
+            )
         channels = [1] + [width * 2**i for i in range(5)] + [emb_dim or width * 32]
         self.emb_dim = channels[-1]
         self.norm0 = _NORMS[norm_type](mel_bins)

@@ -54,6 +54,12 @@ class Network(EmbeddingModel):
         self.frequency_axis = frequency_axis
         self.complete = complete or weights is not None
         if weights is not None:
+            if any(parameter.numel() == 0 for parameter in network.parameters()):
+                raise ValueError(
+                    "The network was built for no classes, and no label_encoder.txt says how many "
+                    "there are: add --out_n_neurons=…, and their names (labels: […]) to "
+                    "embedding_model in the YAML."
+                )
             load_weights(network, weights, "network")
 
     def forward(self, x):

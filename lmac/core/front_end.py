@@ -26,7 +26,7 @@ class FrontEnd(nn.Module):
     mel_matrix : Tensor, optional
         Other filters than SpeechBrain's, [n_fft // 2 + 1, n_mels], up to half the sample rate.
 
-    ``mel_top`` is where the mel bands end, in Hz: SpeechBrain's at 8000, whatever the sample rate.
+    ``mel_top`` is where the mel bands end, in Hz: half the sample rate.
     """
 
     def __init__(
@@ -45,8 +45,10 @@ class FrontEnd(nn.Module):
         if mel_matrix is None:
             # SpeechBrain rebuilds its filters at every call; they are constant, so keep them.
             # Row i of the answer to the identity is what STFT bin i adds to every mel band.
-            fbank = Filterbank(n_mels=n_mels, n_fft=n_fft, sample_rate=sample_rate, log_mel=False)
-            self.mel_top = fbank.f_max
+            fbank = Filterbank(
+                n_mels=n_mels, n_fft=n_fft, sample_rate=sample_rate, f_max=self.mel_top,
+                log_mel=False,
+            )  # fmt: skip
             with torch.no_grad():
                 mel_matrix = fbank(torch.eye(self.n_bins)[None])[0]
         self.register_buffer("mel_matrix", mel_matrix, persistent=False)  # [n_bins, n_mels]

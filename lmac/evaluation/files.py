@@ -11,13 +11,16 @@ RANDOMISATION, RESYNTHESIS = "randomisation", "resynthesis"
 ASKED, ASKED_CLIPS, HELD_OUT = "asked", "asked_clips", "held_out"
 AUDIT, AUDIT_CLIPS = "audit", "audit_clips"
 CHECKS = (RANDOMISATION, RESYNTHESIS, ASKED, HELD_OUT, AUDIT)
+# Rows, of which the rest is made: published compressed, as pandas reads them.
+ROWS = ("metrics.csv", f"{ASKED_CLIPS}.csv", f"{AUDIT_CLIPS}.csv", f"{RANDOMISATION}.csv",
+        f"{RESYNTHESIS}.csv")  # fmt: skip
 # What may be published: no audio that we did not make, and no path of a machine.
 PUBLISHED = (
-    *("metrics.csv", "summary.csv", "scenario.csv", "evaluation.json", "table.md"),
-    PROVENANCE,
-    *(f"{ASKED_CLIPS}.csv", f"{ASKED}.png", f"{AUDIT_CLIPS}.csv", f"{AUDIT}.png"),
+    *("summary.csv", "scenario.csv", "evaluation.json", "table.md", PROVENANCE, *ROWS),
     *(f"{check}.{kind}" for check in CHECKS for kind in ("csv", "md")),
 )
+# Only where figures are asked for.
+PICTURES = (f"{ASKED}.png", f"{AUDIT}.png")
 
 
 def public(info):

@@ -35,7 +35,9 @@ from lmac.io import dry_run
 from lmac.io.checked_rows import CHECK, check_of, made_with, read_checked, to_text, with_checks
 from lmac.io.files import (
     Damaged,
+    content_of,
     damage,
+    found,
     remove_remains,
     require_undamaged,
     whole,
@@ -68,7 +70,7 @@ AGAIN = "evaluate with the same command again, which writes it anew."
 
 def _whole_lines(path):
     """The text of ``path`` without a last line that a kill cut short."""
-    text = path.read_text(encoding="utf-8")
+    text = content_of(path).decode("utf-8")
     return text[: text.rfind("\n") + 1]
 
 
@@ -98,6 +100,17 @@ def _require_same_rows(setting, output):
         folder.require_setting(setting)
 
 
+def _with_present_metrics(table, methods):
+    """Rows with the present metrics: one that is gone is left out, one that is new is empty.
+
+    Rows of ``methods`` are computed again where there is a new one. Checksums are made anew.
+    """
+    if new := [c for c in COLUMNS if c not in table]:
+        logger.info("Computing again, for %s is new.", ", ".join(new))
+        table = table[~table["method"].isin(methods)]
+    return table.assign(**{CHECK: ""}).reindex(columns=[*COLUMNS, CHECK], fill_value="")
+
+
 def _made_with(note):
     """Method to what its rows were computed with, by ``note``; None where that is not known."""
     if "setting" not in note or "methods" not in note:
@@ -120,6 +133,11 @@ class EvaluationFolder:
     @property
     def metrics_csv(self):
         return self.path / "metrics.csv"
+
+    @property
+    def has_rows(self):
+        """Whether an evaluation was begun here."""
+        return found(self.metrics_csv).is_file()
 
     def _parts(self):
         """The files of processes whose rows are not in ``metrics.csv`` yet."""
@@ -154,7 +172,7 @@ class EvaluationFolder:
 
     def _begin(self, setting, methods):
         self.path.mkdir(parents=True, exist_ok=True)
-        if not self.metrics_csv.exists():
+        if not found(self.metrics_csv).exists():
             for part in self._parts():  # of rows that were deleted
                 part.unlink()
         note = self._note_or_nothing()
@@ -198,11 +216,13 @@ class EvaluationFolder:
             What they are computed with now, for the methods asked for.
         """
         tables = []
-        for path in (self.metrics_csv, *self._parts()):
+        for path in (found(self.metrics_csv), *self._parts()):
             if not path.exists():
                 continue
             table, damaged = read_checked(path, COLUMNS, made or made_now)
-            if table is None or list(table.columns) != [*COLUMNS, CHECK]:  # of another version
+            if table is not None and list(table.columns) != [*COLUMNS, CHECK] and not damaged:
+                table = _with_present_metrics(table, made_now)
+            elif table is None or list(table.columns) != [*COLUMNS, CHECK]:
                 self._rows_of(path, COLUMNS)
                 text = io.StringIO(_whole_lines(path))
                 table = pd.read_csv(text, dtype=str, keep_default_na=False)
@@ -261,6 +281,7 @@ class EvaluationFolder:
         if not self.metrics_csv.exists() or self.metrics_csv.read_bytes() != text.encode():
             with whole(self.metrics_csv, "w") as file:
                 file.write(text)
+        Path(f"{self.metrics_csv}.gz").unlink(missing_ok=True)  # published rows that grow
 
     def missing(self, method, ids):
         """Whether ``method`` still lacks a row for one of ``ids``."""
@@ -293,12 +314,13 @@ class EvaluationFolder:
         without the file, and ValueError, which names the line, for one that is not as an
         evaluation writes it, or damaged.
         """
-        if not self.metrics_csv.is_file():
+        path = found(self.metrics_csv)
+        if not path.is_file():
             raise FileNotFoundError(
                 f"There is no {self.metrics_csv}: give the --output_folder of an "
                 "eval_explanations.py run."
             )
-        table = self._rows_of(self.metrics_csv)
+        table = self._rows_of(require_undamaged(path, AGAIN))
         return in_order(table, methods) if len(methods) else table
 
     def _rows_of(self, path, columns=None):
@@ -378,7 +400,8 @@ class EvaluationFolder:
     def written(self):
         """The files of its numbers that are there, for links: table first."""
         names = ("table.md", "summary.csv", "metrics.csv", "scenario.csv", PROVENANCE)
-        return [self.path / name for name in names if (self.path / name).is_file()]
+        there = [found(self.path / name) for name in names]
+        return [path for path in there if path.is_file()]
 
     def keep_manifest(self, path):
         """Copy the scenario manifest at ``path`` here, with what it was drawn with."""
@@ -442,7 +465,7 @@ class EvaluationFolder:
 
     def check(self, name):
         """Rows of a check such as RANDOMISATION, None where it was not made or is damaged."""
-        path = self.path / f"{name}.csv"
+        path = found(self.path / f"{name}.csv")
         if problem := damage(path):
             logger.warning("%s: it counts as not made.", problem)
             return None

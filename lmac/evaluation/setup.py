@@ -12,7 +12,7 @@ from lmac.evaluation.files import public
 from lmac.io.processes import device_of
 
 
-class Setting:
+class EvaluationSetup:
     """The parts of an evaluation, made from hyperparameters when they are first needed.
 
     Weights are loaded before any audio is read, so that a wrong path is known at once.
@@ -81,6 +81,7 @@ class Setting:
             "manifest": hashlib.sha256(manifest).hexdigest()[:12],
             "classifier": weights_digest(self.explained.classifier),
             "signal_length_s": self.hparams["signal_length_s"],
+            **({} if self.hparams["crop"] == "start" else {"crop": self.hparams["crop"]}),
             **({} if precision == "fp32" else {"precision": precision}),
         }
 

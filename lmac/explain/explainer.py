@@ -1,22 +1,31 @@
-"""Explain any audio file, from Python in a few lines.
+"""Explain any sound and any network, from Python in a few lines.
 
-from lmac.explain.explainer import Explainer
+import lmac
 
-explainer = Explainer.from_hparams("hparams/explain.yaml", overrides={...})
-result = explainer.explain_file("dog.wav", method="L-MAC")
-result.write("results/dog")
-print(result.top_classes(), result.p, result.p_in, result.p_out)
+explainer = lmac.Explainer(model, sample_rate=32000, labels=labels, layers=["features.14"])
+explanation = explainer("dog.wav", method="GradCAM")
+explanation.save("results/dog")
+print(explanation.top_classes(), explanation.p, explanation.p_in, explanation.p_out)
 """
+
+import logging
 
 import torch
 
-from data_prep.audio import peak_normalise, read_audio
-from lmac.checkpoints import explained_classifier, labels_of
+from data_prep.audio import peak_normalise
+from lmac.checkpoints import explained_classifier, read_labels, training_info
+from lmac.core.explained import ExplainedClassifier
 from lmac.core.scoring import analyse_clips, explain, get_interpreters, judge
 from lmac.core.windows import cut, cut_frames, frame_starts, stitch
 from lmac.explain.explanation import Explanation, Window
+from lmac.explain.fit import fit_decoder
+from lmac.explain.network import OF_NETWORK, explain_network, network_settings, of_explain_yaml
 from lmac.explain.recording import Recording, levels
+from lmac.explain.source import waveform
+from lmac.settings.compose import HPARAMS
 from lmac.settings.load import load
+
+logger = logging.getLogger(__name__)
 
 # A recording this much longer than a window is still explained in one: classifiers take any
 # length, and two windows would be nearly the same.
@@ -32,14 +41,24 @@ class Explainer:
 
     Arguments
     ---------
-    explained : ExplainedClassifier
-    interpreters : dict
+    model : nn.Module
+        From waveforms [B, L] to logits [B, K]; a copy of it is explained. Or an
+        ``ExplainedClassifier``, which has its front end and domain, as ``from_hparams`` gives it;
+        then with ``interpreters``.
+    sample_rate : int
+        Hz, that the network reads: STFT and mask are made at this rate, files are resampled to it.
+    labels : list of str, optional
+        Class names in the order of the outputs; by default "class 0", "class 1", …
+    layers : list of str or dict of str to str, optional
+        Layers whose outputs GradCAM and L-MAC's decoder read, finest first, and their axes
+        (``lmac.classifiers.layers.LayerTap``). Without, L-MAC's decoder has an encoder of its own,
+        and GradCAM is refused.
+    interpreters : dict, optional
         Name to factory, as in ``hparams/interpreters.yaml``; built when first asked for.
-    labels : list of str
-        Class names in the order of the classifier's outputs.
+    device : str
     window_s, overlap_s : float
-        Seconds; an overlap of at most half a window. A recording up to a tenth longer than a
-        window is explained in one.
+        Seconds; an overlap of at most half a window, by default a fifth. A recording up to a tenth
+        longer than a window is explained in one.
     min_length_s : float
         Shorter recordings are zero-padded to it for the analysis; evaluations pad to the length
         of the training clips. What the classifier needs at least is padded in any case.
@@ -47,22 +66,42 @@ class Explainer:
         Windows at a time.
     seed : int
         Of methods with random numbers.
+    **settings
+        For a network: ``reads``, ``input_length`` and ``frequency_axis``
+        (``lmac.classifiers.Network``), and whatever hparams/explain.yaml has, such as
+        ``lmac_checkpoint`` (the folder that :meth:`fit` wrote) or ``ig_steps``.
+
+    Raises ValueError, in one sentence, for what does not fit together.
     """
 
     def __init__(
-        self, explained, interpreters, labels, window_s=5.0, overlap_s=1.0, min_length_s=0.0,
-        batch_size=8, seed=1234,
+        self, model, sample_rate=16000, labels=None, layers=(), *, interpreters=None, device=None,
+        window_s=5.0, overlap_s=None, min_length_s=0.0, batch_size=8, seed=1234, **settings,
     ):  # fmt: skip
+        self.network = None
+        if isinstance(model, ExplainedClassifier):
+            explained = model
+        else:
+            self.network = {"sample_rate": sample_rate, "layers": layers, "window_s": window_s}
+            self.network |= {key: settings[key] for key in OF_NETWORK if key in settings}
+            explained, made = explain_network(model, sample_rate, labels, layers, settings)
+            interpreters = made if interpreters is None else interpreters
+        if device is not None:
+            explained = explained.to(device)
         n_classes = explained.output_sizes()[1]
+        labels = [f"class {i}" for i in range(n_classes)] if labels is None else list(labels)
         if len(labels) != n_classes:
             raise ValueError(
-                f"label_encoder.txt names {len(labels)} classes, but the classifier has "
-                f"{n_classes}: leave out_n_neurons out, or give the file of this classifier."
+                f"labels (label_encoder.txt) names {len(labels)} classes, but the classifier has "
+                f"{n_classes}: leave out_n_neurons out, or give the names of this classifier."
             )
+        if len(set(labels)) < n_classes or not all(isinstance(name, str) for name in labels):
+            raise ValueError("labels: expected a different text for each class.")
         front_end = explained.domain.front_end
         self.hop, self.sample_rate = front_end.hop_samples, front_end.sample_rate
         self.least = (explained.classifier.min_frames - 1) * self.hop
         self.window = round(window_s * self.sample_rate)
+        overlap_s = window_s / 5 if overlap_s is None else overlap_s
         self.overlap = round(overlap_s * self.sample_rate)
         if self.window < self.least:
             raise ValueError(
@@ -81,7 +120,7 @@ class Explainer:
             )
         self.least = max(self.least, round(min_length_s * self.sample_rate))
         self.explained = explained
-        self.available = interpreters
+        self.available = dict(interpreters or {})
         self.interpreters = {}
         self.labels = labels
         self.batch_size = batch_size
@@ -101,38 +140,105 @@ class Explainer:
         device : str
         """
         hparams = source if isinstance(source, dict) else load(source, overrides)[0]
-        keys = ("window_s", "overlap_s", "min_length_s", "batch_size", "seed")
-        explained = explained_classifier(hparams).to(device)
-        return cls(
-            explained,
-            hparams["interpreters"],
-            labels_of(explained.classifier, hparams["classifier_checkpoint"]),
-            **{k: hparams[k] for k in keys},
-        )
+        explained = explained_classifier(hparams)
+        folder = hparams["classifier_checkpoint"]
+        labels = read_labels(folder) if folder else None  # of a network that brings its weights
+        labels = explained.classifier.labels or labels
+        keys = ("interpreters", "window_s", "overlap_s", "min_length_s", "batch_size", "seed")
+        own = {key: hparams[key] for key in keys}
+        return cls(explained, labels=labels, device=device, **own)
 
-    def explain_file(self, path, method="L-MAC", target_class=None):
-        """Explain an audio file: any format soundfile reads, any rate, channels and length.
-
-        Arguments as in :meth:`explain`; raises ValueError also for a file that cannot be read.
-        For several methods or classes, :meth:`read` it once.
-        """
-        self.check(method, target_class)
-        return self.explain_recording(self.read(path), method, target_class)
-
-    def explain(self, wav, method="L-MAC", target_class=None, source="waveform"):
-        """Explain a waveform [L] at the sample rate of the classifier.
+    @classmethod
+    def load(cls, folder, model=None, **settings):
+        """The explainer whose decoder is in ``folder``, with the network that it explains.
 
         Arguments
         ---------
-        wav : Tensor [L]
-            Peak-normalised here, as in training and evaluation.
+        folder : path
+            What :meth:`fit` wrote, <output_folder>/best, or train_classifier.py.
+        model : nn.Module, optional
+            The network that :meth:`fit` was called for: weights alone do not make one. Its rate,
+            labels and layers are known. Not for a classifier of this project.
+        **settings
+            As for the constructor, or of hparams/explain.yaml.
+
+        Raises ValueError for another network than the decoder was trained for.
+        """
+        known = training_info(folder).get("network")
+        if known is None:
+            return cls.from_hparams(
+                HPARAMS / "explain.yaml", {"classifier_checkpoint": str(folder), **settings}
+            )
+        if model is None:
+            raise ValueError(
+                f"{folder} has the decoder of a network that is not a part of it: give the "
+                "network, lmac.Explainer.load(folder, model)."
+            )
+        return cls(model, lmac_checkpoint=str(folder), **{**known, **settings})
+
+    def fit(self, recordings, epochs=None, output_folder=None, **settings):
+        """Train L-MAC's decoder for this classifier, and use it from now on; needs no labels.
+
+        A tenth of the files selects the checkpoint. Says how long it will take, and goes on where
+        it was when it is called again.
+
+        Arguments
+        ---------
+        recordings : path or list of paths
+            A folder of audio, with its subfolders, or files; they are cut into clips of
+            ``window_s``.
+        epochs : int, optional
+            By default those of hparams/lmac.yaml.
+        output_folder : path, optional
+            By default results/lmac/<domain>/<seed>. The decoder is in its folder best, which
+            ``lmac_checkpoint`` and :meth:`load` take.
+        **settings
+            Others of hparams/lmac.yaml, such as ``batch_size``, ``lr`` or ``noise_folder``.
+
+        Returns
+        -------
+        Explainer
+            This one.
+
+        Raises ValueError, in one sentence, for what cannot be used.
+        """
+        if epochs is not None:
+            settings["number_of_epochs"] = epochs
+        if output_folder is not None:
+            settings["output_folder"] = output_folder
+        domain, front_end = self.explained.domain, self.explained.domain.front_end
+        base = network_settings(self.sample_rate, self.explained.output_sizes()[0], {})
+        base |= {"domain": domain.name, "n_fft": front_end.n_fft, "n_mels": front_end.n_mels}
+        facts = {} if self.network is None else {"network": {**self.network, "labels": self.labels}}
+        best = fit_decoder(
+            self.explained, recordings, self.window / self.sample_rate, facts, base | settings
+        )
+        made = of_explain_yaml(base | {"lmac_checkpoint": str(best)})["interpreters"]
+        for name in ("L-MAC", "L-MAC refined"):
+            self.available[name] = made[name]
+            self.interpreters.pop(name, None)
+        return self
+
+    def __repr__(self):
+        return f"<Explainer: {len(self.labels)} classes, {self.sample_rate} Hz>"
+
+    def __call__(self, source, method="L-MAC", target_class=None):
+        """As :meth:`explain`."""
+        return self.explain(source, method, target_class)
+
+    def explain(self, source, method="L-MAC", target_class=None):
+        """Explain a recording.
+
+        Arguments
+        ---------
+        source : path, (array, rate) or Recording
+            Any file that soundfile reads; samples [n] or [channels, n] (NumPy or torch) and their
+            rate in Hz; or what :meth:`read` gave, for several methods or classes.
         method : str
             Name of an interpreter.
         target_class : str, optional
             Class to explain in all windows; otherwise each window explains its own decision, for
             that is what the classifier decides and what decoders are trained to explain.
-        source : str
-            Kept in the result.
 
         Returns
         -------
@@ -141,38 +247,35 @@ class Explainer:
         Raises
         ------
         ValueError
-            For silence, an unknown method or class, or a method that cannot be asked for one.
+            For silence, what cannot be read, an unknown method or class, or a method that cannot
+            be asked for one.
         """
-        self.check(method, target_class)
-        return self.explain_recording(self.analyse(wav, source), method, target_class)
+        interpreter, chosen = self.check(method, target_class)
+        recording = source if isinstance(source, Recording) else self.read(source)
+        target = self._targets(recording, chosen)
+        mask = explain(self.explained, interpreter, recording.clips, target, self.seed)
+        return self._scored(recording, method, stitch(mask, recording.starts), target, target_class)
 
-    def read(self, path, progress=None, source=None):
-        """An audio file, read and analysed once for :meth:`explain_recording`.
-
-        Arguments as in :meth:`analyse`, ``source`` being the path where it is not given; raises
-        ValueError for silence and for a file that cannot be read.
-        """
-        wav = torch.from_numpy(read_audio(path, self.sample_rate))
-        return self.analyse(wav, str(path) if source is None else source, progress)
-
-    def analyse(self, wav, source="waveform", progress=None):
-        """What the classifier hears in a waveform [L]: a :class:`Recording`.
+    def read(self, source, progress=None, name=None):
+        """Read and analyse a recording once, for several methods and classes.
 
         Arguments
         ---------
-        wav : Tensor [L]
-            At the sample rate of the classifier; peak-normalised here.
-        source : str
-            Kept in the result.
+        source : path or (array, rate)
+            As for :meth:`explain`. Channels are averaged; it is resampled to the classifier's
+            rate, and a warning is logged where most of its energy lies above what that hears.
         progress : callable, optional
-            Called with a number of windows whenever these were read once more: once by the
-            analysis, and ``passes`` times by each :meth:`explain_recording`.
+            Called with a number of windows whenever these were read once more: once here, and
+            ``passes`` times by each :meth:`explain`.
+        name : str, optional
+            Kept in the result; by default the path.
 
-        Raises ValueError for silence.
+        Raises ValueError for silence and for what cannot be read.
         """
+        wav, name, warning = waveform(source, self.sample_rate, name)
+        if warning is not None:
+            logger.warning(warning)
         peak = float(wav.abs().max())
-        if peak == 0:
-            raise ValueError(f"{source} is silent: there is nothing to explain.")
         domain = self.explained.domain
         window, starts = self._window_starts(len(wav))
         total = starts[-1] * self.hop + window
@@ -181,7 +284,7 @@ class Explainer:
         windows = cut(padded, starts, window, self.hop)
         X, phase = domain.analyse(padded[None])
         return Recording(
-            source=source,
+            source=name,
             labels=self.labels,
             gain=1 / peak,
             wav=padded,
@@ -196,6 +299,7 @@ class Explainer:
             X=X[0],
             phase=phase,
             levels_db=levels(windows, starts, self.hop, len(wav)),
+            warning=warning,
         )
 
     def _window_starts(self, n_samples):
@@ -209,18 +313,40 @@ class Explainer:
         """In how many windows a recording of so many seconds is explained."""
         return len(self._window_starts(round(seconds * self.sample_rate))[1])
 
-    def explain_recording(self, recording, method="L-MAC", target_class=None):
-        """Explain a :class:`Recording` of :meth:`read` or :meth:`analyse`.
+    def score_mask(self, recording, mask, method="own mask", target_class=None):
+        """What a mask [T, F] of your own does to the classifier: an Explanation.
 
-        Arguments, result and errors as in :meth:`explain`.
+        Arguments
+        ---------
+        recording : Recording
+        mask : Tensor [T, F]
+            In [0, 1], with the shape of ``recording.X``; frames that are missing at its end are 0.
+        method : str
+            What it is called in the result.
+        target_class : str, optional
+            Whose probability is scored; by default each window's own decision. ValueError for an
+            unknown class, and for a mask of another shape.
         """
-        interpreter, chosen = self.check(method, target_class)
-        domain, clips, starts = self.explained.domain, recording.clips, recording.starts
-        target = clips.decision
-        if chosen is not None:
-            target = torch.full_like(target, chosen)
-        mask = stitch(explain(self.explained, interpreter, clips, target, self.seed), starts)
+        n_frames, n_bins = recording.X.shape
+        if mask.dim() != 2 or mask.shape[1] != n_bins or mask.shape[0] > n_frames:
+            raise ValueError(
+                f"The mask has the shape {tuple(mask.shape)}: expected at most {n_frames} frames "
+                f"of {n_bins} bins."
+            )
+        mask = mask.to(recording.X).clamp(0, 1)
+        mask = torch.nn.functional.pad(mask, (0, 0, 0, n_frames - mask.shape[0]))
+        chosen = None if target_class is None else self.number_of(target_class)
+        target = self._targets(recording, chosen)
+        return self._scored(recording, method, mask, target, target_class)
 
+    def _targets(self, recording, chosen):
+        """The class [N] that is explained in each window: ``chosen``, or its decision."""
+        decision = recording.clips.decision
+        return decision if chosen is None else torch.full_like(decision, chosen)
+
+    def _scored(self, recording, method, mask, target, target_class):
+        """The Explanation of a mask [T, F] of the whole recording."""
+        domain, clips, starts = self.explained.domain, recording.clips, recording.starts
         # What is scored is what is written: the cross-faded mask, and the sound of the whole.
         whole, n_samples = recording.X[None], recording.n_samples
         explanation = removed = audio = None
@@ -247,6 +373,7 @@ class Explainer:
             asked_class=target_class,
             explained_class=self.labels[target[0]] if (target == target[0]).all() else None,
             windows=self._windows(recording, outcome),
+            warning=recording.warning,
         )
 
     @property
@@ -274,12 +401,16 @@ class Explainer:
                 f"target_class: this {method} explains the classifier's own decision only: leave "
                 "target_class out, use another method, or a decoder with decoder_conditioned."
             )
+        return interpreter, self.number_of(target_class)
+
+    def number_of(self, target_class):
+        """The number of a class; ValueError for an unknown one."""
         if target_class not in self.labels:
             raise ValueError(
                 f"target_class: unknown class {target_class!r}; expected one of "
                 f"{', '.join(self.labels)}."
             )
-        return interpreter, self.labels.index(target_class)
+        return self.labels.index(target_class)
 
     def _windows(self, recording, outcome):
         resynthesised = outcome.probs_resynthesised

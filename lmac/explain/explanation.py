@@ -9,6 +9,7 @@ from torch import Tensor
 from lmac.core.domain import Domain
 from lmac.explain.audio import write_wavs
 from lmac.explain.figures import explanation_figure, questions_figure, write_mask
+from lmac.explain.notebook import notebook_view
 from lmac.explain.recording import top_classes
 from lmac.io.files import write_text
 from lmac.io.names import safe_name, shown
@@ -64,6 +65,8 @@ class Explanation:
     explained_class : str or None
         None when windows of different decisions explain different classes.
     windows : list of Window
+    warning : str or None
+        What has to be known of the recording, in one sentence.
     """
 
     source: str
@@ -80,6 +83,7 @@ class Explanation:
     asked_class: str | None
     explained_class: str | None
     windows: list
+    warning: str | None = None
 
     @property
     def sample_rate(self):
@@ -135,6 +139,16 @@ class Explanation:
             f"p_out = {self.p_out:.3f}{on_average}"
         )
 
+    def __repr__(self):
+        of = self.explained_class or "each window's decision"
+        return (
+            f"<{shown(Path(self.source).name)}: {self.method} for {of}, p = {self.p:.3f}, "
+            f"p_in = {self.p_in:.3f}, p_out = {self.p_out:.3f}>"
+        )
+
+    def _repr_html_(self):
+        return notebook_view(self)
+
     @property
     def sentence(self):
         """What the explanation does to the classifier, in words."""
@@ -150,7 +164,7 @@ class Explanation:
             f"p_out = {self.p_out:.3f} for what was removed."
         )
 
-    def write(self, folder):
+    def save(self, folder):
         """Write WAVs (one common gain, never clipped), the mask, ``explanation.png`` and ``.json``.
 
         ``mask.png`` has no axes; pages lay it over the spectrogram. Returns the files' names.
@@ -164,7 +178,7 @@ class Explanation:
         return name
 
     def write_sounds(self, folder):
-        """What :meth:`write` does, but for the figure."""
+        """What :meth:`save` does, but for the figure."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         written = None
@@ -187,6 +201,7 @@ class Explanation:
             "p_out": self.p_out,
             "p_in_audio": self.p_in_audio,
             "gain": written,  # from the file's samples to all three WAVs
+            "warning": self.warning,
             "windows": [asdict(w) for w in self.windows],
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"

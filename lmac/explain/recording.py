@@ -1,4 +1,4 @@
-"""A recording as the classifier heard it: analysed once, for all methods and classes."""
+"""A recording as the classifier reads it: analysed once, for all methods and classes."""
 
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -43,6 +43,8 @@ class Recording:
         Of ``X``.
     levels_db : Tensor [N]
         Root mean square of each window's own samples, in dB over that of the loudest window.
+    warning : str or None
+        What has to be known of it, in one sentence.
     """
 
     source: str
@@ -58,6 +60,7 @@ class Recording:
     X: Tensor
     phase: object
     levels_db: Tensor
+    warning: str | None = None
 
     def reporting(self, progress):
         """The same, which calls ``progress`` with the number of windows that were read."""
@@ -103,18 +106,21 @@ class Recording:
     def __str__(self):
         (first, p), *others = self.top_classes()
         then = ", ".join(f"{name} {value:.3f}" for name, value in others)
-        heard = f"{self.name} ({self.seconds:.1f} s): {first}, p = {p:.3f}"
-        return heard + (f"; then {then}" if then else "")
+        decided = f"{self.name} ({self.seconds:.1f} s): {first}, p = {p:.3f}"
+        return decided + (f"; then {then}" if then else "")
+
+    def __repr__(self):
+        return f"<{self}>"
 
     def timeline(self):
-        """Lines of text: what the windows hear one after another, those that agree together."""
+        """Lines of text: what is decided in one window after another, those that agree together."""
         probs = self.clips.probs.cpu()
-        heard = [
+        decided = [
             self.labels[i] if votes else None
             for i, votes in zip(probs.argmax(1).tolist(), self.votes.tolist(), strict=True)
         ]
         spans, lines, begin = self.spans(), [], 0
-        for name, group in groupby(heard):
+        for name, group in groupby(decided):
             end = begin + len(list(group))
             time = f"{clock(spans[begin][0])}-{clock(spans[end - 1][1])}"
             if name is None:

@@ -11,6 +11,8 @@ import json
 
 import pandas as pd
 
+from lmac.io.files import content_of
+
 CHECK = "sha256"
 
 
@@ -78,7 +80,7 @@ def read_checked(path, columns, made=None):
     damaged : list of str
         What is damaged, such as "line 3".
     """
-    data = path.read_bytes()
+    data = content_of(path)
     # A kill may have cut the last line short; that is not damage.
     text = data[: data.rfind(b"\n") + 1].decode("utf-8", errors="replace").replace("\0", "\ufffd")
     reader = csv.reader(io.StringIO(text, newline=""))

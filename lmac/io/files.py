@@ -7,10 +7,12 @@ earlier versions, published folders, files made by hand. A cache, which many pro
 once, has no such list: its files are ``sealed``, with the digest at their end.
 """
 
+import gzip
 import hashlib
 import logging
 import os
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -159,6 +161,28 @@ def require_undamaged(path: str | Path, remedy: str) -> Path:
     return Path(path)
 
 
+def found(path: str | Path) -> Path:
+    """``path``, or the compressed ``path.gz`` where only that is there, as in published results."""
+    packed = Path(f"{path}.gz")
+    return packed if packed.is_file() and not Path(path).is_file() else Path(path)
+
+
+def content_of(path: str | Path) -> bytes:
+    """The bytes of a file, unpacked where its name ends in .gz; Damaged where that fails."""
+    data = Path(path).read_bytes()
+    if Path(path).suffix != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Damaged(f"{path} is damaged ({error}): restore it.") from error
+
+
+def packed(data: bytes) -> bytes:
+    """``data`` as the content of a .gz file, the same bytes at any time."""
+    return gzip.compress(data, 9, mtime=0)
+
+
 def write_checked(writers: Mapping[str, Callable], folder: str | Path) -> None:
     """Write files that belong together and note their checksums.
 
@@ -199,6 +223,35 @@ def write_checked(writers: Mapping[str, Callable], folder: str | Path) -> None:
         for part in parts.values():
             if part.exists():
                 part.unlink()
+
+
+def publish_files(writers: Mapping[str, Callable], folder: str | Path, only: bool = False) -> None:
+    """:func:`write_checked` into a folder that may hold files of others.
+
+    Only what its ``SHA256SUMS`` lists, and is as it says, is written over. ``only``: what else the
+    list has is removed.
+
+    Raises ValueError for a folder that is a link or a file, and for a file that is in the way.
+    """
+    folder = Path(folder)
+    if folder.is_symlink() or folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is no folder of its own: give another destination.")
+    sums = read_sums(folder) if folder.is_dir() else {}
+    for name in writers:
+        path = folder / name
+        if not path.is_symlink() and not path.exists():
+            continue
+        if path.is_symlink() or not path.is_file() or digest_of(path) not in sums.get(name, ()):
+            raise ValueError(
+                f"{path} is in the way: it is not what was written here before ({SUMS} beside it "
+                "lists that). Move it away, or give another destination."
+            )
+    write_checked(writers, folder)
+    if only and (old := [name for name in sums if name not in writers]):
+        for name in old:
+            (folder / name).unlink(missing_ok=True)
+        left = {name: known for name, known in read_sums(folder).items() if name not in old}
+        write_sums(folder, left)
 
 
 def write_text(text: str, path: str | Path, checked: bool = False) -> None:

@@ -18,11 +18,14 @@ from lmac.io.files import damage, digest_of, write_text
 
 PROVENANCE = "provenance.json"
 ROOT = Path(__file__).resolve().parents[2]
+REQUIREMENTS = ROOT / "requirements.txt"  # of a checkout
 # What may differ between two runs of one record: when they were.
 _TIMES = ("started", "ended")
 
 
 def _git(*words):
+    if not REQUIREMENTS.is_file():  # an installed package may lie in somebody else's repository
+        raise FileNotFoundError(REQUIREMENTS)
     return subprocess.run(
         ["git", *words], capture_output=True, text=True, check=True, cwd=ROOT
     ).stdout.strip()  # fmt: skip
@@ -48,8 +51,9 @@ def hardware(device):
 
 
 def packages():
-    """Name to version of what requirements.txt names, as it is installed."""
-    names = re.findall(r"^[A-Za-z][\w.-]*", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    """Name to version of what requirements.txt (or the package) asks for, as it is installed."""
+    asked = REQUIREMENTS.read_text() if REQUIREMENTS.is_file() else "\n".join(_asked())
+    names = re.findall(r"^[A-Za-z][\w.-]*", asked, re.MULTILINE)
     found = {}
     for name in dict.fromkeys(names):
         try:
@@ -59,6 +63,13 @@ def packages():
     return found
 
 
+def _asked():
+    try:
+        return metadata.requires("lmac") or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
 def _code():
     try:
         return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))}
@@ -66,7 +77,7 @@ def _code():
         return {"commit": None, "dirty": None}
 
 
-def begin(folder, yaml, overrides, resolved):
+def begin(folder, yaml, overrides, resolved, check=None):
     """Note in ``folder`` that a run begins.
 
     Arguments
@@ -78,6 +89,8 @@ def begin(folder, yaml, overrides, resolved):
         Of the command line.
     resolved : str
         The resolved YAML, which ``hyperparams.yaml`` has; its digest is noted.
+    check : str, optional
+        Which check of an evaluation it is.
 
     A run that is killed and started again with the same command, code and machine stays one
     record; one that is complete is left as it is.
@@ -87,6 +100,7 @@ def begin(folder, yaml, overrides, resolved):
     record = {
         "yaml": str(yaml),
         "overrides": {key: str(value) for key, value in overrides.items()},
+        "check": check,
         "settings": hashlib.sha256(resolved.encode()).hexdigest(),
         **_code(),
         "python": platform.python_version(),

@@ -30,7 +30,7 @@ def draw_recording(recording, folder):
         return []
     from lmac.explain.figures import timeline_figure
 
-    classes = [name for name, _ in recording.top_classes()]
+    classes = timeline_rows(recording)
     timeline_figure(
         classes,
         recording.clips.probs[:, [recording.labels.index(c) for c in classes]].cpu(),
@@ -42,13 +42,33 @@ def draw_recording(recording, folder):
     return [TIMELINE]
 
 
+def timeline_rows(recording):
+    """The classes that a timeline shows: the most probable ones, and each that wins a window."""
+    winners = recording.clips.probs.cpu()[recording.votes].argmax(1).tolist()
+    rows = [name for name, _ in recording.top_classes()]
+    return list(dict.fromkeys([*rows, *(recording.labels[i] for i in winners)]))
+
+
+def in_words(explanation):
+    """What an explanation does to the decision, in plain words."""
+    name = explanation.explained_class
+    of = f'"{name.replace("_", " ")}"' if name else "each window's decision"
+    before, after = f"{explanation.p:.2f}", f"{explanation.p_out:.2f}"
+    change = f"{'falls' if explanation.p_out < explanation.p else 'rises'} from {before} to {after}"
+    return (
+        f"Without this part, the probability of {of} "
+        f"{f'stays at {before}' if before == after else change}. "
+        f"This part alone gives {explanation.p_in:.2f}."
+    )
+
+
 def recording_data(recording, domain, folder, output):
     """What the page shows of a recording that was written to ``folder``, as plain values.
 
     Addresses are relative to the folder ``output``.
     """
-    top = recording.top_classes()
-    numbers = [recording.labels.index(name) for name, _ in top]
+    top, rows = recording.top_classes(), timeline_rows(recording)
+    numbers = [recording.labels.index(name) for name in rows]
     spectrogram, drawn = Path(folder) / "spectrogram.png", Path(folder) / TIMELINE
     return {
         "name": recording.name,
@@ -57,6 +77,7 @@ def recording_data(recording, domain, folder, output):
         "spectrogram": relative_url(spectrogram, output),
         "axis": {"top": domain.top_of_axis, "unit": "Hz" if domain.listenable else "mel band"},
         "timeline": recording.timeline(),
+        "rows": rows,
         "drawn": relative_url(drawn, output) if drawn.is_file() else None,
         "edges": recording.edges(),
         "windows": [
@@ -78,6 +99,7 @@ def explanation_data(explanation, folder, output):
         "asked": explanation.asked_class,
         "explained": explanation.explained_class,
         "sentence": explanation.sentence,
+        "words": in_words(explanation),
         "p": explanation.p,
         "p_in": explanation.p_in,
         "p_out": explanation.p_out,

@@ -6,6 +6,7 @@ which leads here is no way in) nor send to it. What it serves is looked up in a 
 a request reaches the file system.
 """
 
+import ipaddress
 import json
 import re
 import signal
@@ -24,10 +25,13 @@ KINDS = {
     ".wav": "audio/wav",
     ".png": "image/png",
     ".json": "application/json; charset=utf-8",
+    ".zip": "application/zip",
     ".html": "text/html; charset=utf-8",
 }
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# What a service is stopped with; a terminal that is closed sends the last.
+STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Refused(Exception):
@@ -55,7 +59,7 @@ class PageServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, address, handler, names=()):
-        self.any_name = address[0] not in LOOPBACK and not names
+        self.any_name = not is_loopback(address[0]) and not names
         self.names = {address[0].lower(), *LOOPBACK, *(name.lower() for name in names)}
         super().__init__(address, handler)
 
@@ -160,7 +164,7 @@ class PageHandler(BaseHTTPRequestHandler):
     def _post(self):
         origin = self.headers.get("Origin")
         # A page of another site must not be able to send in the name of a visitor.
-        if origin is not None and urlsplit(origin).netloc != self.headers.get("Host"):
+        if origin is not None and _netloc(origin) != self.headers.get("Host"):
             raise Refused(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Only pages of this server may send here."
             )
@@ -224,6 +228,25 @@ class PageHandler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
+def is_loopback(host):
+    """Whether an address, in whatever spelling, answers on this computer alone."""
+    if host.lower() in LOOPBACK:
+        return True
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host or "0.0.0.0", None)}
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(name.partition("%")[0]).is_loopback for name in found)
+
+
+def _netloc(origin):
+    """Host and port of an Origin header; None for what is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
 def _hang_up(connection):
     with suppress(OSError):  # it is closed already
         connection.shutdown(socket.SHUT_RDWR)
@@ -241,11 +264,14 @@ def _range(first, last, size):
 
 
 def serve(make, host, port, announce):
-    """Make a server with ``make((host, port))`` and serve until Ctrl+C or SIGTERM.
+    """Make a server with ``make((host, port))`` and serve until Ctrl+C, SIGTERM or SIGHUP.
 
     ``announce(address)`` prints what there is to know. Raises ValueError where the address cannot
     be listened on.
     """
+    if not host or not 0 <= port <= 65535:
+        what = "--host is empty: give an address" if not host else f"--port={port} is no port"
+        raise ValueError(f"{what}; 127.0.0.1 and 0 to 65535 are expected, 0 takes a free port.")
     try:
         server = make((host, port))
     except OSError as error:
@@ -256,7 +282,8 @@ def serve(make, host, port, announce):
         ) from error
     with server:
         # So that what is to be deleted at the end is, however a service is stopped.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for stop in STOPS:
+            signal.signal(stop, signal.default_int_handler)
         announce(f"http://{host}:{server.server_port}/")
         try:
             server.serve_forever()

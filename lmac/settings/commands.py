@@ -1,162 +1,147 @@
-"""Every command, by name: ``python -m lmac`` lists them, ``python -m lmac <command> …`` runs one.
+"""Every command, once: its name, where it is, what it reads, and one line on what it does.
 
-Modules are named, and imported when they are run, so that the listing is there at once; so, too,
-``lmac`` can list what lies above it.
+``lmac`` lists them, ``lmac <command> …`` runs one (:mod:`lmac.settings.cli`). Modules are named,
+and imported when they are run, so that the settings may know commands that lie above them.
 """
 
-import ast
 import difflib
-import importlib
-import importlib.util
-import os
-import sys
-from pathlib import Path
+from dataclasses import dataclass
 
-# Name: module, and what it does.
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Arguments
+    ---------
+    name : str
+    module : str
+        Has ``main(argv)``, and in its docstring the help; for a command without a YAML also
+        ``COMMAND_LINE`` (:mod:`lmac.settings.command_line`).
+    group : str
+        Under which it is listed.
+    help : str
+        One line.
+    experiments : tuple of str
+        Names of the YAMLs in hparams/ that it runs; the first is shown by its --help. None: it has
+        words of its own.
+    stage : str
+        What it takes of a recipe's file where no stage is named; by default the first experiment.
+    parallel : bool
+        Whether torchrun may start it several times.
+    starts : bool
+        Whether the settings are for the processes that it starts, and looked at there.
+    dry_run : bool
+        Whether it takes ``--dry_run=True`` (:mod:`lmac.settings.dry_run`).
+    """
+
+    name: str
+    module: str
+    group: str
+    help: str
+    experiments: tuple = ()
+    stage: str = ""
+    parallel: bool = False
+    starts: bool = False
+    dry_run: bool = False
+
+
+_TRAIN, _SCORE, _CHECK = "Train", "Explain and score", "Ask more of an evaluation"
+_REPEAT, _LOOK, _SHARE = "Repeat", "Look and listen", "Data, settings and results"
+_LMAC = ("lmac", "lmac_finetune", "lmac_conditional", "lmac_zero_shot")
+_RUNS, _CHECKS = "lmac.evaluation.runs", "lmac.evaluation.checks"
+
 COMMANDS = {
-    "inspect": (
-        "lmac.evaluation.runs.inspect_data",
-        "read every sample of a data set and name damaged files",
-    ),
-    "l2i": ("lmac.training.l2i", "train L2I (Listen to Interpret), a method to compare with"),
-    "table": ("lmac.evaluation.runs.table", "compute one table of the paper, in all domains"),
-    "folds": ("lmac.evaluation.runs.folds", "cross-validation: each fold is the test fold once"),
-    "seeds": (
-        "lmac.evaluation.runs.seeds",
-        "train and evaluate with several seeds; tests of methods",
-    ),
-    "randomisation": (
-        "lmac.evaluation.checks.randomisation",
-        "do explanations change when the classifier's weights are random?",
-    ),
-    "resynthesis": (
-        "lmac.evaluation.checks.resynthesis",
-        "classify the written explanation.wav files again",
-    ),
-    "asked": (
-        "lmac.evaluation.checks.asked",
-        "ask for classes: are absent ones carved, present ones found?",
-    ),
-    "audit": ("lmac.evaluation.checks.audit", "do explanations convince other classifiers, too?"),
-    "planted_cues": (
-        "lmac.evaluation.checks.planted_cues",
-        "are masks where the reason is? On clips whose deciding part is known",
-    ),
-    "held_out": (
-        "lmac.evaluation.checks.held_out",
-        "zero-shot accuracy on classes that were never trained on",
-    ),
-    "settings": ("lmac.settings.page", "list every setting, as docs/settings.md does"),
-    "publish": (
-        "lmac.evaluation.runs.publish",
-        "copy the results that may be published, without audio",
-    ),
-    "share": (
-        "lmac.evaluation.runs.share",
-        "copy trained weights for others to use, in half precision",
-    ),
-    "app": ("lmac.pages.app", "a page in the browser: explain sounds of your own"),
-    "gallery": ("lmac.pages.gallery", "make a page to look at and listen to explanations"),
-    "grid": ("lmac.pages.grid", "draw spectrograms of clips and methods, for a paper"),
-    "study": ("lmac.pages.study.listening_test", "make a blinded listening test"),
-    "serve": ("lmac.pages.study.server", "serve a listening test and collect the answers"),
-    "analyse": (
-        "lmac.pages.study.analysis",
-        "scores and tests from the answers of a listening test",
-    ),
-}
-SCRIPTS = {
-    "train_classifier.py": "train an audio classifier",
-    "train_lmac.py": "train the decoder of L-MAC, and fine-tune it",
-    "eval_explanations.py": "score explanations of many clips by all methods",
-    "explain.py": "explain one audio file",
-}
+    command.name: command
+    for command in (
+        Command("train-classifier", "train_classifier", _TRAIN, "train an audio classifier",
+                ("classifier",), parallel=True, dry_run=True),
+        Command("train-lmac", "train_lmac", _TRAIN, "train the decoder of L-MAC, and fine-tune it",
+                _LMAC, parallel=True, dry_run=True),
+        Command("l2i", "lmac.training.l2i", _TRAIN,
+                "train L2I (Listen to Interpret), a method to compare with", ("l2i",),
+                parallel=True, dry_run=True),
+        Command("piq", "lmac.training.piq", _TRAIN,
+                "train PIQ (posthoc interpretation via quantization), another", ("piq",),
+                parallel=True, dry_run=True),
+        Command("explain", "explain", _SCORE, "explain one audio file", ("explain",), dry_run=True),
+        Command("evaluate", "eval_explanations", _SCORE,
+                "score explanations of many clips by all methods", ("evaluation",),
+                parallel=True, dry_run=True),
+        Command("table", f"{_RUNS}.table", _SCORE,
+                "compute one table of the paper, in all domains", ("tables",), starts=True),
+        Command("randomisation", f"{_CHECKS}.randomisation", _CHECK,
+                "do explanations change with a classifier of random weights?",
+                ("evaluation",)),
+        Command("resynthesis", f"{_CHECKS}.resynthesis", _CHECK,
+                "classify the written explanation.wav files again", ("evaluation",)),
+        Command("asked", f"{_CHECKS}.asked", _CHECK,
+                "target classes: are absent ones explained, present ones found?",
+                ("evaluation",)),
+        Command("audit", f"{_CHECKS}.audit", _CHECK,
+                "do explanations convince other classifiers, too?", ("evaluation",)),
+        Command("planted_cues", f"{_CHECKS}.planted_cues", _CHECK,
+                "are masks where the reason is? On clips whose deciding part is known",
+                ("evaluation",)),
+        Command("held_out", f"{_CHECKS}.held_out", _CHECK,
+                "zero-shot accuracy on classes that were never trained on", ("held_out",)),
+        Command("folds", f"{_RUNS}.folds", _REPEAT,
+                "cross-validation: each fold is the test fold once", ("classifier",), starts=True),
+        Command("seeds", f"{_RUNS}.seeds", _REPEAT,
+                "train and evaluate with several seeds; tests of methods", ("classifier",),
+                starts=True),
+        Command("app", "lmac.pages.app", _LOOK,
+                "a page in the browser: explain sounds of your own", stage="explain"),
+        Command("gallery", "lmac.pages.gallery", _LOOK,
+                "make a page to look at and listen to explanations"),
+        Command("grid", "lmac.pages.grid", _LOOK,
+                "draw spectrograms of clips and methods, for a paper"),
+        Command("study", "lmac.pages.study.listening_test", _LOOK,
+                "make a blinded listening test"),
+        Command("serve", "lmac.pages.study.server", _LOOK,
+                "serve a listening test and collect the answers"),
+        Command("analyse", "lmac.pages.study.analysis", _LOOK,
+                "scores and tests from the answers of a listening test"),
+        Command("inspect", f"{_RUNS}.inspect_data", _SHARE,
+                "read every sample of a data set and name damaged files", ("inspect",)),
+        Command("settings", "lmac.settings.help", _SHARE,
+                "list every setting: what it means, what it takes, its default"),
+        Command("publish", f"{_RUNS}.publish", _SHARE,
+                "copy the results that may be published, without audio"),
+        Command("share", f"{_RUNS}.share", _SHARE,
+                "copy trained weights for others to use, in half precision"),
+    )
+}  # fmt: skip
+EXPERIMENTS = tuple(dict.fromkeys(e for c in COMMANDS.values() for e in c.experiments))
+# Commands that have another name now.
+RENAMED = {"check": "inspect"}
 RUN = "python -m lmac"
-# What ``torchrun`` may start several times, beside three of the scripts.
-TOGETHER = ("l2i",)
-# These read a YAML file whose settings are for the processes that they start.
-STARTS_OTHERS = ("table", "folds", "seeds")
+
+
+def command_of(experiment):
+    """The :class:`Command` that runs the YAMLs of an experiment in hparams/; None for none."""
+    return next((c for c in COMMANDS.values() if experiment in c.experiments), None)
 
 
 def listing():
-    """All commands, a line each."""
-    lines = [(f"python {name} …", text) for name, text in SCRIPTS.items()]
-    lines += [(f"{RUN} {name} …", text) for name, (_, text) in COMMANDS.items()]
-    width = max(len(left) for left, _ in lines)
-    return "\n".join(
-        [
-            "L-MAC: Listenable Maps for Audio Classifiers. The commands:",
-            "",
-            *(f"    {left:{width}}  {text}" for left, text in lines),
-            "",
-            "Each says more with --help. Options are written --key=value, lists --key=[a,b].",
+    """All commands in their groups, a line each."""
+    lines = ["L-MAC: Listenable Maps for Audio Classifiers. The commands:"]
+    width = max(map(len, COMMANDS))
+    for group in dict.fromkeys(command.group for command in COMMANDS.values()):
+        lines += ["", group]
+        lines += [
+            f"    {RUN} {c.name:{width}}  {c.help}" for c in COMMANDS.values() if c.group == group
         ]
+    return "\n".join(
+        [*lines, "", "Each says more with --help. Options are written --key=value, lists [a,b]."]
     )
 
 
-def arguments_of(module):
-    """What Python needs after "python" to run ``module``: a command, or a script by its name."""
-    names = {path: name for name, (path, _) in COMMANDS.items()}
-    return ["-m", "lmac", names[module]] if module in names else ["-m", module]
-
-
-def usage(name, module):
-    """Help of a command: its docstring, and its words where it declares them."""
-    text = module.__doc__.strip()
-    declared = getattr(module, "COMMAND_LINE", None)
-    if declared is not None:
-        text += f"\n\n    {RUN} {name} {declared.usage()}\n\n{declared.describe()}"
-    return text
-
-
-def dispatch(argv):
-    """List the commands, or run the one that ``argv`` names; an unknown one exits with code 2."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print(listing())
-        return
-    name, *words = argv
-    if name not in COMMANDS:
-        print(f"error: {_unknown(name)}", file=sys.stderr)
-        sys.exit(2)
-    if name not in TOGETHER:
-        one_process(f"{RUN} {name}")
-        if any(word.partition("=")[0] == "--dry_run" for word in words):
-            sys.exit(f"error: {RUN} {name}: --dry_run is for trainings, eval_explanations.py and "
-                     "explain.py.")  # fmt: skip
-    # Here, so that the listing need not wait for it.
-    from lmac.settings.help import answer
-    from lmac.settings.load import run
-
-    text, reads_yaml = glance(COMMANDS[name][0])
-    if reads_yaml:
-        answer(text, words, runs=name not in STARTS_OTHERS)
-    module = importlib.import_module(COMMANDS[name][0])
-    run(module.main, usage(name, module), words)
-
-
-def one_process(what):
-    """End where ``torchrun`` started several processes of ``what``, which works in one."""
-    n = int(os.environ.get("WORLD_SIZE", 1))
-    if n > 1:
-        main = int(os.environ.get("RANK", 0)) == 0
-        sys.exit(f"error: {what} is one process, torchrun started {n}: leave out torchrun, which "
-                 "is for trainings and eval_explanations.py." if main else 1)  # fmt: skip
-
-
-def glance(module):
-    """Docstring of a module, and whether it reads a YAML file; it is not imported."""
-    tree = ast.parse(Path(importlib.util.find_spec(module).origin).read_text(encoding="utf-8"))
-    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-    return ast.get_docstring(tree), "COMMAND_LINE" not in names
-
-
-def _unknown(name):
-    scripts = {key.removesuffix(".py"): key for key in SCRIPTS}
-    close = difflib.get_close_matches(name.removesuffix(".py"), [*COMMANDS, *scripts], n=1)
-    if not close:
-        hint = f"{RUN} lists all."
-    elif close[0] in scripts:
-        hint = f"did you mean python {scripts[close[0]]}?"
-    else:
-        hint = f"did you mean {RUN} {close[0]}?"
+def unknown(name):
+    """What to say of a command that there is not."""
+    if name in RENAMED:
+        return f"{RUN} {name} is now {RUN} {RENAMED[name]}."
+    names = {c.module: c.name for c in COMMANDS.values()} | {n: n for n in COMMANDS}
+    close = difflib.get_close_matches(name.removesuffix(".py"), names, n=1)
+    hint = f"did you mean {RUN} {names[close[0]]}?" if close else f"{RUN} lists all."
     return f"There is no command {name!r}: {hint}"

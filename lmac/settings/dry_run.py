@@ -29,8 +29,8 @@ def dry_runnable(main):
 
     @functools.wraps(main)
     def wrapped(argv):
-        asked = any(word.partition("=")[0] == "--dry_run" for word in argv)
-        if not asked or parse(argv)[2].get("dry_run") is not True:
+        given = any(word.partition("=")[0] == "--dry_run" for word in argv)
+        if not given or parse(argv)[2].get("dry_run") is not True:
             return main(argv)
         report = try_out(main, argv)
         if rank() == 0:

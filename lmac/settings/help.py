@@ -1,98 +1,72 @@
-"""What a command says before it works: ``--help`` with all settings, and what is wrong with them.
+"""What ``--help`` of a command says, and the list of every setting.
 
-Imports neither torch nor SpeechBrain, so that the answer is there at once. Scripts call ``answer``
-before they import anything else.
+    python -m lmac settings
+
+Prints what each setting means, what it takes, and its values in the YAML files of hparams/. --help
+of a command has those that its YAML has.
 """
 
 import ast
 import importlib.util
-import os
 import re
-import sys
 import textwrap
 from pathlib import Path
 
-from lmac.settings.compose import HPARAMS, SLOTS, ConfigError, keys_of_experiment, merge
-from lmac.settings.declared import GROUPS, RunOptions
-from lmac.settings.kinds import brief, tag_of
-from lmac.settings.load import ROOT, check, check_typed, parse, resolved
-from lmac.settings.validate import declared, run_options
+from lmac.settings.command_line import CommandLine
+from lmac.settings.commands import EXPERIMENTS, RUN
+from lmac.settings.compose import HPARAMS, SLOTS, merge
+from lmac.settings.declared import GROUPS, RunOptions, declared, run_options
+from lmac.settings.kinds import as_typed, brief, tag_of
+from lmac.settings.load import parse, resolved, settings
 
 HELP = ("-h", "--help")
 WIDTH = 100
 INDENT = 36
+COMMAND_LINE = CommandLine()
+PAGE = """\
+Every setting of every YAML file, with its values in hparams/ and its own slots, by experiment where
+they differ; where there is none, another file of a slot or a recipe sets it. --key=value gives
+another. What is not as it says here is refused before anything is built."""
 
 
-def answer(usage, argv=None, runs=True):
-    """Print help or refuse a wrong command line, and exit; returns where neither is due.
+def main(argv):
+    COMMAND_LINE.parse(argv)
+    print(page())
 
-    Arguments
-    ---------
-    usage : str
-        Docstring of the command; the first YAML file that it names is the one it runs by default.
-    argv : list of str, optional
-        By default the command line of this process.
-    runs : bool
-        Whether the command runs the YAML itself, and so needs all that it needs. Otherwise only
-        what is typed is looked at here.
+
+# ---- Help of a command -------------------------------------------------------------------------
+def said_of(command):
+    """The docstring of a command, with its words where it declares them."""
+    if command.experiments:
+        # Folded commands are in several lines again, as they are in the source.
+        return re.sub(r"(?<=\S) {4,}(?=-)", r" \\\n        ", _docstring(command.module))
+    words = command_line(command)
+    words.prog = f"{RUN} {command.name}"
+    return f"{_docstring(command.module)}\n\n{words.format_help().strip()}"
+
+
+def command_line(command):
+    """What a command without a YAML declares of its words."""
+    return importlib.import_module(command.module).COMMAND_LINE
+
+
+def help_text(command, argv):
+    """The docstring of a command, and every setting of its YAML with its value, in groups.
+
+    ``argv`` may name a YAML file and overrides; by default it is that of hparams/.
     """
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv:
-        print(f"{_folded(usage.strip())}\n\n--help lists all settings.")
-        sys.exit(2)
-    try:
-        if any(word in HELP for word in argv):
-            _print(help_text(usage, [word for word in argv if word not in HELP]))
-            sys.exit(0)
-        path, _, overrides = parse(argv)
-        check_typed(overrides)
-        if runs:
-            _require_keys(path, _default(usage))
-            check(path, overrides)
-    except ConfigError as error:
-        # Under torchrun one process says it for all.
-        sys.exit(1 if int(os.environ.get("RANK", 0)) else f"error: {error}")
-
-
-def _print(text):
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # --help | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _default(usage):
-    """The YAML file that a docstring names first."""
-    return ROOT / re.search(r"\S+\.yaml", usage).group()
-
-
-def _require_keys(path, default):
-    """ConfigError for a YAML of another command, which lacks keys that ``default`` has."""
-    there = merge(path)
-    missing = [key for key in keys_of_experiment(default) if key not in there]
-    if missing:
-        raise ConfigError(
-            f"{path} has no {missing[0]}: this command runs YAML files that extend "
-            f"{default.relative_to(ROOT)}."
-        )
-
-
-def help_text(usage, argv):
-    """The docstring, and every setting of the YAML with its value, in groups.
-
-    ``argv`` may name a YAML file and overrides; by default it is the docstring's.
-    """
+    if not command.experiments:
+        return said_of(command)
     named = bool(argv) and not argv[0].startswith("-")
-    path, _, overrides = parse(argv if named else [str(_default(usage)), *argv])
-    tree = resolved(path, overrides)
-    needed = {k: v for k, v in merge(path, overrides).items() if tag_of(v) == "!PLACEHOLDER"}
-    tree.update(needed)
-    shown_path = path if named else Path(path).relative_to(ROOT)
+    default = HPARAMS / f"{command.experiments[0]}.yaml"
+    path, _, overrides = parse(argv if named else [str(default), *argv])
+    tree, merged = resolved(path, overrides), merge(path, overrides)
+    tree.update({k: v for k, v in merged.items() if tag_of(v) == "!PLACEHOLDER"})
     parts = [
-        _folded(usage.strip()),
-        f"Settings of {shown_path} with their values; --key=value gives another.\n"
-        "A YAML file before --help shows its own.",
-        _slots(merge(path, overrides)),
+        said_of(command),
+        f"Settings of {path if named else default.relative_to(HPARAMS.parent)} with their values.\n"
+        "--key=value gives another; a YAML file before --help shows its own.",
+        _slots(merged),
         *(_group(group, tree) for group in GROUPS if group is not RunOptions),
         _own(tree),
         _methods(tree),
@@ -101,32 +75,23 @@ def help_text(usage, argv):
     return "\n\n".join(part for part in parts if part)
 
 
-def _folded(usage):
-    """A docstring whose commands are in several lines again, as they are in its source."""
-    return re.sub(r"(?<=\S) {4,}(?=-)", r" \\\n        ", usage)
-
-
 def _slots(tree):
     lines = []
     for slot in SLOTS:
         if slot in tree:
             folder = HPARAMS / f"{slot.removesuffix('_yaml')}s"
             files = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-            own = folder.relative_to(ROOT)
+            own = folder.relative_to(HPARAMS.parent)
             lines.append(_line(slot, tree[slot], f"a YAML file, such as those of {own}: {files}"))
     return "\n".join(["Parts", *lines]) if lines else ""
 
 
 def _group(group, tree):
     """A group's settings that ``tree`` has, a line or two each."""
-    lines, built = [], []
-    for key, one in declared().items():
-        if one.group is not group or key not in tree:
-            continue
-        if one.is_built:
-            built.append(key)
-        else:
-            lines.append(_line(key, tree[key], f"{one.meaning} ({one.expected})"))
+    own = [one for key, one in declared().items() if one.group is group and key in tree]
+    built = [one.name for one in own if one.kind.built]
+    lines = [_line(one.name, tree[one.name], f"{one.meaning} ({one.expected})")
+             for one in own if not one.kind.built]  # fmt: skip
     if built:
         text = f"(built by code that the YAML names: {', '.join(built)})"
         lines.append(textwrap.fill(text, WIDTH, initial_indent="    ", subsequent_indent="     "))
@@ -156,14 +121,19 @@ def _methods(tree):
 def summary_of(tag):
     """First line of the docstring of ``!name:module.Class``, or of the module: not imported."""
     module, _, name = tag.partition(":")[2].rpartition(".")
+    return (_docstring(module, name) or _docstring(module)).partition("\n")[0]
+
+
+def _docstring(module, name=None):
+    """The docstring of a module or of a class in it, which is not imported; "" without one."""
     try:
         source = Path(importlib.util.find_spec(module).origin).read_text(encoding="utf-8")
     except (ImportError, AttributeError, ValueError, OSError):
         return ""
-    tree = ast.parse(source)
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    text = name in classes and ast.get_docstring(classes[name]) or ast.get_docstring(tree) or ""
-    return text.partition("\n")[0]
+    node = ast.parse(source)
+    if name is not None:
+        node = next((n for n in node.body if getattr(n, "name", None) == name), None)
+    return (node and ast.get_docstring(node) or "").strip()
 
 
 def _line(key, value, text):
@@ -174,3 +144,23 @@ def _line(key, value, text):
     if lines and len(head) < INDENT - 1:
         head, lines = f"{head:{INDENT}}{lines[0]}", lines[1:]
     return "\n".join([head, *(" " * INDENT + line for line in lines)])
+
+
+# ---- All settings ------------------------------------------------------------------------------
+def page():
+    """Every setting that there is, with its values in hparams/."""
+    values = {name: settings(HPARAMS / f"{name}.yaml") for name in EXPERIMENTS}
+    tree = {key: _default(key, values) for key in declared()}
+    return "\n\n".join([PAGE, *(_group(group, tree) for group in GROUPS)])
+
+
+def _default(key, values):
+    """``60 (lmac), 40 (l2i)``; "" where no experiment has it."""
+    found = {}
+    for name, own in values.items():
+        if key in own:
+            needed = own[key] is None and not declared()[key].kind.null
+            found.setdefault("needed" if needed else as_typed(own[key]), []).append(name)
+    if len(found) <= 1:
+        return "".join(found)
+    return ", ".join(f"{value} ({', '.join(names)})" for value, names in found.items())

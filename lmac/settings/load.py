@@ -16,42 +16,42 @@ All keys are flat, so each of them is an override away, and so is another file::
 
     python train_lmac.py hparams/lmac.yaml --classifier_yaml=hparams/classifiers/conv2d.yaml
 
+A recipe may have all its stages in one file, each under its name in ``stages:``; what stands above
+them comes right before the first of them. ``recipe.yaml:lmac_finetune`` names a stage, ``lmac`` in
+an ``extends:`` one of the same file. ``interpreters:`` of several files are merged by their names,
+and one that is null is taken away.
+
 (HyperPyYAML's own ``!include:`` nests what it includes, out of reach of ``--key=value``.)
 """
 
-import errno
-import io
 import logging
 import os
 import re
-import sys
 import traceback
 from pathlib import Path
 
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 
-from lmac.io.files import Unwritable, remove_remains, require_undamaged
+from lmac.io.files import Unwritable, remove_remains
 from lmac.io.names import shown
 from lmac.settings.command_line import read_names
+from lmac.settings.commands import COMMANDS
 from lmac.settings.compose import (
+    RENAMED,
     SLOTS,
     ConfigError,
     builds_on_others,
+    classifier_slot,
     experiment_of,
     merge,
     origin,
 )
+from lmac.settings.declared import declared, run_options, switches
 from lmac.settings.kinds import brief, tag_of
-from lmac.settings.validate import (
-    declared,
-    is_built,
-    nearest,
-    problem,
-    run_options,
-    switches,
-    typed_kinds,
-)
+from lmac.settings.recorded import record
+from lmac.settings.resume import check_same_run, dump, inputs_line
+from lmac.settings.validate import nearest, problem
 
 __all__ = [
     "ConfigError",
@@ -61,26 +61,22 @@ __all__ = [
     "load_experiment",
     "merge",
     "parse",
-    "run",
     "settings",
 ]
 
 
-# Of disks and folders that take nothing, wherever it is noticed.
-_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 LOG_CONFIG = Path(__file__).with_name("log.yaml")
 ROOT = Path(__file__).resolve().parents[2]
 # Users put files of their own beside these; what those raise need not say what to do.
 OURS = {ROOT / folder for folder in ("lmac", "data_prep", "interpreters", "metrics")}
-OURS |= {
-    ROOT / f"{script}.py"
-    for script in ("train_classifier", "train_lmac", "eval_explanations", "explain")
-}
+OURS |= {ROOT / f"{command.module}.py" for command in COMMANDS.values()}
 SHOW_TRACEBACK = "LMAC_TRACEBACK"
 
 
 def parse(argv):
     """Command line to (YAML file, SpeechBrain's run options as a dict, overrides as a dict).
+
+    The YAML file may be a stage of a recipe, ``recipe.yaml:stage``.
 
     What is text by its declaration, such as a path, is taken as it stands; other values are YAML.
     Of a key given twice the last counts. Raises ConfigError for words that are no ``--key=value``
@@ -95,6 +91,8 @@ def parse(argv):
         key, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not key:
             raise ConfigError(f"{word!r} is one word too many: settings are written --key=value.")
+        if key in RENAMED:
+            raise ConfigError(f"--{key} is now --{RENAMED[key]}.")
         if not equals and key in switches():
             value = "True"  # SpeechBrain's switches, such as --debug
         elif not equals:
@@ -109,7 +107,8 @@ def parse(argv):
 
 def _value(key, typed):
     """What is typed for ``key``: text and names as they stand, anything else is YAML."""
-    kinds, first = {"text"} if key in SLOTS else typed_kinds(key), typed[:1]
+    kinds = declared()[key].kind.typed if key in declared() else ("text",) * (key in SLOTS)
+    first = typed[:1]
     if typed in ("", "null", "~"):
         return None
     try:
@@ -120,19 +119,44 @@ def _value(key, typed):
         return ruamel.yaml.YAML(typ="safe").load(typed)
     except ruamel.yaml.constructor.ConstructorError:
         pass  # a tag, such as !name:lmac.core.losses.angular_margin
-    except ruamel.yaml.YAMLError as error:
-        raise ConfigError(f"--{key}={typed}: it is not valid YAML, quotes may help.") from error
+    except (ruamel.yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(
+            f"--{key}={brief(typed)}: it is not valid YAML, quotes may help."
+        ) from error
     except ValueError as error:
-        raise ConfigError(f"--{key}={typed}: expected names as a list, such as [a,b].") from error
+        names = "names as a list, such as [a,b]" if "names" in kinds else "a shorter value"
+        raise ConfigError(f"--{key}={brief(typed)}: expected {names}.") from error
     return ruamel.yaml.YAML().load(typed)
 
 
 def run_opts_of(options):
-    """SpeechBrain's RunOptions of the dict that ``parse`` gives."""
+    """SpeechBrain's RunOptions of the dict that ``parse`` gives.
+
+    ConfigError for a device that there is not, and for fp16 on a CPU.
+    """
     # Here, since commands that neither train nor evaluate should not wait for it.
+    import torch
     from speechbrain.utils.run_opts import RunOptions
 
-    return RunOptions.from_dictionary(options)
+    kind, _, index = (options.get("device") or "cpu").partition(":")
+    if kind != "cpu":
+        module = getattr(torch, kind, None)
+        if module is None or int(index or 0) >= module.device_count():
+            raise ConfigError(
+                f"--device={options['device']}: there is no such device here: leave it out, or "
+                "give --device=cpu."
+            )
+    run_opts = RunOptions.from_dictionary(options)
+    refuse_half_on_cpu(run_opts, *(options.get(k) for k in ("precision", "eval_precision")))
+    return run_opts
+
+
+def refuse_half_on_cpu(run_opts, *precisions):
+    """ConfigError for fp16 among ``precisions`` where there is no GPU to compute it."""
+    from lmac.io.processes import device_of
+
+    if "fp16" in precisions and str(device_of(run_opts)) == "cpu":
+        raise ConfigError("precision fp16 is for GPUs: give --precision=bf16, or leave it out.")
 
 
 def _standalone(path, overrides):
@@ -158,7 +182,7 @@ def construct(path, key, overrides=None):
     tree = resolved(path, overrides)
     if key not in tree:
         raise ConfigError(f"{path} has no key {key}: is it the file of an experiment?")
-    return load_hyperpyyaml(_dump({key: tree[key]}))[key]
+    return load_hyperpyyaml(dump({key: tree[key]}))[key]
 
 
 def resolved(path, overrides, complete=False, to_run=False):
@@ -170,14 +194,38 @@ def resolved(path, overrides, complete=False, to_run=False):
     overrides = dict(overrides or {})
     _refuse(problem(overrides), path, overrides, overrides)
     tree, _ = _standalone(path, overrides)
+    if complete and (old := [key for key in tree if key in RENAMED]):
+        raise ConfigError(f"{origin(path, old[0])}: {old[0]} is now {RENAMED[old[0]]}.")
     missing = [key for key, value in tree.items() if tag_of(value) == "!PLACEHOLDER"]
     tree.update(dict.fromkeys(missing))
+    tree.update({key: _at_home(key, value) for key, value in tree.items()})
     tree = _without_references(path, tree, overrides)
     known = {key: value for key, value in tree.items() if key not in missing}
+    if to_run and "embedding_model" not in tree:
+        _require_classifier(path, overrides)
     _refuse(problem(known, overrides, to_run), path, overrides, known)
     if missing and complete:
         raise ConfigError(f"{path} needs a value for {missing[0]}: add --{missing[0]}=…")
     return tree
+
+
+def _require_classifier(path, overrides):
+    if merge(path, overrides).get("classifier_yaml", "") is None:
+        where = "--" if "classifier_yaml" in overrides else f"{path}: "
+        raise ConfigError(
+            f"{where}classifier_yaml is null: give the file of the classifier that is to be "
+            "trained or explained, such as hparams/classifiers/cnn14.yaml."
+        )
+
+
+def _at_home(key, value):
+    """A path with the home folder in the place of its ``~``; other values as they are."""
+    if key in declared() and declared()[key].kind.place:
+        if isinstance(value, str) and value.startswith("~"):
+            return os.path.expanduser(value)
+        if isinstance(value, list) and any(str(one).startswith("~") for one in value):
+            return [_at_home(key, one) for one in value]
+    return value
 
 
 def check(path, overrides):
@@ -187,7 +235,7 @@ def check(path, overrides):
 
 def resolved_text(path, overrides=None):
     """A resolved YAML as text, as ``check_same_run`` compares it."""
-    return _dump(resolved(path, overrides, complete=True))
+    return dump(resolved(path, overrides, complete=True))
 
 
 def check_typed(overrides):
@@ -227,7 +275,7 @@ def _without_references(path, tree, overrides):
         if key in named and isinstance(value, str) and re.search("<[^>]*>", value):
             raise ConfigError(f"--{key}={shown(value)}: expected text without <…>.")
     try:
-        return ruamel.yaml.YAML().load(resolve_references(_dump(tree)).read())
+        return ruamel.yaml.YAML().load(resolve_references(dump(tree)).read())
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         tagged = [f"--{key}" for key, value in overrides.items() if tag_of(value)]
         reason = " ".join(str(part) for part in error.args if isinstance(part, str))
@@ -280,16 +328,23 @@ def load(path, overrides=None, to_run=False, only=None):
     _, slots = _standalone(path, overrides)
     if only is not None:
         tree = {k: node for k, node in tree.items() if k in only or not tag_of(node)}
-    text = _dump(tree)
+    text = dump(tree)
     try:
         hparams = load_hyperpyyaml(text)
     except Exception as error:
-        if _says_what_to_do(error):
+        if says_what_to_do(error):
             raise
         raise _failed(error, text, path, overrides) from error
-    computed = {k: hparams[k] for k in hparams if tag_of(tree[k]) and not is_built(k)}
+    computed = {k: hparams[k] for k in hparams if tag_of(tree[k]) and not _is_built(k)}
     _refuse(problem(computed), path, {}, computed)
+    if "embedding_model" in tree:
+        merged = merge(path, overrides)
+        hparams["classifier_settings"] = record({**tree, **computed}, *classifier_slot(merged))
     return hparams, slots + text
+
+
+def _is_built(key):
+    return key in declared() and declared()[key].kind.built
 
 
 def _failed(error, text, path, overrides):
@@ -309,44 +364,6 @@ def _failed(error, text, path, overrides):
         f"{where}: {what} cannot be built ({type(error).__name__}: {reason[:300]}); "
         f"{SHOW_TRACEBACK}=1 in the environment shows where."
     )
-
-
-# What may differ when a run goes on: how long it trains, where things are, how it is computed.
-_MAY_CHANGE = {
-    *("number_of_epochs", "data_folder", "results_folder", "cache_folder", "num_workers"),
-    *("precision", "manifest", "save_folder", "output_folder"),
-    *("download", "download_url", "download_checksum"),
-}
-
-
-def check_same_run(folder, resolved):
-    """ConfigError when ``folder`` holds a run with other settings than ``resolved``.
-
-    Otherwise a finished run would pass for one with the new settings.
-    """
-    earlier = Path(folder) / "hyperparams.yaml"
-    require_undamaged(earlier, "restore it, or delete it, and settings are not compared.")
-    if not earlier.exists():
-        return
-    one, two = ({k: _dump(v) for k, v in ruamel.yaml.YAML().load(text).items()}
-                for text in (earlier.read_text(encoding="utf-8"), resolved))  # fmt: skip
-    # Only plain settings: objects and paths made of them follow.
-    changed = [
-        k for k in two
-        if k in one and one[k] != two[k] and k not in _MAY_CHANGE and "\n" not in two[k].strip()
-    ]  # fmt: skip
-    if changed:
-        key = changed[0]
-        raise ConfigError(
-            f"{folder} holds a run with {key} {one[key].strip()}, now it is {two[key].strip()}: "
-            "give another --output_folder, or delete the folder to start anew."
-        )
-
-
-def _dump(node):
-    text = io.StringIO()
-    ruamel.yaml.YAML().dump(node, text)
-    return text.getvalue().replace("...\n", "")
 
 
 def load_experiment(argv, goes_on=True, alone=True):
@@ -381,6 +398,7 @@ def load_experiment(argv, goes_on=True, alone=True):
     path, options, overrides = parse(argv)
     run_opts = start(run_opts_of(options))
     hparams, resolved = load(path, overrides, to_run=True)
+    refuse_half_on_cpu(run_opts, hparams.get("precision"))
     once(_open_folder, hparams, path, argv, overrides, resolved, goes_on, alone)
     return hparams, run_opts
 
@@ -405,6 +423,7 @@ def _open_folder(hparams, path, argv, overrides, resolved, goes_on, alone):
         (folder / Path(__file__).name).unlink(missing_ok=True)
         remove_remains(folder)
         head = f"# Resolved from {path}; the command line was:\n# {shown(' '.join(argv))}\n"
+        head += inputs_line(resolved)
         write_text(head + resolved, folder / "hyperparams.yaml", checked=True)
         provenance.begin(folder, path, overrides, resolved)
     except (OSError, ValueError) as error:
@@ -418,39 +437,7 @@ def _open_folder(hparams, path, argv, overrides, resolved, goes_on, alone):
         ) from error
 
 
-def run(main, usage, argv=None):
-    """Run a script's ``main(argv)``; a mistake in its input ends it with one sentence.
-
-    ``argv`` is by default the command line of this process.
-
-    Errors that this project raises say what to do; those from inside a library are bugs, and
-    keep their traceback.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help"):
-        print(usage.strip())
-        sys.exit(0 if argv else 2)
-    logging.raiseExceptions = False  # a log that cannot be written must not drown the sentence
-    try:
-        main(argv)
-    except (ValueError, FileNotFoundError) as error:
-        if os.environ.get(SHOW_TRACEBACK) or not _says_what_to_do(error):
-            raise
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.errno not in _STORAGE:
-            raise
-        sys.exit(
-            f"error: {error.filename or 'A file'} cannot be written ({error.strerror}): make room "
-            "or give another folder, and the same command goes on."
-        )
-    if "RANK" in os.environ:
-        from lmac.io.processes import leave
-
-        leave()
-
-
-def _says_what_to_do(error):
+def says_what_to_do(error):
     """Whether this project raised ``error``, and no library below it."""
     file = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
     if not OURS.isdisjoint((file, *file.parents)):

@@ -104,7 +104,7 @@ def a_window_at_least(s):
 
 
 @rule("target_decision", "target_source", "target_probable")
-def shares_of_the_asked(s):
+def shares_of_targets(s):
     shares = [s[key] for key in ("target_decision", "target_source", "target_probable")]
     if sum(shares) > 1 + 1e-9:
         return (
@@ -119,6 +119,15 @@ def windows_of_a_file(s):
         return (
             f"overlap_s is {s['overlap_s']:g} s: expected 0 to half of window_s, "
             f"{s['window_s'] / 2:g} s"
+        )
+
+
+@rule("jit")
+def modules_to_compile(s):
+    if s["jit"] and s.get("jit_module_keys") is None:
+        return (
+            "jit is on: TorchScript does not take all modules, say which, such as "
+            "--jit_module_keys=[decoder]"
         )
 
 

@@ -1,1 +1,1 @@
-"""Training: SpeechBrain Brains for classifiers, decoders and L2I."""
+"""Training: SpeechBrain Brains for classifiers, decoders, L2I and PIQ."""

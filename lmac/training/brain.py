@@ -15,12 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from data_prep.dataset import fold_datasets, prepare
 from data_prep.leaks import warn_of_training_leaks
-from lmac.checkpoints import INFO_FILE
 from lmac.io import dry_run
 from lmac.io.files import write_checked, write_text
 from lmac.io.once import once
 from lmac.io.processes import batch_number, count, dealt_batches, loading, rank
 from lmac.io.random_state import set_random_state
+from lmac.io.weights import INFO_FILE
 from lmac.training.checkpointer import load_progress, save_progress
 
 logger = logging.getLogger(__name__)
@@ -94,6 +94,7 @@ class TrainingBrain(sb.Brain):
 
     best_key, best_is = "loss", "min"
     stage_sums = ()
+    epochs_done = 0
     loaded = None  # of a checkpoint, until it is taken up: see ``load_progress``
 
     def fit_and_test(self, datasets, loader):
@@ -116,6 +117,30 @@ class TrainingBrain(sb.Brain):
         )
         best = {f"{self.best_is}_key": self.best_key}
         self.evaluate(datasets["valid"], **best, test_loader_kwargs=dict(loader))
+
+    @property
+    def exports(self):
+        """Whether there is something to export: not of a debugging run, which keeps nothing."""
+        return not self.debug or self.debug_persistently
+
+    def fit(self, epoch_counter, *args, **kwargs):
+        """As SpeechBrain's; ``epochs_done`` is how many epochs were trained, now or before."""
+        super().fit(epoch_counter, *args, **kwargs)
+        # The counter goes back when the selected checkpoint is loaded.
+        self.epochs_done = int(epoch_counter.current)
+        if self.test_only and self.checkpointer is not None:
+            last = self.checkpointer.find_checkpoint()
+            self.epochs_done = int(last.meta.get("epoch", 0)) if last else 0
+
+    def evaluate(self, *args, max_key=None, min_key=None, **kwargs):
+        """As SpeechBrain's; ValueError where ``--test_only`` finds nothing that was trained."""
+        if self.test_only and self.checkpointer is not None:
+            if self.checkpointer.find_checkpoint(max_key=max_key, min_key=min_key) is None:
+                raise ValueError(
+                    f"--test_only=True: {self.checkpointer.checkpoints_dir} has no checkpoint: "
+                    "train first, or give the output_folder of a training."
+                )
+        return super().evaluate(*args, max_key=max_key, min_key=min_key, **kwargs)
 
     def make_dataloader(self, dataset, stage, **kwargs):
         """As SpeechBrain's; of clips that are not trained on, the batches of this process."""

@@ -1,4 +1,4 @@
-"""Training a decoder that is told which class to explain."""
+"""Training a class-conditional decoder: any class can be its target."""
 
 import contextlib
 
@@ -12,7 +12,7 @@ SILENT = 1e-6  # of a waveform's largest sample
 
 
 class ConditionalBrain(DecoderBrain):
-    """Trains ``modules.decoder`` to explain the class that is asked for, be it there or not.
+    """Trains ``modules.decoder`` to explain a target class, be it there or not.
 
     ``hparams`` beside those of DecoderBrain: ``target_classes``
     (``lmac.training.target_classes.TargetClasses``) and an ``lmac_loss`` that is
@@ -23,6 +23,22 @@ class ConditionalBrain(DecoderBrain):
     the mean of their masks. The metrics are of the others, which were asked for the classifier's
     decision.
     """
+
+    @classmethod
+    def require(cls, hparams, explained):
+        """As DecoderBrain; ValueError for a decoder that is not class-conditional."""
+        if not hparams["decoder_conditioned"] or hparams["l_guidance"] > 0:
+            raise ValueError(
+                "target_classes is for a class-conditional decoder, in one stage: leave "
+                "decoder_conditioned True and l_guidance 0, or take hparams/lmac.yaml."
+            )
+
+    @classmethod
+    def recorded(cls, hparams):
+        """As DecoderBrain, and what concerns target classes."""
+        keys = ["l_absent", "l_leak", "l_energy", "absent_sparsity", "presence_threshold"]
+        keys += ["prior_weight", "target_decision", "target_source", "target_probable"]
+        return super().recorded(hparams) + keys
 
     def compute_forward(self, batch, stage):
         """Batch to (logits of X, masked-in [B, K], masked-out [N, K]; asked class [B]; mask

@@ -130,10 +130,10 @@ def main(argv):
     W, nmf_error = prepare_dictionary(dictionary, datasets["train"], explained.domain, hparams)
     l2i = L2INetwork(explained, W, hparams["l2i_hidden"])
     brain = train_explainer(L2IBrain, explained, {"l2i": l2i}, datasets, hparams, run_opts)
-    if sb.utils.distributed.if_main_process():
+    if sb.utils.distributed.if_main_process() and brain.exports:
         keys = ("n_components", "alpha", "beta", "gamma", "l2i_hidden")
         info = training_facts(hparams, explained.domain, *keys) | explained_facts(explained)
-        info |= {"epochs": hparams["number_of_epochs"], "dictionary_relative_error": nmf_error}
+        info |= {"epochs": brain.epochs_done, "dictionary_relative_error": nmf_error}
         info["valid"] = {"folds": hparams["valid_folds"], **brain.test_stats}
         best = Path(hparams["output_folder"]) / "best"
         brain.export(best, info)

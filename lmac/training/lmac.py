@@ -1,17 +1,79 @@
-"""Training the L-MAC decoder on a frozen classifier."""
+"""Training the L-MAC decoder on a frozen classifier.
+
+The YAML names the Brain (``brain``); :func:`train_decoder` does all the rest.
+"""
 
 import contextlib
+from pathlib import Path
 
 import speechbrain as sb
 import torch
 import torch.nn.functional as F
 
-from lmac.checkpoints import DECODER_FILE
+from lmac.checkpoints import (
+    DECODER_FILE,
+    build_decoder,
+    decoder_facts,
+    decoder_file,
+    explained_facts,
+    labels_of,
+    load_decoder,
+    training_facts,
+)
 from lmac.core.losses import clips_out
-from lmac.io.processes import gather
+from lmac.io.processes import device_of, gather
 from lmac.training.augment import WaveformAugment
-from lmac.training.brain import TrainingBrain
+from lmac.training.brain import TrainingBrain, explainer_datasets, train_explainer
+from lmac.transfer import transfer_classifiers
 from metrics import Outcome, compute
+
+
+def train_decoder(explained, hparams, run_opts, brain_class=None, datasets=None, **facts):
+    """Train the decoder of hyperparameters such as those of ``hparams/lmac.yaml``.
+
+    Arguments
+    ---------
+    explained : lmac.core.explained.ExplainedClassifier
+    hparams : dict
+    run_opts : speechbrain RunOptions
+    brain_class : type, optional
+        In place of ``hparams["brain"]``.
+    datasets : dict, optional
+        In place of those of ``explainer_datasets``.
+    **facts
+        What ``info.json`` records besides.
+
+    Returns
+    -------
+    The Brain, with the selected checkpoint loaded; what it found is in ``<output_folder>/best``.
+    """
+    brain_class = brain_class or hparams["brain"]
+    # Whatever may be missing is named before audio is decoded.
+    brain_class.require(hparams, explained)
+    decoder = build_decoder(hparams["decoder"], explained)
+    key = "finetune_from"
+    if hparams[key] is not None or hparams["l_guidance"] > 0:
+        load_decoder(decoder, explained, decoder_file(hparams[key], key), key)
+    others = []
+    if hparams["transfer_classifiers"]:
+        device = device_of(run_opts)
+        labels = labels_of(explained.classifier, hparams["classifier_checkpoint"])
+        others = transfer_classifiers(
+            hparams["transfer_classifiers"], explained.to(device), labels, device
+        )
+    datasets = datasets or explainer_datasets(hparams)
+    brain = train_explainer(
+        brain_class, explained, {"decoder": decoder}, datasets, hparams, run_opts, others=others
+    )
+    if sb.utils.distributed.if_main_process() and brain.exports:
+        info = training_facts(hparams, explained.domain, *brain.recorded(hparams))
+        info |= explained_facts(explained) | decoder_facts(decoder) | facts
+        if others:
+            names = [other.name for other in others]
+            info |= {"l_transfer": hparams["l_transfer"], "others": names}
+        info |= {"epochs": brain.epochs_done, "valid": brain.test_stats}
+        brain.export(Path(hparams["output_folder"]) / "best", info)
+    return brain
 
 
 class DecoderBrain(TrainingBrain):
@@ -38,6 +100,20 @@ class DecoderBrain(TrainingBrain):
         self.explained = explained.to(self.device)
         self.others = others
         self.unconvinced = None  # the loss of the others, of the batch at hand
+
+    @classmethod
+    def require(cls, hparams, explained):
+        """ValueError for hyperparameters, or a classifier, that this training is not for."""
+
+    @classmethod
+    def recorded(cls, hparams):
+        """The keys of ``hparams`` that ``info.json`` keeps: weights of the loss and the like."""
+        keys = ["l_in", "l_out", "out_share", "l_sparse", "l_guidance"]
+        if hparams["finetune_from"] is not None:
+            keys += ["finetune_from"]
+        if hparams["l_guidance"] > 0:
+            keys += ["guidance", "cc_th", "bin_th"]
+        return keys
 
     def compute_forward(self, batch, stage):
         """Batch to (logits of X, masked-in [B, K], masked-out [N, K]; decision [B]; mask, X,

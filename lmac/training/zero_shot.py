@@ -1,4 +1,4 @@
-"""Training a decoder that is told a prompt: LMAC-ZS."""
+"""Training a decoder that is conditioned on a prompt: LMAC-ZS."""
 
 import speechbrain as sb
 import torch
@@ -23,6 +23,22 @@ class ZeroShotBrain(ConditionalBrain):
     drawn for each sound by ``hparams.target_classes``. ``hparams.lmac_loss`` is
     ``lmac.core.losses.zero_shot_loss``, the rest as in ConditionalBrain.
     """
+
+    @classmethod
+    def require(cls, hparams, explained):
+        """As ConditionalBrain; ValueError for a classifier of fixed classes, and for others."""
+        super().require(hparams, explained)
+        require_prompts(explained)
+        if hparams["transfer_classifiers"]:
+            raise ValueError(
+                "transfer_classifiers are not for a zero-shot classifier: their classes are no "
+                "prompts. Leave them out."
+            )
+
+    @classmethod
+    def recorded(cls, hparams):
+        """As ConditionalBrain, and what concerns prompts."""
+        return super().recorded(hparams) + ["l_similarity", "prompts_per_sound", "prompts"]
 
     def compute_forward(self, batch, stage):
         """As in ConditionalBrain, for ``prompts_per_sound`` pairs of each sound, sound by sound.

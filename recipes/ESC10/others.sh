@@ -13,11 +13,11 @@ python=${PYTHON:-python3}
 recipe=recipes/ESC10 results=results/ESC10
 
 set -- --data_folder="$data" "$@"
-"$python" -m lmac seeds $recipe/classifier.yaml --seeds=[1] "$@"
-"$python" train_classifier.py recipes/ESC10_wave1d/classifier.yaml "$@"
-"$python" train_classifier.py recipes/ESC10_aisfx/classifier.yaml "$@"
+"$python" -m lmac seeds $recipe/recipe.yaml --seeds=[1] "$@"
+"$python" train_classifier.py recipes/ESC10_wave1d/recipe.yaml "$@"
+"$python" train_classifier.py recipes/ESC10_aisfx/recipe.yaml "$@"
 compressive() { # architecture, folder, seed
-    "$python" train_classifier.py $recipe/classifier.yaml --seed="$3" --output_folder=$results/"$2" \
+    "$python" train_classifier.py $recipe/recipe.yaml --seed="$3" --output_folder=$results/"$2" \
         --classifier_yaml=hparams/classifiers/"$1"_compressive.yaml "${@:4}"
 }
 compressive cnn14 classifier_compressive 1234 "$@"
@@ -26,14 +26,14 @@ compressive vgg classifier_compressive_vgg_1 1 "$@"
 compressive vgg classifier_compressive_vgg_2 2 "$@"
 for decoder in lmac_others lmac_compressive lmac_compressive_two lmac_compressive_four \
     lmac_compressive_two_finetune; do
-    "$python" train_lmac.py $recipe/$decoder.yaml "$@"
+    "$python" train_lmac.py $recipe/recipe.yaml:$decoder "$@"
 done
 others=$results/seeds/seed_1/classifier/best,results/ESC10_wave1d/classifier/best
 others+=,results/ESC10_aisfx/classifier/best
 others+=,$results/classifier_compressive/best,$results/classifier_compressive_vgg/best
 score() {
-    "$python" eval_explanations.py $recipe/others.yaml "$@"
-    "$python" -m lmac audit $recipe/others.yaml --audit_clips=80 --transfer_classifiers=["$others"] "$@"
+    "$python" eval_explanations.py $recipe/recipe.yaml:others "$@"
+    "$python" -m lmac audit $recipe/recipe.yaml:others --audit_clips=80 --transfer_classifiers=["$others"] "$@"
 }
 score "$@"
 # On clips that chose nothing, and in white noise.
@@ -42,6 +42,6 @@ some=--methods=["L-MAC,L-MAC ($two),L-MAC FT,L-MAC FT ($two),L-MAC FT ($two + fl
 All-ones,Random,Oracle"]
 score "$@" "$some" --target_folds=[5] --contaminant_folds=[4] \
     --output_folder=$results/evaluation/others_stft_fold5
-"$python" eval_explanations.py $recipe/others.yaml "$@" "$some" --scenario=white_noise \
+"$python" eval_explanations.py $recipe/recipe.yaml:others "$@" "$some" --scenario=white_noise \
     --output_folder=$results/evaluation/others_white_noise_stft
 "$python" -m lmac publish $results $recipe/results

@@ -18,18 +18,18 @@ cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 recipe=recipes/ESC10
 
-"$python" train_classifier.py $recipe/classifier.yaml --data_folder="$data" "$@"
+"$python" train_classifier.py $recipe/recipe.yaml --data_folder="$data" "$@"
 if [[ -z $noise ]]; then
-    "$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data" "$@"
-    "$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" "$@"
+    "$python" train_lmac.py $recipe/recipe.yaml --data_folder="$data" "$@"
+    "$python" eval_explanations.py $recipe/recipe.yaml --data_folder="$data" "$@"
 else
     for domain in stft mel; do
-        "$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data" --domain=$domain
-        "$python" train_lmac.py $recipe/lmac_finetune.yaml --data_folder="$data" --domain=$domain
+        "$python" train_lmac.py $recipe/recipe.yaml --data_folder="$data" --domain=$domain
+        "$python" train_lmac.py $recipe/recipe.yaml:lmac_finetune --data_folder="$data" --domain=$domain
     done
-    "$python" -m lmac l2i $recipe/l2i.yaml --data_folder="$data"
+    "$python" -m lmac l2i $recipe/recipe.yaml --data_folder="$data"
 
-    table() { "$python" -m lmac table $recipe/"$1".yaml --data_folder="$data" "${@:2}"; }
+    table() { "$python" -m lmac table $recipe/recipe.yaml:"$1" --data_folder="$data" "${@:2}"; }
     table table1_noise --contaminant_folder="$noise" --listen=0
     table table2_mixtures
     table table3_white_noise --listen=0

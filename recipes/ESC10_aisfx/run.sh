@@ -11,15 +11,15 @@ cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 recipe=recipes/ESC10_aisfx
 
-"$python" train_classifier.py $recipe/classifier.yaml --data_folder="$data" "$@"
-"$python" -m lmac l2i $recipe/l2i.yaml --data_folder="$data" "$@"
+"$python" train_classifier.py $recipe/recipe.yaml --data_folder="$data" "$@"
+"$python" -m lmac l2i $recipe/recipe.yaml --data_folder="$data" "$@"
 for path in "" _waveform; do
-    "$python" train_lmac.py $recipe/lmac$path.yaml --data_folder="$data" "$@"
-    "$python" train_lmac.py $recipe/lmac_finetune$path.yaml --data_folder="$data" "$@"
+    "$python" train_lmac.py $recipe/recipe.yaml:lmac$path --data_folder="$data" "$@"
+    "$python" train_lmac.py $recipe/recipe.yaml:lmac_finetune$path --data_folder="$data" "$@"
     # All WAV files of L-MAC, to be classified again.
-    "$python" eval_explanations.py $recipe/evaluation$path.yaml --data_folder="$data" \
+    "$python" eval_explanations.py $recipe/recipe.yaml:evaluation$path --data_folder="$data" \
         "--methods=[L-MAC,L-MAC FT]" --listen=160 "$@"
-    "$python" eval_explanations.py $recipe/evaluation$path.yaml --data_folder="$data" "$@"
-    "$python" -m lmac resynthesis $recipe/evaluation$path.yaml --data_folder="$data" "$@"
+    "$python" eval_explanations.py $recipe/recipe.yaml:evaluation$path --data_folder="$data" "$@"
+    "$python" -m lmac resynthesis $recipe/recipe.yaml:evaluation$path --data_folder="$data" "$@"
 done
 "$python" -m lmac publish results/ESC10_aisfx $recipe/results --figures=mixtures_stft

@@ -11,13 +11,13 @@ cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 recipe=recipes/ESC10_conditional
 
-"$python" train_classifier.py recipes/ESC10/classifier.yaml --data_folder="$data"
-"$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data"
-"$python" train_lmac.py $recipe/lmac_strict.yaml --data_folder="$data"
-"$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data"
-"$python" -m lmac asked $recipe/evaluation.yaml --data_folder="$data"
+"$python" train_classifier.py recipes/ESC10/recipe.yaml --data_folder="$data"
+"$python" train_lmac.py $recipe/recipe.yaml --data_folder="$data"
+"$python" train_lmac.py $recipe/recipe.yaml:lmac_strict --data_folder="$data"
+"$python" eval_explanations.py $recipe/recipe.yaml --data_folder="$data"
+"$python" -m lmac asked $recipe/recipe.yaml --data_folder="$data"
 fold5=(--target_folds=5 --contaminant_folds=4
     --output_folder=results/ESC10_conditional/evaluation/mixtures_stft_fold5)
-"$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" "${fold5[@]}" --listen=0
-"$python" -m lmac asked $recipe/evaluation.yaml --data_folder="$data" "${fold5[@]}"
+"$python" eval_explanations.py $recipe/recipe.yaml --data_folder="$data" "${fold5[@]}" --listen=0
+"$python" -m lmac asked $recipe/recipe.yaml --data_folder="$data" "${fold5[@]}"
 "$python" -m lmac publish results/ESC10_conditional $recipe/results

@@ -12,12 +12,12 @@ python=${PYTHON:-python3}
 recipe=recipes/ESC10_noise
 
 train=(--data_folder="$data" --noise_folder="$noise/tr")
-"$python" train_classifier.py $recipe/classifier.yaml "${train[@]}"
+"$python" train_classifier.py $recipe/recipe.yaml "${train[@]}"
 for domain in stft mel; do
-    "$python" train_lmac.py $recipe/lmac.yaml "${train[@]}" --domain=$domain
-    "$python" train_lmac.py $recipe/lmac_finetune.yaml "${train[@]}" --domain=$domain
+    "$python" train_lmac.py $recipe/recipe.yaml "${train[@]}" --domain=$domain
+    "$python" train_lmac.py $recipe/recipe.yaml:lmac_finetune "${train[@]}" --domain=$domain
 done
-"$python" -m lmac l2i $recipe/l2i.yaml "${train[@]}"
-"$python" -m lmac table $recipe/table1_id.yaml --data_folder="$data" \
+"$python" -m lmac l2i $recipe/recipe.yaml "${train[@]}"
+"$python" -m lmac table $recipe/recipe.yaml:table1_id --data_folder="$data" \
     --contaminant_folder="$noise/tt"
 "$python" -m lmac publish results/ESC10_noise $recipe/results

@@ -9,13 +9,13 @@ cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 recipe=recipes/ESC10_wave1d
 
-"$python" train_classifier.py $recipe/classifier.yaml --data_folder="$data" "$@"
-"$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data" "$@"
-"$python" train_lmac.py $recipe/lmac_finetune.yaml --data_folder="$data" "$@"
-"$python" -m lmac l2i $recipe/l2i.yaml --data_folder="$data" "$@"
+"$python" train_classifier.py $recipe/recipe.yaml --data_folder="$data" "$@"
+"$python" train_lmac.py $recipe/recipe.yaml --data_folder="$data" "$@"
+"$python" train_lmac.py $recipe/recipe.yaml:lmac_finetune --data_folder="$data" "$@"
+"$python" -m lmac l2i $recipe/recipe.yaml --data_folder="$data" "$@"
 # All WAV files of L-MAC, to be classified again.
-"$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" \
+"$python" eval_explanations.py $recipe/recipe.yaml --data_folder="$data" \
     "--methods=[L-MAC,L-MAC FT]" --listen=160 "$@"
-"$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" "$@"
-"$python" -m lmac resynthesis $recipe/evaluation.yaml --data_folder="$data" "$@"
+"$python" eval_explanations.py $recipe/recipe.yaml --data_folder="$data" "$@"
+"$python" -m lmac resynthesis $recipe/recipe.yaml --data_folder="$data" "$@"
 "$python" -m lmac publish results/ESC10_wave1d $recipe/results --figures=mixtures_stft

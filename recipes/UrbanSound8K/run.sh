@@ -14,17 +14,17 @@ python=${PYTHON:-python3}
 recipe=recipes/UrbanSound8K
 set -- --data_folder="$data" --dataset_yaml=hparams/datasets/urbansound8k_3folds.yaml "$@"
 
-"$python" train_classifier.py $recipe/classifier.yaml "$@"
+"$python" train_classifier.py $recipe/recipe.yaml "$@"
 # A quarter of the published data: more epochs.
-"$python" train_lmac.py $recipe/lmac.yaml --number_of_epochs=15 "$@"
-"$python" train_lmac.py $recipe/lmac_finetune.yaml --number_of_epochs=2 "$@"
-"$python" -m lmac l2i $recipe/l2i.yaml "$@"
-"$python" -m lmac seeds $recipe/classifier.yaml --seeds=[1] "$@"
+"$python" train_lmac.py $recipe/recipe.yaml --number_of_epochs=15 "$@"
+"$python" train_lmac.py $recipe/recipe.yaml:lmac_finetune --number_of_epochs=2 "$@"
+"$python" -m lmac l2i $recipe/recipe.yaml "$@"
+"$python" -m lmac seeds $recipe/recipe.yaml --seeds=[1] "$@"
 score() {
-    "$python" eval_explanations.py $recipe/evaluation.yaml "$@"
+    "$python" eval_explanations.py $recipe/recipe.yaml "$@"
 }
 audit() {
-    "$python" -m lmac audit $recipe/evaluation.yaml --audit_clips=80 \
+    "$python" -m lmac audit $recipe/recipe.yaml --audit_clips=80 \
         --transfer_classifiers=[results/UrbanSound8K/seeds/seed_1/classifier/best] \
         --methods=["L-MAC,L-MAC FT,L2I,GradCAM,All-ones,Random,Oracle"] "$@"
 }

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 
 run() {
-    "$python" -m lmac seeds recipes/UrbanSound8K/classifier.yaml --data_folder="$data" \
+    "$python" -m lmac seeds recipes/UrbanSound8K/recipe.yaml --data_folder="$data" \
         --dataset_yaml=hparams/datasets/urbansound8k_3folds.yaml --seeds=[1234,1,2] "$@"
 }
 run --stages=[classifier] "$@"

@@ -5,6 +5,6 @@ cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 recipe=recipes/demo
 
-"$python" train_classifier.py $recipe/classifier.yaml "$@"
-"$python" train_lmac.py $recipe/lmac.yaml "$@"
-"$python" eval_explanations.py $recipe/evaluation.yaml "$@"
+"$python" train_classifier.py $recipe/recipe.yaml "$@"
+"$python" train_lmac.py $recipe/recipe.yaml "$@"
+"$python" eval_explanations.py $recipe/recipe.yaml "$@"

@@ -9,12 +9,12 @@ python=${PYTHON:-python3}
 recipe=recipes/planted_cues results=results/planted_cues
 set -- --background_folder="$data" "$@"
 
-"$python" train_classifier.py $recipe/classifier.yaml "$@"
-"$python" train_classifier.py $recipe/transfer.yaml --seed=1 "$@"
-"$python" train_lmac.py $recipe/lmac.yaml "$@"
-"$python" train_lmac.py $recipe/lmac_transfer.yaml "$@"
+"$python" train_classifier.py $recipe/recipe.yaml "$@"
+"$python" train_classifier.py $recipe/recipe.yaml:transfer --seed=1 "$@"
+"$python" train_lmac.py $recipe/recipe.yaml "$@"
+"$python" train_lmac.py $recipe/recipe.yaml:lmac_transfer "$@"
 for name in cnn14 cnn14_transfer two_reasons; do
-    "$python" -m lmac planted_cues $recipe/$name.yaml "$@"
+    "$python" -m lmac planted_cues $recipe/recipe.yaml:$name "$@"
     mkdir -p $recipe/results/$name
     from=$results/evaluation/$name
     cp "$from"/{summary.csv,controls.csv,table.md,planted_cues.png} $recipe/results/$name

@@ -12,10 +12,10 @@ cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 recipe=recipes/zero_shot
 
-"$python" train_classifier.py $recipe/classifier.yaml --data_folder="$data" "$@"
-"$python" -m lmac held_out $recipe/held_out.yaml --data_folder="$data" "$@"
-"$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data/ESC-10" "$@"
-"$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data/ESC-10" "$@"
-"$python" -m lmac asked $recipe/evaluation.yaml --data_folder="$data/ESC-10" \
+"$python" train_classifier.py $recipe/recipe.yaml --data_folder="$data" "$@"
+"$python" -m lmac held_out $recipe/recipe.yaml --data_folder="$data" "$@"
+"$python" train_lmac.py $recipe/recipe.yaml --data_folder="$data/ESC-10" "$@"
+"$python" eval_explanations.py $recipe/recipe.yaml --data_folder="$data/ESC-10" "$@"
+"$python" -m lmac asked $recipe/recipe.yaml --data_folder="$data/ESC-10" \
     "--methods=[L-MAC-ZS,Saliency,GradCAM,All-ones]" "$@"
 "$python" -m lmac publish results/zero_shot $recipe/results --figures=mixtures_stft

@@ -5,6 +5,7 @@ import pytest
 
 import benchmarks.leads
 from benchmarks.leads import (
+    METRIC_NAMES,
     OURS,
     PAGE,
     best_baseline,
@@ -39,9 +40,19 @@ def test_who_leads():
     assert led == {
         ("L-MAC FT", "AI"), ("L-MAC FT", "AD"), ("L-MAC", "Fid-In"), ("L-MAC refined", "AG"),
     }  # fmt: skip
-    lines = table({"ESC10/x": summary})
-    assert "| L-MAC | 50.00 (55.00 GradCAM) | 5.00 (5.00 GradCAM) |" in lines[2]
-    assert "| L-MAC FT | **60.00** (55.00 GradCAM) | **4.00**" in lines[3]
+    tests = pd.DataFrame(
+        {
+            "metric": METRIC_NAMES,
+            "method": "GradCAM",
+            "significant": [True, True, True, True, False],
+        }
+    )
+    summary.loc["L-MAC", "AI"] = 56.0
+    (line,) = table({"ESC10/x": summary}, lambda name: tests)[2:]
+    # A lead, a tie, none, a tie, and a lead that the paired test does not show.
+    assert line.endswith(
+        "| **56.00** (55.00) | 5.00 (5.00) | 1.00 (3.00) | 0.50 (0.50) | 0.90° (0.85) |"
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,9 +78,10 @@ def test_rows_of_audits(tmp_path, monkeypatch):
          "n invented (x)": [3, 3], "invented (x)": [66.7, 33.3], "invented random (x)": [0.0, 0],
          "n (y)": [5, 5], "Fid-In (y)": [0.7, 0.8], "Fid-In random (y)": [0.1, 0.1]},
     ).to_csv(tmp_path / "audit.csv", index=False)  # fmt: skip
-    link = "[ESC10/z](../recipes/ESC10/results/z/audit.md)"
-    assert transfer({"ESC10/z": None})[2:] == [
-        f"| {link} | x | 7 | **0.90** (0.40) |  | 0.80 (0.95) |  |  |",
-        f"| {link} | y | 5 | 0.70 (0.10) |  | 0.80 (0.10) |  |  |",
+    name = "ESC10/mixtures_stft"
+    link = f"[{name}](../recipes/ESC10/results/mixtures_stft/audit.md)"
+    assert transfer({name: None, "ESC10/speech_stft": None})[2:] == [
+        f"| {link} | x | 7 | **0.90** (0.40) |  | 0.80 (0.95) |  |",
+        f"| {link} | y | 5 | 0.70 (0.10) |  | 0.80 (0.10) |  |",
     ]
-    assert inventing({"ESC10/z": None})[2:] == [f"| {link} | x | 3 | 67 (0) |  | 33 (0) |  |  |"]
+    assert inventing({name: None})[2:] == [f"| {link} | x | 3 | 67 (0) |  | 33 (0) |  |"]

@@ -6,14 +6,20 @@ from conftest import make_explained
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.lobes.models import PIQ
 from speechbrain.lobes.models import Cnn14 as sb_cnn14
-from speechbrain.lobes.models.ECAPA_TDNN import Classifier as CosineHead
+from speechbrain.lobes.models.ECAPA_TDNN import Classifier
 from torch import nn
 
-from lmac.checkpoints import class_names, classifier_domain, load_classifier
+from lmac.checkpoints import (
+    class_names,
+    classifier_domain,
+    explained_classifier,
+    load_classifier,
+)
 from lmac.classifiers import (
     AudioClassifier,
     Cnn14,
     Conv2dEncoder,
+    CosineHead,
     EmbeddingModel,
     LinearHead,
     Wave1d,
@@ -21,6 +27,7 @@ from lmac.classifiers import (
 from lmac.classifiers.aisfx import Aisfx
 from lmac.core.domain import FrontEnd
 from lmac.io.weights import load_weights
+from lmac.settings.load import load
 
 DEFAULTS = {
     "reads": None,
@@ -72,11 +79,44 @@ def test_published_conv2d_loads_unchanged_and_agrees():
     torch.testing.assert_close(embedding, maps.mean((2, 3)).unsqueeze(1))
 
 
-def test_the_published_cosine_head_fits():
-    classifier = AudioClassifier(Cnn14(width=4), CosineHead(128, out_neurons=50)).eval()
-    logits, _ = classifier(torch.rand(3, 64, 80))
-    assert logits.shape == (3, 50)
-    assert logits.abs().max() <= 1 + 1e-5
+def theirs(name, n_classes=50):
+    """The published networks' own modules: embedding model and head (SpeechBrain's YAMLs)."""
+    torch.manual_seed(0)
+    if name == "cnn14":
+        model = sb_cnn14.Cnn14(mel_bins=80, emb_dim=2048, return_reps=True)
+        return randomise_statistics(model), nn.Linear(2048, n_classes).eval()
+    model = randomise_statistics(PIQ.Conv2dEncoder_v2(dim=256))
+    return model, Classifier(256, lin_blocks=1, out_neurons=n_classes).eval()
+
+
+@pytest.mark.parametrize("name,shape", [("cnn14", (2, 101, 80)), ("conv2d", (2, 101, 513))])
+def test_published_state_dicts_load_into_their_yaml_unchanged(tmp_path, name, shape):
+    """Weights of exactly the published classes, through the YAML, give the published logits."""
+    model, head = theirs(name)
+    torch.save(model.state_dict(), tmp_path / "embedding_model.ckpt")
+    torch.save(head.state_dict(), tmp_path / "classifier.ckpt")
+    (tmp_path / "label_encoder.txt").write_text(
+        "".join(f"'c{i}' => {i}\n" for i in range(50)) + "================\n'starting_index' => 0\n"
+    )
+    given = {"classifier_yaml": f"hparams/classifiers/{name}_published.yaml"}
+    given |= {"data_folder": "x", "classifier_checkpoint": str(tmp_path)}
+    explained = explained_classifier(load("hparams/evaluation.yaml", given)[0])
+    features = torch.rand(shape)
+    with torch.no_grad():
+        found = model(features)
+        embedding = found[0] if name == "cnn14" else found.mean((2, 3)).unsqueeze(1)
+        logits, _ = explained.classifier(features)
+    torch.testing.assert_close(logits, head(embedding).squeeze(1), rtol=1e-3, atol=1e-4)
+
+
+def test_a_cosine_head_is_hardly_confident_until_it_is_scaled():
+    torch.manual_seed(0)
+    head, x = CosineHead(128, 50).eval(), torch.rand(3, 1, 128)
+    assert head(x).abs().max() <= 1 + 1e-5
+    assert head(x).softmax(-1).max() < 0.14  # e / (e + 49 / e)
+    scaled = CosineHead(128, 50, scale=30.0).eval()
+    scaled.load_state_dict(head.state_dict())
+    torch.testing.assert_close(scaled(x), 30 * head(x))
 
 
 @pytest.mark.parametrize("network,shape", [(Cnn14(width=4), (1, 64, 80)),

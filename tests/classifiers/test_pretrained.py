@@ -139,7 +139,7 @@ def test_long_recordings_for_a_classifier_with_a_longest_input(folders):
     explainer = Explainer.from_hparams("hparams/explain.yaml", {**chosen, "window_s": 1.28})
     # A tenth more than a window is explained in one, unless the classifier refuses it.
     for n_samples, n_windows in ((20600, 1), (21000, 2)):
-        result = explainer.explain(waves(21000)[0, :n_samples], "Saliency")
+        result = explainer((waves(21000)[0, :n_samples], 16000), "Saliency")
         assert len(result.windows) == n_windows and len(result.explanation) == n_samples
         assert result.top_classes()[0][0] in CLASSES
     with pytest.raises(ValueError, match="window_s is 2.0, but this classifier takes 1.29 s at"):

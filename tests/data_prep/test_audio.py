@@ -9,7 +9,7 @@ import torch
 import torchaudio
 
 import data_prep.audio
-from data_prep.audio import AudioCache, AudioError, cut_short, decode, read_audio, resample
+from data_prep.audio import AudioCache, AudioError, cut_short, decode, loudest, read_audio, resample
 from lmac.core.domain import FrontEnd, get_domain
 from lmac.io.files import seal, whole
 
@@ -210,3 +210,24 @@ def test_the_cache_keeps_any_name_in_its_folder(tmp_path, name):
     assert len(cache(path)) == 16000 and np.array_equal(cache(path), read_audio(path, 16000))
     assert len(list((tmp_path / "in" / "cache").iterdir())) == 1
     assert {p.name for p in tmp_path.iterdir()} == {name, "in"}
+
+
+def test_channels_that_cancel_are_an_error(tmp_path):
+    """[x, -x] is rounding noise in mono, which normalisation would amplify into a sound."""
+    x = noise()[:, 0]
+    path = tmp_path / "x.wav"
+    soundfile.write(path, np.stack([x, -x + 1e-5 * x[::-1]], 1), 44100, subtype="FLOAT")
+    with pytest.raises(AudioError, match="its 2 channels cancel one another"):
+        read_audio(path, 16000)
+    soundfile.write(path, np.stack([x, -0.99 * x], 1), 44100, subtype="FLOAT")
+    np.testing.assert_allclose(read_audio(path, 44100), 0.005 * x, atol=1e-6)
+
+
+def test_the_loudest_part_is_found():
+    samples = np.zeros(1000, np.float32)
+    samples[600:700], samples[100:130] = 0.5, 0.6
+    assert loudest(samples, 100) == 600
+    assert loudest(samples[:50], 100) == 0
+    energy = [float(np.square(samples[i : i + 250], dtype=float).sum()) for i in range(751)]
+    start = loudest(samples, 250)
+    assert energy[start] == max(energy)

@@ -9,7 +9,7 @@ import torch
 import eval_explanations
 import train_classifier
 import train_lmac
-from data_prep.dataset import clip_dataset
+from data_prep.dataset import clip_dataset, require_every_class
 from data_prep.esc50 import prepare
 from data_prep.manifest import DataError, read_manifest
 from interpreters.gradcam import GradCAM
@@ -168,7 +168,8 @@ def test_training_and_evaluation_with_silent_clips(folder):
     train(folder)
     log = (folder / "classifier" / "log.txt").read_text()
     for row, name in ((2, "clip0"), (14, "clip12"), (18, "clip16")):
-        assert f"clips are silent: row {row} of the metadata: {folder}/audio/{name}.wav" in log
+        where = f"row {row} of the metadata: {folder}/audio/{name}.wav"
+        assert f"clips are silent in their first 1 s: {where}" in log
     assert log.count("are silent") == 3 and "clip1.wav" not in log
     best = f"--classifier_checkpoint={folder}/classifier/best"
     train_lmac.main(["hparams/lmac.yaml", *options(folder, f"{folder}/lmac"), best,
@@ -188,3 +189,38 @@ def test_training_and_evaluation_with_silent_clips(folder):
     assert silent["SI-SDR (dB)"].isna().all()
     numbers = silent.drop(columns="SI-SDR (dB)").select_dtypes("number")
     assert np.isfinite(numbers.to_numpy(dtype=float)).all()
+
+
+# --- clips that are silent where they are looked at ---
+
+
+def zeros_in_front(folder, name="clip3", seconds=3):
+    path = folder / "audio" / f"{name}.wav"
+    wave, _ = soundfile.read(path)
+    soundfile.write(path, np.concatenate([np.zeros(seconds * RATE), wave]), RATE, subtype="FLOAT")
+
+
+def test_what_is_looked_at_is_judged(folder, caplog):
+    zeros_in_front(folder)
+    labels = prepare(folder, folder / "m.csv")
+    manifest = read_manifest(folder / "m.csv")
+    given = manifest, folder, labels, 2 * RATE, folder / "cache", RATE
+    dataset = clip_dataset(*given)
+    assert "1 of 20 clips are silent in their first 2 s: row 5 of the metadata" in caplog.text
+    assert "Of 1 of 20 clips, which are longer, the first 2 s are used" in caplog.text
+    assert not dataset[3]["sig"].any()
+    caplog.clear()
+    found = clip_dataset(*given, crop="loudest")[3]["sig"]
+    assert "silent" not in caplog.text
+    wave, _ = soundfile.read(folder / "audio" / "clip3.wav", dtype="float32")
+    assert np.count_nonzero(found) > 0.99 * RATE  # all of its sound
+    np.testing.assert_allclose(found[-RATE:], wave[-RATE:] / np.abs(wave).max(), rtol=1e-5)
+
+
+def test_a_class_without_training_clips_is_one_sentence(folder):
+    labels = prepare(folder, folder / "m.csv")
+    manifest = read_manifest(folder / "m.csv")
+    require_every_class(manifest, labels, {"train_folds": [1, 2, 3]})
+    rest = manifest[(manifest["label"] != "rumble") | (manifest["fold"] > 3)]
+    with pytest.raises(DataError, match="train_folds .1, 2, 3. have no clip of rumble"):
+        require_every_class(rest, labels, {"train_folds": [1, 2, 3]})

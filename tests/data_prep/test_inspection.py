@@ -139,3 +139,14 @@ def test_sound_data_passes_and_damaged_metadata_gets_one_sentence(folder):
     meta.write_text(f"{lines[0]}\n{lines[1]}\nx.wav,1,zero,a,True,1,A\n")
     with pytest.raises(DataError, match="esc50.csv, row 3: column target holds 'zero'"):
         inspect(folder)
+
+
+def test_silence_where_training_looks_is_a_note(tmp_path):
+    wave = np.concatenate([np.zeros(3 * RATE), noise(1)])
+    soundfile.write(tmp_path / "late.wav", wave, RATE, subtype="FLOAT")
+    assert examine(tmp_path / "late.wav")["notes"] == ""
+    assert examine(tmp_path / "late.wav", 2.0)["notes"] == "silent in its first 2 s"
+    assert examine(tmp_path / "late.wav", 2.0, "loudest")["notes"] == ""
+    x = noise(2)
+    soundfile.write(tmp_path / "wide.wav", np.stack([x, -x], 1), RATE, subtype="FLOAT")
+    assert "channels cancel one another" in examine(tmp_path / "wide.wav")["error"]

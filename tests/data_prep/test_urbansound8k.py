@@ -109,7 +109,7 @@ def test_the_default_folds(folder, tmp_path):
     assert hparams["signal_length_s"] == 4.0 and hparams["out_n_neurons"] == len(CLASSES)
     hparams["prepare_data"](manifest=tmp_path / "m.csv")
     assert len(read_manifest(tmp_path / "m.csv")) == 30
-    evaluation, _ = load("recipes/UrbanSound8K/evaluation.yaml", {
+    evaluation, _ = load("recipes/UrbanSound8K/recipe.yaml:evaluation", {
         "data_folder": str(folder), "results_folder": str(tmp_path)})  # fmt: skip
     assert (evaluation["target_folds"], evaluation["contaminant_folds"]) == ([9], [10])
 
@@ -246,7 +246,7 @@ def test_a_fold_is_split_by_recording(folder, tmp_path):
 def test_the_three_folds(folder, tmp_path):
     words = {"dataset_yaml": "hparams/datasets/urbansound8k_3folds.yaml",
              "data_folder": str(folder), "results_folder": str(tmp_path)}  # fmt: skip
-    hparams, _ = load("recipes/UrbanSound8K/evaluation.yaml", words)
+    hparams, _ = load("recipes/UrbanSound8K/recipe.yaml:evaluation", words)
     folds = ("train_folds", "valid_folds", "test_folds", "target_folds", "contaminant_folds")
     assert [hparams[key] for key in folds] == [[1, 2], [3], [13], [3], [13]]
     # This copy has one recording a class and fold.

@@ -1,6 +1,7 @@
 """The owner of an evaluation's folder: what it keeps, what it refuses, and what it makes of it."""
 
 import csv
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from planted import plant
 
-from lmac.evaluation.files import PUBLISHED
+from lmac.evaluation.files import PICTURES, PUBLISHED
 from lmac.evaluation.folder import COLUMNS, EvaluationFolder, _made_with
 from lmac.io.checked_rows import with_checks
 from lmac.io.files import Damaged, write_text
@@ -240,16 +241,21 @@ def test_rows_of_an_earlier_version_are_kept_and_get_checksums(folder):
     assert folder.metrics_csv.read_text() == text
 
 
-def test_rows_with_checksums_of_a_version_with_other_columns_are_not_given_up(folder):
+def test_the_set_of_metrics_may_change(folder):
     made = _made_with(folder.note)
-    older = with_checks(folder.rows().drop(columns="MM"), made)
-    folder.metrics_csv.write_text(older)
-    with pytest.raises(ValueError, match="has other columns than this version writes"):
-        begun(folder)
-    assert folder.metrics_csv.read_text() == older and len(folder.rows()) == 3
-    folder.metrics_csv.write_text(older.replace("0.25", "0.26", 1))
-    with pytest.raises(Damaged, match="line 2"):
-        folder.rows()
+    text = folder.metrics_csv.read_text()
+    # One that is new: rows of the methods asked for are computed again, it is empty in the others.
+    folder.metrics_csv.write_text(with_checks(folder.rows().drop(columns="MM"), made))
+    assert len(folder.rows()) == 3
+    again = begun(folder, methods={"IG": METHODS["IG"]})
+    assert again.missing("IG", ["a1"]) and not again.missing("Random", ["a1", "b1"])
+    assert again.rows()["MM"].isna().all()
+    # One that is gone is left out, and nothing is computed.
+    folder.metrics_csv.write_text(text)
+    older = folder.rows().assign(toy=0.5)
+    folder.metrics_csv.write_text(with_checks(older, made))
+    again = begun(folder)
+    assert len(again.done) == 3 and list(again.rows().columns) == list(COLUMNS)
 
 
 def test_every_byte_of_a_row_is_watched_and_the_other_rows_are_kept(folder, caplog):
@@ -323,10 +329,8 @@ def test_nobody_else_reads_or_writes_these_files():
             quoted = f'"{name}"' in text
             assert not quoted or path.name in ("folder.py", *of_tables), (path, name)
     # A figure of numbers may be published; no sound, and no picture of one.
-    assert {name for name in PUBLISHED if name.endswith((".wav", ".png"))} == {
-        "asked.png",
-        "audit.png",
-    }
+    pictures = [name for name in PUBLISHED + PICTURES if name.endswith((".wav", ".png"))]
+    assert sorted(pictures) == ["asked.png", "audit.png"]
 
 
 @pytest.mark.parametrize("ID", ["../../up", "/etc/x", "..", "a/b", "x" * 300])
@@ -338,3 +342,19 @@ def test_samples_stay_in_the_folder_whatever_a_clip_is_called(folder, ID):
     assert folder.sample(ID, "IG").resolve().parent.parent == (folder.path / "samples").resolve()
     (clip,) = folder.clips_with_samples()
     assert clip.ID == ID and clip.input == folder.sample(ID, "IG") / "input.wav"
+
+
+def test_published_rows_may_be_compressed(folder):
+    before = folder.rows()
+    folder.write_check("audit_clips", pd.DataFrame({"ID": ["a1"], "p": [0.5]}))
+    for name in ("metrics.csv", "audit_clips.csv"):
+        path = folder.path / name
+        path.with_name(f"{name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    again = EvaluationFolder(folder.path)
+    pd.testing.assert_frame_equal(again.rows(), before)
+    assert again.check("audit_clips")["p"].tolist() == [0.5] and again.has_rows
+    packed = folder.path / "metrics.csv.gz"
+    packed.write_bytes(packed.read_bytes()[:-20])
+    with pytest.raises(Damaged, match="metrics.csv.gz is damaged"):
+        again.rows()

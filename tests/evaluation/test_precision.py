@@ -8,7 +8,7 @@ from conftest import make_explained
 
 from interpreters.saliency import Saliency
 from lmac.evaluation.brain import EvaluationBrain
-from lmac.evaluation.setup import Setting
+from lmac.evaluation.setup import EvaluationSetup
 
 
 class Batch(dict):
@@ -44,7 +44,7 @@ def test_the_classifier_computes_in_it(precision, wav):
 @pytest.mark.parametrize("precision, noted", [("fp32", {}), ("bf16", {"precision": "bf16"})])
 def test_rows_of_another_precision_are_others(precision, noted, tmp_path):
     (tmp_path / "manifest.csv").write_text("ID\n")
-    setting = Setting.__new__(Setting)
+    setting = EvaluationSetup.__new__(EvaluationSetup)
     setting.run_opts = SimpleNamespace(eval_precision=precision)
     setting.explained = make_explained()
     setting.hparams = {

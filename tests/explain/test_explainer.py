@@ -55,7 +55,7 @@ def explainer(tmp_path):
         "L-MAC": lambda f: LMAC(f, small_decoder, tmp_path),
         **{c.__name__: c for c in (Saliency, GradCAM, AllOnes, Random, Binary, Levels)},
     }
-    return Explainer(explained, methods, LABELS, window_s=2.0, overlap_s=0.5)
+    return Explainer(explained, labels=LABELS, interpreters=methods, window_s=2.0, overlap_s=0.5)
 
 
 def recording(seconds, seed=0):
@@ -89,7 +89,7 @@ def by_hand(explainer, wav, method, number=None):
 @pytest.mark.parametrize("method", ["L-MAC", "Saliency", "GradCAM"])
 def test_a_short_recording_is_explained_as_the_parts_do(explainer, method):
     wav = recording(1.5)
-    result = explainer.explain(wav, method)
+    result = explainer((wav, RATE), method)
     want = by_hand(explainer, wav / wav.abs().max(), method)
     torch.testing.assert_close(result.mask, want["mask"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(result.explanation, want["wav"], rtol=0, atol=1e-4)
@@ -108,9 +108,9 @@ def test_a_short_recording_is_explained_as_the_parts_do(explainer, method):
 
 def test_the_class_can_be_chosen(explainer):
     wav = recording(1.5)
-    own = explainer.explain(wav, "L-MAC")
+    own = explainer((wav, RATE), "L-MAC")
     other = next(c for c in LABELS if c != own.decision)
-    chosen = explainer.explain(wav, "L-MAC", target_class=other)
+    chosen = explainer((wav, RATE), "L-MAC", target_class=other)
     want = by_hand(explainer, wav / wav.abs().max(), "L-MAC", LABELS.index(other))
     assert chosen.decision == own.decision and chosen.explained_class == other
     assert chosen.p == pytest.approx(want["p"], rel=1e-4) and chosen.p < own.p
@@ -134,7 +134,7 @@ def inside(explainer, n_samples):
 def test_inside_its_windows_a_long_explanation_is_the_plain_one(explainer, method):
     wav = recording(60)
     wav[8000] = 1.5 * wav.abs().max()  # the file's level is not the windows' own
-    result = explainer.explain(wav, method)
+    result = explainer((wav, RATE), method)
     normalised = wav / wav.abs().max()
     checked = 0
     for start, begin, end in inside(explainer, len(wav)):
@@ -173,7 +173,7 @@ def test_no_seam_can_be_heard(explainer, monkeypatch):
     seams = [step * i + overlap // 2 for i in range(1, 38)]
     fades = [s + d for s in seams for d in range(-3600, 3601, 400)]
     between = [s + 12000 for s in seams]
-    audio = explainer.explain(tone, "Levels").explanation
+    audio = explainer((tone, RATE), "Levels").explanation
     levels = [float(audio[c : c + 1000].norm()) for c in between]
     assert levels[1] > 10 * levels[0]  # the windows do differ
     usual = splatter(audio, between)
@@ -186,7 +186,7 @@ def test_no_seam_can_be_heard(explainer, monkeypatch):
         return weights
 
     monkeypatch.setattr("lmac.core.windows.fade_weights", switch)
-    assert splatter(explainer.explain(tone, "Levels").explanation, fades) > usual + 18
+    assert splatter(explainer((tone, RATE), "Levels").explanation, fades) > usual + 18
 
     cut = [0, *seams[:3]]  # and what joining the windows' audio would do
     joined = torch.cat([g * tone[a:b] for g, a, b in zip((1, 0.03, 1), cut, seams, strict=False)])
@@ -196,7 +196,7 @@ def test_no_seam_can_be_heard(explainer, monkeypatch):
 def test_scores_of_a_long_recording(explainer):
     wav = recording(6.3)
     number = 2
-    result = explainer.explain(wav, "GradCAM", target_class="rain")
+    result = explainer((wav, RATE), "GradCAM", target_class="rain")
     explained = explainer.explained
     starts = [round(w.start_s * RATE) for w in result.windows]
     step = -(-(explainer.window - explainer.overlap) // HOP) * HOP
@@ -232,15 +232,15 @@ def test_every_window_explains_its_own_decision(explainer, monkeypatch):
     )  # fmt: skip
     wav = recording(8)
     wav[: 4 * RATE] *= 0.01
-    result = explainer.explain(wav, "AllOnes")
+    result = explainer((wav, RATE), "AllOnes")
     assert {w.explained_class for w in result.windows} == {"dog", "rooster"}
     assert [LABELS[i] for i in asked] == [w.decision for w in result.windows]
     assert result.explained_class is None and result.p == result.p_in
     assert result.decision == "rooster"  # of most windows
     asked.clear()
-    assert explainer.explain(wav[-5 * RATE // 2 :], "AllOnes").explained_class == "rooster"
+    assert explainer((wav[-5 * RATE // 2 :], RATE), "AllOnes").explained_class == "rooster"
     asked.clear()
-    assert explainer.explain(wav, "AllOnes", "rain").explained_class == "rain"
+    assert explainer((wav, RATE), "AllOnes", "rain").explained_class == "rain"
     assert set(asked) == {2}
 
 
@@ -250,11 +250,11 @@ def test_windows_next_to_silent_do_not_vote(explainer):
     for quiet_db, votes in ((-59, True), (-61, False)):
         spoilt = wav.clone()
         spoilt[: 2 * RATE] *= 10 ** (quiet_db / 20)
-        result = explainer.explain(spoilt, "GradCAM")
+        result = explainer((spoilt, RATE), "GradCAM")
         first = result.windows[0]
         assert first.level_db == pytest.approx(quiet_db, abs=0.3) and first.votes == votes
         assert all(w.votes and w.level_db > -3 for w in result.windows[2:])
-        recording = explainer.analyse(spoilt)
+        recording = explainer.read((spoilt, RATE))
         kept = recording.clips.probs[0 if votes else 1 :]
         torch.testing.assert_close(result.probabilities, kept.mean(0))
         counted = result.windows[0 if votes else 1 :]
@@ -278,7 +278,7 @@ def test_the_file_is_announced_with_its_own_probability(explainer, monkeypatch):
     )  # fmt: skip
     wav = recording(8)
     wav[: 4 * RATE] *= 0.01
-    result = explainer.explain(wav, "AllOnes")
+    result = explainer((wav, RATE), "AllOnes")
     p = float(result.probabilities.max())
     assert p < result.p - 0.1 and result.explained_class is None
     first, second = str(result).splitlines()
@@ -288,16 +288,16 @@ def test_the_file_is_announced_with_its_own_probability(explainer, monkeypatch):
 
 def test_progress_counts_every_window_as_often_as_it_is_read(explainer):
     explainer.batch_size, read = 2, []
-    recording_ = explainer.analyse(recording(5), progress=read.append)
+    recording_ = explainer.read((recording(5), RATE), progress=read.append)
     assert read == [2, 1]
-    explainer.explain_recording(recording_, "GradCAM")
+    explainer(recording_, "GradCAM")
     assert read == [2, 1] * (1 + explainer.passes)
 
 
 @pytest.mark.parametrize("seconds", [0.0005, 0.1, 1.0, 2.1, 5.0])
 def test_explanation_and_removed_part_of_a_binary_mask_make_the_input(explainer, seconds):
     wav = recording(seconds)
-    result = explainer.explain(wav, "Binary")
+    result = explainer((wav, RATE), "Binary")
     assert result.wav.shape == result.explanation.shape == result.removed.shape == wav.shape
     assert result.mask.shape == result.X.shape == (len(wav) // HOP + 1, 513)
     assert len(result.windows) == (3 if seconds == 5 else 1)
@@ -320,20 +320,20 @@ def test_explanation_and_removed_part_of_a_binary_mask_make_the_input(explainer,
 
 @pytest.mark.parametrize("seconds", [1.0, 5.0])
 def test_all_ones_changes_no_bit(explainer, seconds):
-    result = explainer.explain(recording(seconds), "AllOnes")
+    result = explainer((recording(seconds), RATE), "AllOnes")
     assert result.p == result.p_in and (result.mask == 1).all()
     torch.testing.assert_close(result.explanation, result.wav, rtol=0, atol=1e-4)
 
 
 def test_a_random_method_gives_the_same_twice(explainer):
-    first, second = (explainer.explain(recording(5), "Random") for _ in range(2))
+    first, second = (explainer((recording(5), RATE), "Random") for _ in range(2))
     assert torch.equal(first.mask, second.mask)
 
 
 def test_short_recordings_can_be_padded_as_in_an_evaluation(explainer):
     wav = recording(1)
     explainer.least = 2 * RATE
-    result = explainer.explain(wav, "GradCAM")
+    result = explainer((wav, RATE), "GradCAM")
     padded = torch.nn.functional.pad(wav / wav.abs().max(), (0, RATE))
     assert result.p == pytest.approx(by_hand(explainer, padded, "GradCAM")["p"], rel=1e-4)
     assert len(result.explanation) == RATE
@@ -346,8 +346,8 @@ def test_files_of_any_kind(explainer, tmp_path, format, rate, channels):
     samples = np.stack([0.6 * np.sin(2 * np.pi * f * t) for f in (500, 900)[:channels]], 1)
     path = tmp_path / f"tone.{format}"
     soundfile.write(path, samples, rate)
-    result = explainer.explain_file(path, "AllOnes")
-    result.write(tmp_path / "out")
+    result = explainer(path, "AllOnes")
+    result.save(tmp_path / "out")
     content = json.loads((tmp_path / "out" / "explanation.json").read_text())
     for name in ("input", "explanation", "removed"):
         wav, written = soundfile.read(tmp_path / "out" / f"{name}.wav")
@@ -363,8 +363,8 @@ def test_files_of_any_kind(explainer, tmp_path, format, rate, channels):
 
 
 def test_the_json_says_what_the_result_holds(explainer, tmp_path):
-    result = explainer.explain(recording(5), "Saliency", target_class="rain")
-    result.write(tmp_path)
+    result = explainer((recording(5), RATE), "Saliency", target_class="rain")
+    result.save(tmp_path)
     content = json.loads((tmp_path / "explanation.json").read_text())
     for key in ("p", "p_in", "p_out", "p_in_audio", "method", "decision"):
         assert content[key] == getattr(result, key), key
@@ -375,10 +375,11 @@ def test_the_json_says_what_the_result_holds(explainer, tmp_path):
 
 
 def test_a_domain_without_audio(tmp_path):
-    explainer = Explainer(make_explained(domain="mel"), {"GradCAM": GradCAM}, LABELS, 2.0, 0.5)
-    result = explainer.explain(recording(3), "GradCAM")
+    explained = make_explained(domain="mel")
+    explainer = Explainer(explained, interpreters={"GradCAM": GradCAM}, window_s=2.0, overlap_s=0.5)
+    result = explainer((recording(3), RATE), "GradCAM")
     assert result.explanation is None and result.p_in_audio is None
-    result.write(tmp_path)
+    result.save(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         *("explanation.json", "explanation.png", "mask.png")
     ]  # fmt: skip
@@ -389,22 +390,22 @@ def test_mistakes_get_one_sentence(explainer, tmp_path):
     for arguments, message in [
         ({"target_class": "cat"}, "target_class: unknown class 'cat'; expected one of dog, roo"),
         ({"method": "Salience"}, "methods: unknown interpreter 'Salience'; expected some of L-MAC"),
-        ({"wav": 0 * wav}, "waveform is silent: there is nothing to explain"),
+        ({"source": (0 * wav, RATE)}, "waveform is silent: there is nothing to explain"),
     ]:
         with pytest.raises(ValueError, match=message):
-            explainer.explain(**{"wav": wav, **arguments})
+            explainer(**{"source": (wav, RATE), **arguments})
     with pytest.raises(ValueError, match="nowhere.wav does not exist"):
-        explainer.explain_file(tmp_path / "nowhere.wav")
+        explainer(tmp_path / "nowhere.wav")
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(ValueError, match="text.wav cannot be decoded"):
-        explainer.explain_file(tmp_path / "text.wav")
+        explainer(tmp_path / "text.wav")
     explainer.check("L-MAC")[0].any_class = False
     with pytest.raises(ValueError, match="this L-MAC explains the classifier's own decision only"):
-        explainer.explain(wav, target_class="dog")
+        explainer((wav, RATE), target_class="dog")
     explained = explainer.explained
     with pytest.raises(ValueError, match="names 2 classes, but the classifier has 5"):
-        Explainer(explained, {}, LABELS[:2])
+        Explainer(explained, labels=LABELS[:2])
     with pytest.raises(ValueError, match="window_s is 0.1, but this classifier needs .* 0.36 s"):
-        Explainer(explained, {}, LABELS, window_s=0.1, overlap_s=0)
+        Explainer(explained, labels=LABELS, window_s=0.1, overlap_s=0)
     with pytest.raises(ValueError, match="overlap_s is 2.0: expected 0 to half of window_s, 1.5"):
-        Explainer(explained, {}, LABELS, window_s=3.0, overlap_s=2.0)
+        Explainer(explained, labels=LABELS, window_s=3.0, overlap_s=2.0)

@@ -14,6 +14,7 @@ from interpreters.guided import GuidedBackprop, GuidedGradCAM
 from interpreters.integrated_gradients import IntegratedGradients
 from interpreters.l2i import L2I, L2INetwork
 from interpreters.lmac import LMAC
+from interpreters.piq import PIQ, PIQNetwork
 from interpreters.refined import RefinedLMAC
 from interpreters.saliency import GradientXInput, Saliency
 from interpreters.shap import SHAP
@@ -55,6 +56,12 @@ def at_its_best(make, explained, folder):
     return interpreter
 
 
+def piq(explained, folder):
+    torch.manual_seed(0)
+    torch.save(PIQNetwork(explained, 8, 20).state_dict(), folder / "piq.ckpt")
+    return PIQ(explained, folder)
+
+
 FACTORIES = {
     "Saliency": lambda f, _: Saliency(f),
     "SmoothGrad": lambda f, _: SmoothGrad(f, samples=3),
@@ -81,6 +88,7 @@ FACTORIES = {
     "L-MAC": lmac,
     "L-MAC refined": refined,
     "L2I": l2i,
+    "PIQ": piq,
 }
 
 
@@ -129,6 +137,7 @@ def test_masks(name, kind, domain, batch, tmp_path):
         "Guided Backprop",
         "L-MAC",
         "L2I",
+        "PIQ",
         "L-MAC refined",
     ],
 )

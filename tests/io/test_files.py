@@ -22,7 +22,7 @@ from lmac.io.files import (
     whole,
     write_checked,
 )
-from lmac.settings.load import run
+from lmac.settings.cli import run
 
 
 class Killed(BaseException):
@@ -146,7 +146,7 @@ def test_a_disk_that_takes_nothing_leaves_the_earlier_file_and_says_so(tmp_path,
             raise raised
 
         with pytest.raises(SystemExit, match="^error: .*x cannot be written.* make room"):
-            run(main, "", ["x"])
+            run(main, ["x"])
 
 
 def write_whole(path):

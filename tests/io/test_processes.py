@@ -8,7 +8,8 @@ from torch.utils.data import DataLoader
 import lmac.io.processes
 from lmac.io.once import once
 from lmac.io.processes import batch_number, dealt_batches, gather, start
-from lmac.settings.commands import COMMANDS, TOGETHER, dispatch
+from lmac.settings.cli import dispatch
+from lmac.settings.commands import COMMANDS
 
 
 @pytest.fixture
@@ -96,14 +97,14 @@ def test_each_process_gets_a_gpu_and_without_one_gloo(monkeypatch):
     assert len(started) == 4
 
 
-@pytest.mark.parametrize("name", sorted({*COMMANDS} - {*TOGETHER}))
+@pytest.mark.parametrize("name", [c.name for c in COMMANDS.values() if not c.parallel])
 def test_commands_of_one_process_say_so_once(name, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     message = f"python -m lmac {name} is one process, torchrun started 2: leave out torchrun"
     with pytest.raises(SystemExit, match=message):
-        dispatch([name, "--help"])
+        dispatch(name, ["--help"])
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(SystemExit) as end:
-        dispatch([name])
+        dispatch(name, [])
     assert end.value.code == 1

@@ -2,11 +2,13 @@
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 from speechbrain.nnet.losses import cal_si_snr
 
 from metrics.distance import log_distance, si_sdr
+from metrics.summary import summarise
 
 
 def test_si_sdr_is_speechbrain_s_for_signals_without_mean():
@@ -27,7 +29,7 @@ def test_si_sdr_by_hand():
     assert values[2].isnan() and values[3].isnan()
     assert 250 < float(values[4]) <= 301
     orthogonal = si_sdr(torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 0.0]]))
-    assert float(orthogonal) == -math.inf
+    assert orthogonal.isnan().all()  # minus infinity, which no mean survives
 
 
 def test_si_sdr_of_quiet_and_of_constant_sounds():
@@ -44,3 +46,12 @@ def test_log_distance_by_hand():
     assert log_distance(source, source).tolist() == [0, 0]
     with pytest.raises(ValueError, match="one shape"):
         log_distance(source, source[:1])
+
+
+def test_an_explanation_without_overlap_is_undefined_and_spoils_no_mean():
+    source = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    values = si_sdr(torch.tensor([[0.0, 1.0], [1.0, 1.0]]), source)
+    assert values[0].isnan() and values[1] == 0  # equal parts of the source and of something else
+    rows = pd.DataFrame({"method": "A", "target_id": ["a", "b"], "SI-SDR (dB)": values})
+    line = summarise(rows, ["method"], ["SI-SDR (dB)"]).iloc[0]
+    assert line["SI-SDR (dB)"] == 0 and line["SI-SDR (dB) undefined"] == 1

@@ -140,7 +140,7 @@ def make_explainer(folder):
     torch.save(made.state_dict(), folder / "decoder.ckpt")
     methods = {"L-MAC": lambda f: LMAC(f, decoder, folder), "GradCAM": GradCAM, "All-ones": AllOnes}
     labels = ["dog", NASTY_CLASS, "rain", "sea_waves", "clock_tick"]
-    return Explainer(explained, methods, labels, window_s=1.0, overlap_s=0.25)
+    return Explainer(explained, labels=labels, interpreters=methods, window_s=1.0, overlap_s=0.25)
 
 
 def write_noise(path, seconds, seed=0, quiet_from=None):

@@ -19,7 +19,7 @@ from lmac.pages.explanation_page import (
 
 from .axe import LOOKS, SIZES, look, violations
 from .driving import click, playing, press, until
-from .made import NASTY, make_explainer, write_noise
+from .made import NASTY, RATE, make_explainer, write_noise
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +29,16 @@ def written(tmp_path_factory):
     explainer = make_explainer(folder)
     wave, _ = soundfile.read(write_noise(folder / "x.wav", 12.0, quiet_from=10.0), dtype="float32")
     domain = explainer.explained.domain
-    recording = explainer.analyse(torch.from_numpy(wave), f"somewhere/{NASTY.replace('/', '')}.wav")
+    name = f"somewhere/{NASTY.replace('/', '')}.wav"
+    recording = explainer.read((wave, RATE), name=name)
     assert write_recording(recording, domain, folder) == ["spectrogram.png"]
     assert draw_recording(recording, folder) == ["timeline.png"]
     results = [
-        explainer.explain_recording(recording, method, asked)
+        explainer(recording, method, asked)
         for method, asked in (("L-MAC", None), ("L-MAC", "rain"), ("GradCAM", None))
     ]
     for result in results:
-        result.write(folder / result.folder)
+        result.save(folder / result.folder)
     data = recording_data(recording, domain, folder, folder)
     parts = [explanation_data(result, folder / result.folder, folder) for result in results]
     return write_explanation_page(data, parts, folder / "index.html"), recording, results
@@ -72,11 +73,17 @@ def test_what_it_says(page, written):
     )
     first, p = recording.top_classes()[0]
     heading = page.execute_script("return document.querySelector('.heard h2').textContent")
-    assert heading == f"{recording.name}: {first}, p = {p:.3f}"
+    assert heading == f"{recording.name}: {first.replace('_', ' ')}, p = {p:.3f}"
     cards = page.execute_script(
-        "return result.cards.map((c) => c.article.querySelector('p').textContent)"
+        "return result.cards.map((c) => c.article.querySelector('.numbers').textContent)"
     )
     assert cards == [result.sentence for result in results]
+    words = page.execute_script(
+        "return result.cards.map((c) => c.article.querySelector('.words').textContent)"
+    )
+    for text, result in zip(words, results, strict=True):
+        assert f"This part alone gives {result.p_in:.2f}." in text
+        assert f"{result.p:.2f}" in text and f"{result.p_out:.2f}" in text and "_" not in text
     lines = page.execute_script(
         "return [...document.querySelectorAll('.timeline li')].map((l) => l.textContent)"
     )

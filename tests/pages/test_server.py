@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from lmac.pages.server import PageHandler
+from lmac.pages.server import PageHandler, serve
 from lmac.pages.study.responses import LARGEST_BYTES, read_test
 from lmac.pages.study.server import TestServer
 
@@ -128,6 +128,32 @@ def test_a_server_behind_another_knows_its_name(mos, tmp_path):
         assert not server.knows("example") and not server.knows("evil.example")
     with TestServer(("0.0.0.0", 0), mos, tmp_path) as server:  # open to others: under any name
         assert server.knows("this-computer.example")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "127.1", "LOCALHOST"])
+def test_every_spelling_of_this_computer_is_closed_to_foreign_names(mos, tmp_path, host):
+    with TestServer((host, 0), mos, tmp_path) as server:
+        assert server.knows("localhost") and server.knows(host)
+        assert not server.knows("evil.example")
+
+
+@pytest.mark.parametrize(
+    "host,port,said",
+    [
+        ("", 0, "--host is empty"),
+        ("127.0.0.1", 99999, "--port=99999 is no port"),
+        ("127.0.0.1", -1, "--port=-1 is no port"),
+        ("no.such.host.invalid", 0, "cannot be listened on"),
+    ],
+)
+def test_an_address_that_is_none_is_one_sentence(mos, tmp_path, host, port, said):
+    with pytest.raises(ValueError, match=said):
+        serve(lambda address: TestServer(address, mos, tmp_path), host, port, print)
+
+
+def test_an_origin_that_is_no_address_is_refused(server):
+    for origin in ("http://[", "http://[::1", "null", ""):
+        assert post(server, {}, Origin=origin)[0] == 415, origin
 
 
 def test_server_lets_pages_load_nothing_from_elsewhere(server):

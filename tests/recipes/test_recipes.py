@@ -14,19 +14,17 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import soundfile
+import torch
 from conftest import forget_sum
-from layouts import sound, write_both, write_esc50, write_sound, write_urbansound8k
-from pretrained import text_folder
+from layouts import recipe_stages, sound, write_both, write_esc50, write_sound, write_urbansound8k
+from pretrained import efficientat_weights, text_folder
 
-from lmac.evaluation.runs.repeats import module_of
+from lmac.evaluation.runs.repeats import runner_of
 from lmac.settings import load as config
+from lmac.settings.compose import stage_beside
 from lmac.settings.load import merge, settings
 
-RECIPES = sorted(
-    path
-    for path in Path("recipes").glob("*/*.yaml")
-    if not path.stem.startswith(("common", "pretrained"))  # the latter has weights
-)
+RECIPES = [path for path in recipe_stages() if path.stem != "pretrained"]  # which has weights
 # Only keys that a YAML has are given to it.
 TINY = {
     "classifier_width": 2,
@@ -109,6 +107,9 @@ class Bench:
                 del own["out_n_neurons"]
             else:
                 own["data_folder"] = str(data)
+        if "classifier_weights" in tree:
+            own["classifier_weights"] = str(self.folder / "efficientat.pt")
+            torch.save(efficientat_weights(tree["classifier_width"]), own["classifier_weights"])
         if "background_folder" in tree:
             own["background_folder"] = str(self.folder / "backgrounds")
             own |= {"signal_length_s": 1.0, "clips_per_class": 2}
@@ -153,10 +154,10 @@ class Bench:
             own = self.overrides(path, domain, noise)
             plain = settings(path, own)
             # Those of interpreters, too, which are no plain settings.
-            text = config._dump(config.resolved(path, own))
+            text = config.dump(config.resolved(path, own))
             for weights in sorted(set(re.findall(r"\S+/best\b", text))):
                 self.run(*self.maker(path, plain, weights, noise), noise)
-            module = importlib.import_module(module_of(path))
+            module = importlib.import_module(runner_of(path).module)
             if module.__name__ == "lmac.evaluation.runs.table":
                 module = importlib.import_module("eval_explanations")  # which it starts
             words = [f"--{k}={v}" for k, v in own.items()]
@@ -206,8 +207,8 @@ def assert_trained(done):
 @pytest.mark.parametrize("scenario", ["noise", "mixtures", "white_noise", "speech"])
 @pytest.mark.parametrize("domain", ["stft", "mel"])
 def test_urbansound8k_in_both_domains_and_all_scenarios(bench, domain, scenario):
-    path = Path("recipes/UrbanSound8K/evaluation.yaml")
-    classifier, decoder = (bench.run(path.with_name(f"{n}.yaml"), d) for n, d in
+    path = Path("recipes/UrbanSound8K/recipe.yaml:evaluation")
+    classifier, decoder = (bench.run(stage_beside(path, n), d) for n, d in
                            (("classifier", None), ("lmac", domain)))  # fmt: skip
     words = {**bench.overrides(path, domain), "scenario": scenario, "methods": "[L-MAC,All-ones]"}
     words["output_folder"] = str(bench.folder / "us8k" / f"{scenario}_{domain}")
@@ -225,13 +226,13 @@ def test_urbansound8k_in_both_domains_and_all_scenarios(bench, domain, scenario)
 
 @pytest.mark.parametrize("name", ["classifier", "lmac"])
 def test_training_takes_wham_noise_and_evaluation_is_refused_it(bench, name, tmp_path):
-    path = Path(f"recipes/UrbanSound8K/{name}.yaml")
+    path = Path(f"recipes/UrbanSound8K/recipe.yaml:{name}")
     bench.run(path)
     own = bench.overrides(path, None)
     if name == "lmac":
         own["classifier_checkpoint"] = settings(path, own)["classifier_checkpoint"]
     own |= {"noise_folder": bench.folder / "wham_noise" / "tr", "output_folder": tmp_path / name}
-    module = importlib.import_module(module_of(path))
+    module = importlib.import_module(runner_of(path).module)
     module.main([str(path), *(f"--{k}={v}" for k, v in own.items()), "--device=cpu"])
     assert_trained(SimpleNamespace(out=tmp_path / name))
     # Another folder, so that only what lies beside the weights can tell.
@@ -244,7 +245,7 @@ def test_training_takes_wham_noise_and_evaluation_is_refused_it(bench, name, tmp
     (best / "info.json").write_text(
         text.replace(augmentation["noise_path"], str(bench.folder / "LJSpeech-1.1"))
     )
-    evaluation = path.with_name("evaluation.yaml")
+    evaluation = stage_beside(path, "evaluation")
     words = {**bench.overrides(evaluation, None), "output_folder": tmp_path / "out",
              f"{name}_checkpoint": tmp_path / name / "best", "scenario": "speech",
              "methods": {"classifier": "[Saliency]", "lmac": "[L-MAC]"}[name],
@@ -274,7 +275,7 @@ def test_every_recipe_states_the_classes_of_its_data(path):
 
 def test_the_fixture_finds_a_recipe_whose_parts_do_not_meet(bench, tmp_path):
     """The check above can fail."""
-    path = Path("recipes/ESC10/evaluation.yaml")
+    path = Path("recipes/ESC10/recipe.yaml:evaluation")
     plain = {"domain": "stft", "lmac_checkpoint": str(tmp_path / "elsewhere" / "best")}
     with pytest.raises(pytest.fail.Exception, match="no YAML beside it writes lmac_checkpoint"):
         bench.maker(path, plain, "lmac_checkpoint")
@@ -283,8 +284,8 @@ def test_the_fixture_finds_a_recipe_whose_parts_do_not_meet(bench, tmp_path):
 @pytest.mark.parametrize("path", RECIPES, ids=str)
 def test_a_recipe_s_files_agree_on_the_network(path):
     """One that extends a file of another recipe may inherit the width of its classifier."""
-    classifier, here = path.with_name("classifier.yaml"), settings(path)
-    if not classifier.is_file() or "classifier_name" not in here:
+    classifier, here = stage_beside(path, "classifier"), settings(path)
+    if classifier not in RECIPES or "classifier_name" not in here:
         pytest.skip("it has no classifier, or none of its own")
     there = settings(classifier)
     keys = {key for key in there if key.startswith("classifier_")} - {"classifier_checkpoint"}

@@ -33,8 +33,7 @@ def test_it_knows_real_clips_that_it_was_not_trained_on(esc10):
     clips = clips.groupby("category").first().reset_index()
     with torch.no_grad():
         results = {
-            row.category: explainer.explain_file(esc10 / "audio" / row.filename)
-            for row in clips.itertuples()
+            row.category: explainer(esc10 / "audio" / row.filename) for row in clips.itertuples()
         }
     right = sum(r.top_classes()[0][0] == category for category, r in results.items())
     kept = sum(r.p_in >= 0.9 * r.p for r in results.values())

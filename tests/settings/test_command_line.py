@@ -49,16 +49,16 @@ def test_names_that_look_like_numbers_stay_names():
         (["--clip=3"], "Unknown option --clip: did you mean --clips?"),
         (["--xyzzy=3"], "Unknown option --xyzzy: expected some of --output, --clips, --share, "
          "--keep_all, --methods."),
-        (["-clips=3"], "-clips=3: options are written --clips=value."),
-        (["--clips", "3"], "--clips: options are written --clips=value."),
-        (["--keep_all"], "--keep_all: options are written --keep_all=True."),
-        (["--clips=3.5"], "--clips=3.5: expected a whole number, such as 8."),
-        (["--clips="], "--clips=: expected a whole number, such as 8."),
-        (["--share=half"], "--share=half: expected a number, such as 0.5."),
-        (["--keep_all=maybe"], "--keep_all=maybe: expected True or False."),
-        (["--methods=a,b"], "--methods=a,b: expected a list such as [a,b]."),
-        (["--methods=[a"], "--methods=[a: expected a list such as [a,b]."),
-        (["--methods=[a: b]"], "--methods=[a: b]: expected a list such as [a,b]."),
+        (["-clips=3"], "Unknown option -clips: did you mean --clips?"),
+        (["--clips"], "--clips: expected one argument."),
+        (["--keep_all"], "--keep_all: expected one argument."),
+        (["--clips=3.5"], "--clips: expected a whole number, such as 8, got '3.5'."),
+        (["--clips="], "--clips: expected a whole number, such as 8, got ''."),
+        (["--share=half"], "--share: expected a number, such as 0.5, got 'half'."),
+        (["--keep_all=maybe"], "--keep_all: expected True or False, got 'maybe'."),
+        (["--methods=a,b"], "--methods: expected a list such as [a,b], got 'a,b'."),
+        (["--methods=[a"], "--methods: expected a list such as [a,b], got '[a'."),
+        (["--methods=[a: b]"], "--methods: expected a list such as [a,b], got '[a: b]'."),
     ],
 )  # fmt: skip
 def test_mistakes_get_one_sentence(words, message):
@@ -68,23 +68,22 @@ def test_mistakes_get_one_sentence(words, message):
 
 
 def test_missing_and_superfluous_words():
-    with pytest.raises(ValueError, match="^--output=… is missing: a new folder.$"):
+    with pytest.raises(ValueError, match="^The following arguments are required: --output.$"):
         LINE.parse(["t", "a"])
-    with pytest.raises(ValueError, match="^results is missing: give folders of results.$"):
+    with pytest.raises(ValueError, match="^The following arguments are required: results.$"):
         LINE.parse(["t", "--output=o"])
-    with pytest.raises(ValueError, match="^'y' is one word too many: .* besides is test.$"):
+    with pytest.raises(ValueError, match="^'y' is one word too many: options are written --key="):
         CommandLine(Argument("test", "folder")).parse(["x", "y"])
 
 
 def test_help_is_made_of_the_declaration():
-    assert LINE.usage() == "test results [more …] --output=… [--key=value …]"
-    assert CommandLine(Argument("test", "folder")).usage() == "test"
-    assert LINE.describe().splitlines() == [
-        "    test              folder of the test",
-        "    results           folders of results",
-        "    --output=…        a new folder",
-        "    --clips=8         how many",
-        "    --share=0.15      from 0 to 1",
-        "    --keep_all=False  keep them",
-        "    --methods=[…]     which",
-    ]
+    shown = LINE.format_help()
+    for line in ("  test              folder of the test", "  --output …        a new folder",
+                 "  --clips 8         how many", "  --methods […]     which"):  # fmt: skip
+        assert line in shown.splitlines(), line
+    assert LINE.needs_words and not CommandLine(Option("a", int, 1, "one")).needs_words
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert LINE.parse(["t", "a", "--output=~/o"])["output"] == "/home/me/o"

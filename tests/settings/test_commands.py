@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lmac.settings.commands import COMMANDS, SCRIPTS, arguments_of, dispatch, listing, usage
+from lmac.settings.cli import dispatch, with_stage
+from lmac.settings.commands import COMMANDS, EXPERIMENTS, command_of, listing
 
 FILES = [
     path
@@ -19,6 +20,9 @@ FILES = [
     for path in Path().glob(pattern)
     if path.parts[0] not in ("results", ".venv")
 ]  # fmt: skip
+
+# What experiments are made of.
+PARTS = {"base", "training", "interpreters"}
 
 
 def run(*words):
@@ -38,76 +42,91 @@ def with_main(*folders):
 
 
 def test_no_command_and_no_script_is_forgotten():
-    assert {module for module, _ in COMMANDS.values()} == with_main("lmac", "interpreters")
-    scripts = {p.name for p in Path().glob("*.py") if "\ndef main(" in p.read_text()}
-    assert set(SCRIPTS) == scripts and len(scripts) == 4
-    # There is no second way to start them.
+    scripts = {p.stem for p in Path().glob("*.py") if "\ndef main(" in p.read_text()}
+    assert len(scripts) == 4
+    assert {c.module for c in COMMANDS.values()} == scripts | with_main("lmac", "interpreters")
+    # There is no second way to start the others.
     for path in (*Path("lmac").rglob("*.py"), *Path("interpreters").rglob("*.py")):
         if path != Path("lmac/__main__.py"):
-            assert "__main__" not in path.read_text(encoding="utf-8"), path
+            assert '__main__"' not in path.read_text(encoding="utf-8"), path
+
+
+def test_what_the_registry_says_is_so():
+    for command in COMMANDS.values():
+        source = Path(*command.module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
+        assert command.dry_run == ("\n@dry_runnable" in source), command
+        assert (not command.experiments) == ("\nCOMMAND_LINE = " in source), command
+        for name in command.experiments:
+            assert Path("hparams", f"{name}.yaml").is_file(), command
+    assert {*EXPERIMENTS} == {p.stem for p in Path("hparams").glob("*.yaml")} - PARTS
+    assert command_of("lmac_finetune").module == "train_lmac" and command_of("no") is None
+    assert command_of("evaluation").module == "eval_explanations"
 
 
 def test_the_listing_has_a_line_for_each_and_is_there_at_once():
     start = time.perf_counter()
     done = run("-X", "importtime", "-m", "lmac")
-    assert time.perf_counter() - start < 2  # 0.03 s on a free machine
+    assert time.perf_counter() - start < 3  # 0.4 s on a free machine
     assert done.returncode == 0 and done.stdout == listing() + "\n"
-    for line, text in (
-        *((f"    python {name} …", text) for name, text in SCRIPTS.items()),
-        *((f"    python -m lmac {name} …", text) for name, (_, text) in COMMANDS.items()),
-    ):
-        (found,) = [x for x in done.stdout.splitlines() if x.startswith(line)]
-        assert found.endswith(f"  {text}") and len(found) <= 100
+    for name, command in COMMANDS.items():
+        (found,) = [x for x in done.stdout.splitlines() if f" lmac {name} " in x]
+        assert found.endswith(f"  {command.help}") and len(found) <= 100
+        assert f"\n{command.group}\n" in done.stdout
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert "lmac.settings.commands" in imported
-    assert not imported & {"torch", "speechbrain", "numpy", "pandas", "hyperpyyaml"}
+    assert not imported & {"torch", "speechbrain", "pandas"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_each_is_its_docstring(name, capsys):
     with pytest.raises(SystemExit) as end:
-        dispatch([name, "--help"])
+        dispatch(name, ["--help"])
     assert end.value.code == 0
-    module = importlib.import_module(COMMANDS[name][0])
+    command = COMMANDS[name]
+    module = importlib.import_module(command.module)
     shown = capsys.readouterr().out
     first, rest = module.__doc__.strip().split("\n", 1)
     assert shown.startswith(first) and rest.strip().splitlines()[-1] in shown
-    assert f"python -m lmac {name} " in module.__doc__
-    if hasattr(module, "COMMAND_LINE"):
-        assert shown == usage(name, module) + "\n"
-        for option in module.COMMAND_LINE.options.values():
-            assert f"\n    --{option.name}=" in shown and option.text in shown
-        for argument in module.COMMAND_LINE.arguments:
-            assert f"\n    {argument.name} " in shown and argument.text in shown
+    if not command.experiments:
+        assert re.search(rf"python -m lmac {name}\s", module.__doc__)
+        assert f"usage: python -m lmac {name}" in shown
+        for option in module.COMMAND_LINE.options:
+            assert f"\n  --{option} " in shown
     else:  # A YAML file and its overrides.
-        assert re.search(rf"-m lmac {name} \S+\.yaml ", module.__doc__)
+        called = rf"(-m lmac {name}|{command.module}\.py) \S+\.yaml"
+        assert re.search(called, module.__doc__) and "Settings of hparams/" in shown
 
 
 @pytest.mark.parametrize(
-    "word,hint",
+    "word,said",
     [
-        ("tabel", "did you mean python -m lmac table?"),
-        ("analyze", "did you mean python -m lmac analyse?"),
-        ("train_lmac", "did you mean python train_lmac.py?"),
-        ("explain.py", "did you mean python explain.py?"),
-        ("xyzzy", "python -m lmac lists all."),
-        ("--folds=[1]", "did you mean python -m lmac folds?"),
+        ("tabel", "There is no command 'tabel': did you mean python -m lmac table?"),
+        ("analyze", "There is no command 'analyze': did you mean python -m lmac analyse?"),
+        ("train_lmac.py", "There is no command 'train_lmac.py': did you mean python -m lmac "),
+        ("eval_explanations", "There is no command 'eval_explanations': did you mean python -m lmac"
+         " evaluate?"),
+        ("xyzzy", "There is no command 'xyzzy': python -m lmac lists all."),
+        ("--folds=[1]", "There is no command '--folds=[1]': did you mean python -m lmac folds?"),
+        ("check", "python -m lmac check is now python -m lmac inspect."),
     ],
-)
-def test_an_unknown_command_gets_a_sentence_and_code_2(word, hint, capsys):
+)  # fmt: skip
+def test_an_unknown_command_gets_a_sentence_and_code_2(word, said, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["lmac", word, "hparams/inspect.yaml"])
     with pytest.raises(SystemExit) as end:
-        dispatch([word])
+        dispatch()
     shown = capsys.readouterr()
     assert end.value.code == 2 and not shown.out
-    assert shown.err == f"error: There is no command {word!r}: {hint}\n"
+    assert shown.err.startswith(f"error: {said}") and shown.err.count("\n") == 1
 
 
 def test_mistakes_in_a_command_end_it_with_one_sentence(tmp_path):
     for words, message in (
         (["grid", "x", "--idz=[a]"], "Unknown option --idz: did you mean --ids?"),
-        (["serve", "x", "--port=many"], "--port=many: expected a whole number, such as 8."),
+        (["serve", "x", "--port=many"], "--port: expected a whole number, such as 8, got 'many'."),
         (["inspect", "hparams/inspect.yaml", "--dataset_yml=x"],
          "Unknown override --dataset_yml: "),
+        (["audit", "hparams/evaluation.yaml", "--dry_run=True"],
+         "python -m lmac audit: --dry_run is for trainings"),
         (["analyse", str(tmp_path), "x"], f"There is no {tmp_path}/manifest.json: give a folder "
          "made by python -m lmac study."),
     ):  # fmt: skip
@@ -116,13 +135,25 @@ def test_mistakes_in_a_command_end_it_with_one_sentence(tmp_path):
         assert done.returncode == 1 and last.startswith(f"error: {message}"), done.stderr
         assert "Traceback" not in done.stderr
     done = run("-m", "lmac", "gallery")
-    assert done.returncode == 2 and "python -m lmac gallery folders [more …]" in done.stdout
+    assert done.returncode == 2 and "usage: python -m lmac gallery" in done.stdout
 
 
-def test_modules_are_run_by_their_names():
-    assert arguments_of("lmac.training.l2i") == ["-m", "lmac", "l2i"]
-    assert arguments_of("lmac.evaluation.runs.table") == ["-m", "lmac", "table"]
-    assert arguments_of("train_lmac") == ["-m", "train_lmac"]
+def test_a_command_takes_its_own_stage_of_a_recipe():
+    recipe = "recipes/demo/recipe.yaml"
+    for name, stage in (("train-lmac", "lmac"), ("evaluate", "evaluation"), ("l2i", "l2i"),
+                        ("audit", "evaluation"), ("app", "explain"),
+                        ("folds", "classifier")):  # fmt: skip
+        assert with_stage([recipe, "--seed=1"], COMMANDS[name]) == [f"{recipe}:{stage}", "--seed=1"]
+    command = COMMANDS["train-lmac"]
+    for words in ([f"{recipe}:lmac_finetune"], ["hparams/lmac.yaml"], ["none.yaml"], [], ["--x"]):
+        assert with_stage(words, command) == words
+    done = run("train_lmac.py", "recipes/ESC10/recipe.yaml:lmac_finetun")
+    assert done.stderr == (
+        "error: recipes/ESC10/recipe.yaml: there is no stage lmac_finetun, did you mean "
+        "lmac_finetune?\n"
+    )
+    done = run("-m", "lmac", "table", recipe)
+    assert "name a stage as recipe.yaml:stage, expected one of classifier, lmac," in done.stderr
 
 
 def test_every_command_that_is_named_exists():

@@ -3,11 +3,14 @@
 import importlib
 import itertools
 import os
+from pathlib import Path
 
 import pytest
 import ruamel.yaml
 
 import lmac.settings.compose
+from lmac.settings.compose import RENAMED, stage_beside, stages_of
+from lmac.settings.declared import declared
 from lmac.settings.load import (
     ConfigError,
     check_same_run,
@@ -18,6 +21,7 @@ from lmac.settings.load import (
     parse,
     settings,
 )
+from lmac.settings.resume import inputs_line
 
 EXPERIMENTS = ["classifier", "lmac", "lmac_finetune", "l2i", "evaluation", "explain", "inspect"]
 
@@ -111,6 +115,152 @@ def test_a_run_is_not_continued_with_other_settings(files):
     _, other = load(files / "main.yaml", {"data": "x", "width": 9})
     with pytest.raises(ConfigError, match="holds a run with width 8, now it is 9: give another"):
         check_same_run(files, other)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A folder of weights, as a setting names it."""
+    (tmp_path / "a" / "best").mkdir(parents=True)
+    (tmp_path / "a" / "best" / "classifier.ckpt").write_bytes(b"weights")
+    return tmp_path / "a" / "best"
+
+
+def resolved_with(folder, **settings):
+    """The text of a run's settings, kept in ``folder`` as a run keeps it where it is empty."""
+    text = "".join(f"{key}: {value}\n" for key, value in settings.items())
+    if not (folder / "hyperparams.yaml").exists():
+        (folder / "hyperparams.yaml").write_text(inputs_line(text) + text)
+    return text
+
+
+def test_other_spellings_of_the_same_weights_go_on(weights, tmp_path, monkeypatch):
+    resolved_with(tmp_path, classifier_checkpoint=weights, transfer_classifiers=f"[{weights}]")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    for other in (f"{weights}/", "a/best", "./a/../a/best", tmp_path / "link" / "best"):
+        same = resolved_with(tmp_path, classifier_checkpoint=other,
+                             transfer_classifiers=f"[{other}]")  # fmt: skip
+        check_same_run(tmp_path, same)
+    (tmp_path / "a").rename(tmp_path / "moved")
+    check_same_run(tmp_path, resolved_with(tmp_path, classifier_checkpoint="moved/best",
+                                           transfer_classifiers="[moved/best]"))  # fmt: skip
+
+
+def test_other_weights_at_the_same_path_are_refused(weights, tmp_path):
+    text = resolved_with(tmp_path, classifier_checkpoint=weights)
+    check_same_run(tmp_path, text)
+    (weights / "info.json").write_text("{}")  # what is beside them counts not
+    check_same_run(tmp_path, text)
+    (weights / "classifier.ckpt").write_bytes(b"others")
+    with pytest.raises(ConfigError, match="classifier_checkpoint .* with other files: give anoth"):
+        check_same_run(tmp_path, text)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "classifier.ckpt").write_bytes(b"third")
+    with pytest.raises(ConfigError, match=f"with classifier_checkpoint .*, now it is {tmp_path}/b"):
+        check_same_run(tmp_path, resolved_with(tmp_path, classifier_checkpoint=tmp_path / "b"))
+
+
+def test_recordings_that_were_moved_go_on_and_others_are_refused(tmp_path):
+    for name, size in (("here", 10), ("copy", 10), ("other", 11)):
+        (tmp_path / name / "tr").mkdir(parents=True)
+        (tmp_path / name / "tr" / "1.wav").write_bytes(bytes(size))
+    resolved_with(tmp_path, noise_folder=tmp_path / "here")
+    check_same_run(tmp_path, resolved_with(tmp_path, noise_folder=tmp_path / "copy"))
+    with pytest.raises(ConfigError, match="holds a run with noise_folder .*, now it is .*other: g"):
+        check_same_run(tmp_path, resolved_with(tmp_path, noise_folder=tmp_path / "other"))
+    with pytest.raises(ConfigError, match="holds a run with noise_folder .*, now it is null"):
+        check_same_run(tmp_path, resolved_with(tmp_path, noise_folder="null"))
+
+
+# ---- Stages of a recipe in one file ------------------------------------------------------------
+RECIPE = """
+width: 2
+folder: here
+stages:
+    small:
+        extends: main.yaml
+        width: 3
+    smaller:
+        extends: small
+        data: there
+    common_part:
+        more: 1
+    both:
+        extends: [smaller, common_part, other.yaml:one]
+"""
+
+
+@pytest.fixture
+def stages(files):
+    (files / "main.yaml").write_text("extends: base.yaml\nclassifier_yaml: parts/large.yaml\n")
+    (files / "all.yaml").write_text(RECIPE)
+    (files / "other.yaml").write_text("folder: other\nstages:\n    one: {data: other}\n")
+    return files / "all.yaml"
+
+
+def test_a_stage_has_what_it_extends_then_what_all_share_then_its_own(stages):
+    small = settings(f"{stages}:small")
+    assert small["seed"] == 1 and small["folder"] == "here" and small["width"] == 3
+    assert "stages" not in small and "data" not in small and small["name"] == "large"
+    smaller = settings(f"{stages}:smaller")
+    assert smaller == small | {"data": "there"}
+    both = settings(f"{stages}:both")
+    assert both == small | {"data": "other", "more": 1, "folder": "other"}
+    (stages.parent / "alone.yaml").write_text("extends: all.yaml:smaller\nwidth: 9\n")
+    assert settings(stages.parent / "alone.yaml") == smaller | {"width": 9}
+    assert stages_of(stages) == ("small", "smaller", "common_part", "both")
+    assert stages_of(f"{stages}:small") == stages_of(stages) and not stages_of("hparams/lmac.yaml")
+    assert stage_beside(f"{stages}:small", "both") == Path(f"{stages}:both")
+    assert stage_beside("a/classifier.yaml", "lmac") == Path("a/lmac.yaml")
+
+
+@pytest.mark.parametrize(
+    "stage,message",
+    [
+        (":smal", "all.yaml: there is no stage smal, did you mean small?"),
+        (":zzz", "there is no stage zzz, expected one of small, smaller, common_part, both."),
+        ("", "all.yaml: name a stage as recipe.yaml:stage, expected one of small, smaller,"),
+        (":", "all.yaml: name a stage as recipe.yaml:stage"),
+    ],
+)
+def test_a_stage_that_there_is_not_is_named(stages, stage, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        merge(f"{stages}{stage}")
+    assert "\n" not in str(error.value)
+    with pytest.raises(ConfigError, match="base.yaml has no stages: leave out :lmac."):
+        merge(f"{stages.parent}/base.yaml:lmac")
+    stages.write_text("stages:\n    a: {extends: b}\n    b: {extends: a}\n")
+    with pytest.raises(ConfigError, match="all.yaml:a names itself through .*:a → .*:b"):
+        merge(f"{stages}:a")
+
+
+# ---- Interpreters ------------------------------------------------------------------------------
+def methods_of(path):
+    return {k: v.tag.value for k, v in merge(path)["interpreters"].items()}
+
+
+def test_interpreters_are_merged_by_name(tmp_path):
+    (tmp_path / "base.yaml").write_text(
+        "interpreters:\n    A: !name:x.A\n        steps: 1\n    A FT: !name:x.A\n    B: !name:x.B\n"
+    )
+    (tmp_path / "mine.yaml").write_text(
+        "extends: base.yaml\ninterpreters:\n    B: null\n    A: !name:y.A\n    C: !name:y.C\n"
+        "    A (two): !name:y.A2\n    A FT (two): !name:y.A3\n"
+    )
+    (tmp_path / "again.yaml").write_text(
+        "extends: mine.yaml\ninterpreters:\n    B: !name:z.B\n    A (two): null\n"
+    )
+    assert list(methods_of(tmp_path / "base.yaml")) == ["A", "A FT", "B"]
+    mine = methods_of(tmp_path / "mine.yaml")
+    assert mine == {"A": "!name:y.A", "A (two)": "!name:y.A2", "A FT": "!name:x.A",
+                    "A FT (two)": "!name:y.A3", "C": "!name:y.C"}  # fmt: skip
+    assert list(mine) == ["A", "A (two)", "A FT", "A FT (two)", "C"]  # variants stand together
+    assert list(methods_of(tmp_path / "again.yaml")) == ["A", "A FT", "A FT (two)", "C", "B"]
+    assert "steps" not in merge(tmp_path / "mine.yaml")["interpreters"]["A"]  # an entry is whole
+    assert list(methods_of(tmp_path / "base.yaml")) == ["A", "A FT", "B"]  # and nothing leaks
+    (tmp_path / "mine.yaml").write_text("extends: base.yaml\ninterpreters: {D: null}\n")
+    with pytest.raises(ConfigError, match="mine.yaml: interpreters: there is no D that could be"):
+        merge(tmp_path / "mine.yaml")
 
 
 def test_a_key_given_twice_counts_the_last_time():
@@ -215,17 +365,16 @@ def test_other_keys_in_yaml_are_refused(files, name):
         merge(files / "main.yaml")
 
 
-def test_renamed_settings_are_named(files, monkeypatch):
-    monkeypatch.setattr(lmac.settings.compose, "RENAMED", {"size": "width"})
-    with pytest.raises(ConfigError, match="Unknown override --size: it is called --width now"):
-        merge(files / "main.yaml", {"size": 3})
-    with (files / "recipe.yaml").open("a") as file:
-        file.write("size: 3\n")
-    with pytest.raises(ConfigError, match="recipe.yaml: size is called width now"):
-        merge(files / "recipe.yaml")
-    # A setting that still has its name is no old one.
-    monkeypatch.setattr(lmac.settings.compose, "RENAMED", {"seed": "width"})
-    assert merge(files / "recipe.yaml", {"seed": 3, "width": 2})["seed"] == 3
+def test_renamed_settings_are_named(files):
+    assert len(RENAMED) >= 13 and {*RENAMED.values()} <= declared().keys()
+    assert not RENAMED.keys() & declared().keys()
+    for old, new in RENAMED.items():
+        for words in ([f"--{old}=1"], [f"--{old}"], [f"--{old}", "1"]):
+            with pytest.raises(ConfigError, match=f"^--{old} is now --{new}.$"):
+                parse(["hparams/lmac.yaml", *words])
+        (files / "old.yaml").write_text(f"extends: recipe.yaml\n{old}: 3\n")
+        with pytest.raises(ConfigError, match=f"old.yaml: {old} is now {new}.$"):
+            load(files / "old.yaml")
 
 
 # ---- What a slot may set -----------------------------------------------------------------------
@@ -310,11 +459,13 @@ def test_hyperparams_yaml_stands_alone_and_names_its_slots(files, monkeypatch):
 
 def test_the_experiment_of_a_yaml(files):
     assert experiment_of("hparams/evaluation.yaml") == "evaluation"
-    assert experiment_of("recipes/ESC10_aisfx/lmac_finetune_waveform.yaml") == "lmac_finetune"
+    assert (
+        experiment_of("recipes/ESC10_aisfx/recipe.yaml:lmac_finetune_waveform") == "lmac_finetune"
+    )
     assert experiment_of("recipes/ESC50/table1_id.yaml") == "tables"
     assert experiment_of("hparams/base.yaml") is None is experiment_of(files / "main.yaml")
     mine = files / "mine.yaml"
-    mine.write_text(f"extends: {os.path.relpath('recipes/demo/l2i.yaml', files)}\n")
+    mine.write_text(f"extends: {os.path.relpath('recipes/demo/recipe.yaml:l2i', files)}\n")
     assert experiment_of(mine) == "l2i"
     for name in EXPERIMENTS:
         assert experiment_of(f"hparams/{name}.yaml") == name

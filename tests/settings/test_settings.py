@@ -14,20 +14,21 @@ import interpreters.saliency
 from data_prep.scenario_kinds import SCENARIOS
 from lmac.core.domain import DOMAINS, SIGNAL_PATHS
 from lmac.core.losses import GUIDANCE
+from lmac.settings.cli import run
 from lmac.settings.compose import SLOTS
-from lmac.settings.declared import RunOptions
+from lmac.settings.declared import RunOptions, declared, run_options, switches
 from lmac.settings.help import summary_of
-from lmac.settings.kinds import choices
-from lmac.settings.load import ConfigError, load, merge, parse, run, run_opts_of, settings
-from lmac.settings.page import page
-from lmac.settings.validate import declared, problem, run_options, switches
+from lmac.settings.load import ConfigError, load, merge, parse, run_opts_of, settings
+from lmac.settings.validate import problem
 
 YAMLS = sorted(p for folder in ("hparams", "recipes") for p in Path(folder).rglob("*.yaml"))
 
 
 def keys_of(path):
-    keys = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8")) or {}
-    return {k for k in keys if k != "extends" and k not in SLOTS and not k.startswith("__")}
+    whole = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8")) or {}
+    keys = {*whole, *(key for stage in whole.get("stages", {}).values() for key in stage)}
+    keys -= {"extends", "stages", *SLOTS}
+    return {key for key in keys if not key.startswith("__")}
 
 
 # ---- What is declared --------------------------------------------------------------------------
@@ -39,7 +40,7 @@ def test_no_key_is_undeclared(path):
 def test_no_declaration_is_dead():
     used = set().union(*map(keys_of, YAMLS))
     of_yaml = {name for name, one in declared().items() if one.group is not RunOptions}
-    assert len(YAMLS) > 50 and of_yaml == used
+    assert len(YAMLS) > 40 and of_yaml == used
 
 
 def test_the_run_options_are_speechbrains():
@@ -59,13 +60,20 @@ def test_the_run_options_are_speechbrains():
 def test_choices_are_those_of_the_tables_that_own_them():
     for key, owner in [("scenario", SCENARIOS), ("domain", DOMAINS), ("domains", DOMAINS),
                        ("signal_path", SIGNAL_PATHS), ("guidance", GUIDANCE)]:  # fmt: skip
-        assert list(choices(declared()[key].annotation)) == list(owner), key
+        assert list(declared()[key].kind.choices) == list(owner), key
 
 
-def test_the_page_is_what_is_declared():
-    assert Path("docs/settings.md").read_text(encoding="utf-8") == page(), (
-        "write it anew: python -m lmac settings --write=docs/settings.md"
-    )
+def test_the_command_lists_every_setting():
+    printed, end, seconds, heavy = called("lmac settings")
+    assert end is None and heavy == [] and seconds < 3
+    words = " ".join(printed.split())
+    for key, one in declared().items():
+        if one.kind.built:
+            assert re.search(rf"\(built by code .*\b{key}\b", words), key
+        else:
+            assert f"--{key}=" in printed and f"{one.meaning} ({one.expected})" in words, key
+    assert re.search(r"--number_of_epochs=200 \(classifier\), 60 \(lmac,", printed)
+    assert re.search(r"--data_folder=needed ", printed)
 
 
 # ---- Values ------------------------------------------------------------------------------------
@@ -204,17 +212,17 @@ def test_rules(values, message):
 def test_an_emptied_slot_is_what_is_named():
     message = "^--decoder_yaml=null: interpreters: there is no decoder"
     with pytest.raises(ConfigError, match=message):
-        settings("recipes/ESC10/evaluation.yaml", {"decoder_yaml": None, "data_folder": "x"})
+        settings("recipes/ESC10/recipe.yaml:evaluation", {"decoder_yaml": None, "data_folder": "x"})
 
 
 def test_a_key_of_an_emptied_slot_names_the_slot():
     with pytest.raises(ConfigError, match="^--dataset_yaml is null: .* no --data_folder.$"):
-        settings("recipes/ESC10/lmac.yaml", {"dataset_yaml": None, "data_folder": "x"})
+        settings("recipes/ESC10/recipe.yaml:lmac", {"dataset_yaml": None, "data_folder": "x"})
 
 
 def test_methods_are_those_of_the_yaml_and_the_nearest_is_named():
     for path, key in [("hparams/evaluation.yaml", "methods"),
-                      ("recipes/ESC10/table2_mixtures.yaml", "methods_mel")]:  # fmt: skip
+                      ("recipes/ESC10/recipe.yaml:table2_mixtures", "methods_mel")]:  # fmt: skip
         with pytest.raises(ConfigError, match=f"--{key}=.*no method GradCam, did you mean GradCAM"):
             settings(path, {key: ["L-MAC", "GradCam"]})
     with pytest.raises(ConfigError, match="no method nothing, expected some of L-MAC, L-MAC FT"):
@@ -317,10 +325,10 @@ def test_code_that_fails_while_it_is_built_is_named(recipe, tmp_path, monkeypatc
     assert "\n" not in str(error.value) and "LMAC_TRACEBACK=1" in str(error.value)
     assert error.value.__cause__ is not None
     with pytest.raises(SystemExit, match="^error: .*mine.yaml: (thing|augment)"):
-        run(lambda argv: load(path), "", ["x"])
+        run(lambda argv: load(path), ["x"])
     monkeypatch.setenv("LMAC_TRACEBACK", "1")
     with pytest.raises(ConfigError):
-        run(lambda argv: load(path), "", ["x"])
+        run(lambda argv: load(path), ["x"])
 
 
 def test_what_yaml_computes_is_checked_when_it_is_there(recipe):
@@ -365,19 +373,20 @@ def test_wrong_words_are_one_sentence(word, message):
 
 # ---- Help, and refusal at once -----------------------------------------------------------------
 COMMANDS = {
-    "train_classifier.py": "recipes/ESC10/classifier.yaml",
-    "train_lmac.py": "recipes/demo/lmac_finetune.yaml",
+    "train_classifier.py": "recipes/ESC10/recipe.yaml:classifier",
+    "train_lmac.py": "recipes/demo/recipe.yaml:lmac_finetune",
     "eval_explanations.py": "hparams/evaluation.yaml",
     "explain.py": "hparams/explain.yaml",
     "lmac l2i": "hparams/l2i.yaml",
+    "lmac piq": "hparams/piq.yaml",
     "lmac inspect": "hparams/inspect.yaml",
-    "lmac table": "recipes/ESC10/table2_mixtures.yaml",
-    "lmac folds": "recipes/UrbanSound8K/classifier.yaml",
-    "lmac randomisation": "recipes/ESC10/evaluation.yaml",
-    "lmac resynthesis": "recipes/ESC10/evaluation.yaml",
-    "lmac held_out": "recipes/zero_shot/held_out.yaml",
-    "lmac planted_cues": "recipes/planted_cues/cnn14.yaml",
-    "lmac asked": "recipes/ESC10_conditional/evaluation.yaml",
+    "lmac table": "recipes/ESC10/recipe.yaml:table2_mixtures",
+    "lmac folds": "recipes/UrbanSound8K/recipe.yaml:classifier",
+    "lmac randomisation": "recipes/ESC10/recipe.yaml:evaluation",
+    "lmac resynthesis": "recipes/ESC10/recipe.yaml:evaluation",
+    "lmac held_out": "recipes/zero_shot/recipe.yaml:held_out",
+    "lmac planted_cues": "recipes/planted_cues/recipe.yaml:cnn14",
+    "lmac asked": "recipes/ESC10_conditional/recipe.yaml:evaluation",
 }
 CALL = """
 import json, runpy, sys, time
@@ -408,7 +417,7 @@ def called(name, *words):
 def test_help_is_there_at_once_and_lists_all_settings(name):
     path = COMMANDS[name]
     printed, end, seconds, heavy = called(name, path, "--help", "--seed=77")
-    assert end == 0 and heavy == [] and seconds < 1
+    assert end == 0 and heavy == [] and seconds < 1.5
     tree = merge(path)
     for key in tree:
         if not key.startswith("__"):
@@ -418,7 +427,7 @@ def test_help_is_there_at_once_and_lists_all_settings(name):
     for method in tree.get("interpreters", ()):
         assert re.search(rf"^    {re.escape(method)} +\S.+", printed, re.M), method
     for key, one in declared().items():
-        if key in tree and not one.is_built:
+        if key in tree and not one.kind.built:
             assert one.meaning.split()[0] in printed
 
 
@@ -437,12 +446,13 @@ def test_help_without_a_yaml_is_that_of_the_first_it_names():
         ("train_lmac.py", ["hparams/lmac.yaml"], "needs a value for data_folder"),
         ("train_lmac.py", ["hparams/evaluation.yaml", "--data_folder=x"], "has no save_folder"),
         ("lmac folds", ["hparams/classifier.yaml", "--lr=x"], "--lr=x: expected a number"),
-        ("lmac table", ["recipes/ESC10/table2_mixtures.yaml", "--n_boot=0"], "--n_boot=0: expect"),
+        ("lmac table", ["recipes/ESC10/recipe.yaml:table2_mixtures", "--n_boot=0"],
+         "--n_boot=0: expect"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_at_once(name, words, message):
     _, end, seconds, heavy = called(name, *words)
-    assert re.search(message, end) and end.startswith("error: ") and heavy == [] and seconds < 1
+    assert re.search(message, end) and end.startswith("error: ") and heavy == [] and seconds < 1.5
 
 
 def test_methods_are_described_without_importing_them():

@@ -1,6 +1,6 @@
 """Asking for a class: do methods carve absent ones, and do they find the one that was asked for?
 
-    python -m lmac asked recipes/ESC10_conditional/evaluation.yaml --data_folder=… \
+    python -m lmac asked recipes/ESC10_conditional/recipe.yaml --data_folder=… \
         --methods=[L-MAC,GradCAM]
 
 The pairs of the mixtures' scenario, mixed anew at each of --asked_snr_db, and for each of them
@@ -15,23 +15,16 @@ asked_clips.csv (a row per question) beside the rows of eval_explanations.py; a 
 added later is the only one computed.
 """
 
-import hashlib
-
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from data_prep.mixing import scenario_dataset
-from lmac.checkpoints import weights_digest
-from lmac.core.scoring import analyse_clips, explain, probabilities
-from lmac.evaluation.checks.row_cache import RowCache
-from lmac.evaluation.files import ASKED, ASKED_CLIPS
-from lmac.evaluation.folder import EvaluationFolder, in_order
-from lmac.evaluation.report import write_report
-from lmac.evaluation.setup import Setting
+from lmac.core.scoring import probabilities
+from lmac.evaluation.checks.base import MaskCheck
+from lmac.evaluation.files import ASKED
+from lmac.evaluation.folder import in_order
 from lmac.explain.figures import asked_figure
-from lmac.settings.load import load, parse, run_opts_of
 from metrics.asked import decides_for, energy_kept, nearer_to
 from metrics.faithfulness import pick
 from metrics.summary import summarise, with_interval
@@ -40,8 +33,6 @@ from metrics.tables import markdown_table
 ABSENT, SOURCE = "absent", "source"
 # Values of a question: percent but for the probabilities.
 VALUES = ("carving", "energy_absent", "p_absent", "p_in_absent", "asked_source")
-COLUMNS = ("method", "can_be_asked", "snr_db", "question", "ID", "target_id", "contaminant",
-           "asked", *VALUES, "computed_with")  # fmt: skip
 
 
 def absent_classes(scenario, labels, seed):
@@ -59,22 +50,83 @@ def absent_classes(scenario, labels, seed):
     return drawn
 
 
-class Asker:
+class Asked(MaskCheck):
     """Asks interpreters about mixtures.
 
-    Arguments
-    ---------
-    explained : ExplainedClassifier
-    labels : list of str
-        Class names.
-    least_p : float
-        Both classes of a mixture are asked for where f(X) of both is at least this.
-    seed : int
-        Of methods with random numbers.
+    Both classes of a mixture are asked for where f(X) of both is at least ``asked_p``.
     """
 
-    def __init__(self, explained, labels, least_p, seed):
-        self.explained, self.labels, self.least_p, self.seed = explained, labels, least_p, seed
+    name, variant, in_table = ASKED, "snr_db", True
+    together = False
+    columns = ("method", "can_be_asked", "snr_db", "question", "ID", "target_id", "contaminant",
+               "asked", *VALUES)  # fmt: skip
+
+    def __init__(self, hparams, setup):
+        super().__init__(hparams, setup)
+        self.labels, self.least_p = setup.labels, hparams["asked_p"]
+        self._datasets = {}
+        self.interpreters = {m: i for m, i in self.interpreters.items() if not i.needs_clean}
+
+    @property
+    def variants(self):
+        return tuple(self.hparams["asked_snr_db"])
+
+    def detail(self, variant):
+        return f", p from {self.least_p:g}"
+
+    def scenario(self):
+        rows = self.setup.scenario
+        if not rows["contaminant_label"].isin(self.labels).all():
+            raise ValueError(
+                f"scenario is {self.hparams['scenario']}: asking needs mixtures of two sounds of "
+                "known classes, --scenario=mixtures."
+            )
+        return rows.assign(absent=absent_classes(rows, self.labels, self.seed))
+
+    def dataset(self, variant):
+        """The mixtures at a signal-to-noise ratio in dB."""
+        if variant not in self._datasets:
+            self._datasets[variant] = self._mix(at_level(self.chosen, variant))
+        return self._datasets[variant]
+
+    def _mix(self, rows):
+        h = self.hparams
+        n_samples = round(h["signal_length_s"] * h["sample_rate"])
+        return scenario_dataset(
+            rows,
+            h["data_folder"],
+            self.labels,
+            n_samples,
+            h["cache_folder"],
+            h["sample_rate"],
+            crop=h["crop"],
+        )
+
+    def measure(self, interpreter, batch, variants):
+        waves = batch.clean, batch.sig - batch.clean
+        answers = self.questions(interpreter, batch.clips, waves, batch.rows)
+        (level,) = variants
+        return {
+            level: [
+                {**_who(batch.rows[a.pop("row")]), "can_be_asked": interpreter.any_class, **a}
+                for a in answers
+            ]
+        }
+
+    def summary(self, rows):
+        return in_order(
+            summary_of(rows, self.hparams["n_boot"]), list(self.hparams["interpreters"])
+        )
+
+    def report(self, summary, rows):
+        return report(summary, self.least_p, self.about(f"{len(self.chosen)} pairs"))
+
+    def figure(self, summary, rows, path):
+        if summary["asked_source"].notna().any():
+            scores = {}
+            if self.folder.has_rows:
+                scores = self.folder.written_summary.set_index("method")["AI"].to_dict()
+            asked_figure(summary, path, scores)
 
     def questions(self, interpreter, clips, waves, rows):
         """Ask about one batch.
@@ -129,9 +181,7 @@ class Asker:
     @torch.no_grad()
     def _explained(self, interpreter, clips, target):
         """M X and f(M X) for the classes ``target``."""
-        with torch.enable_grad():
-            mask = explain(self.explained, interpreter, clips, target, self.seed)
-        masked = mask * clips.X
+        masked = self.mask(interpreter, clips, target, self.seed) * clips.X
         return masked, probabilities(self.explained, clips, masked)
 
 
@@ -140,73 +190,8 @@ def at_level(scenario, snr_db):
     return scenario.assign(gain_target=1.0, gain_contaminant=10 ** (-snr_db / 20))
 
 
-def ask(asker, interpreters, scenario, dataset_of, levels, batch_size, folder, device):
-    """Rows (COLUMNS) for all methods; those that are there are kept, the file grows by method.
-
-    Arguments
-    ---------
-    asker : Asker
-    interpreters : dict of str to Interpreter
-    scenario : DataFrame
-        Of mixtures, with a column ``absent``: the absent class that is asked for.
-    dataset_of : callable
-        Rows of ``scenario`` to their DynamicItemDataset.
-    levels : list of float
-        Signal-to-noise ratios, dB.
-    batch_size : int
-    folder : lmac.evaluation.folder.EvaluationFolder
-    device : str
-    """
-    shared = f"classifier {weights_digest(asker.explained.classifier)}, seed {asker.seed}"
-    shared += f", p from {asker.least_p:g}, {_pairs(scenario)}"
-    kept, todo = RowCache(folder, ASKED_CLIPS, COLUMNS), []
-    for level in levels:
-        for method, interpreter in interpreters.items():
-            computed_with = f"{interpreter.description}, {shared}"
-            if kept.lacks(computed_with, method=method, snr_db=level):
-                todo.append((level, method, computed_with))
-    by_level = {}
-    for level, method, computed_with in todo:
-        by_level.setdefault(level, []).append((method, computed_with))
-    bar = tqdm(total=len(todo) * len(scenario), desc="questions", unit="clip", disable=not todo)
-    for level, methods in by_level.items():
-        dataset = dataset_of(at_level(scenario, level))
-        pairs = scenario.to_dict("records")
-        batches = [
-            list(range(i, min(i + batch_size, len(pairs))))
-            for i in range(0, len(pairs), batch_size)
-        ]
-        answers = {method: [] for method, _ in methods}
-        for batch in batches:
-            items = [dataset[i] for i in batch]
-            sig, clean = (
-                torch.stack([item[key] for item in items]).to(device) for key in ("sig", "clean")
-            )
-            clips = analyse_clips(asker.explained, sig, clean)
-            for method, _ in methods:
-                found = asker.questions(
-                    interpreters[method], clips, (clean, sig - clean), [pairs[i] for i in batch]
-                )
-                for answer in found:
-                    row = pairs[batch[answer.pop("row")]]
-                    answers[method].append({**_who(row), **answer})
-                bar.update(len(batch))
-        for method, computed_with in methods:
-            any_class = interpreters[method].any_class
-            rows = [{**answer, "can_be_asked": any_class} for answer in answers[method]]
-            kept.put(rows, computed_with, method=method, snr_db=level)
-    bar.close()
-    return kept.rows()
-
-
 def _who(row):
     return {"ID": row["ID"], "target_id": row["target"], "contaminant": row["contaminant"]}
-
-
-def _pairs(scenario):
-    """What tells these questions from others: the pairs, and the classes asked for."""
-    text = scenario[["ID", "label", "contaminant_label", "absent"]].to_csv(index=False)
-    return f"questions {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def summary_of(rows, n_boot):
@@ -262,44 +247,4 @@ def report(summary, least_p, about):
     return "\n".join(lines) + "\n"
 
 
-def main(argv):
-    path, options, overrides = parse(argv)
-    hparams, _ = load(path, overrides)
-    setting = Setting(hparams, run_opts_of(options))
-    scenario, labels, interpreters = setting.scenario, setting.labels, setting.interpreters
-    if not scenario["contaminant_label"].isin(labels).all():
-        raise ValueError(
-            f"scenario is {hparams['scenario']}: asking needs mixtures of two sounds of known "
-            "classes, --scenario=mixtures."
-        )
-    needing = [name for name, method in interpreters.items() if method.needs_clean]
-    interpreters = {m: i for m, i in interpreters.items() if m not in needing}
-    scenario = scenario.assign(absent=absent_classes(scenario, labels, hparams["seed"]))
-    n_samples = round(hparams["signal_length_s"] * hparams["sample_rate"])
-
-    def dataset_of(rows):
-        return scenario_dataset(
-            rows, hparams["data_folder"], labels, n_samples, hparams["cache_folder"],
-            hparams["sample_rate"],
-        )  # fmt: skip
-
-    folder = EvaluationFolder(hparams["output_folder"])
-    asker = Asker(setting.explained, labels, hparams["asked_p"], hparams["seed"])
-    rows = ask(
-        asker, interpreters, scenario, dataset_of, hparams["asked_snr_db"],
-        hparams["batch_size"], folder, setting.device,
-    )  # fmt: skip
-    summary = in_order(summary_of(rows, hparams["n_boot"]), list(hparams["interpreters"]))
-    about = (
-        f"{hparams['dataset']}, {len(scenario)} pairs of {folder.path.name}'s manifest, domain "
-        f"{hparams['domain']}, classifier {hparams['classifier_name']}, seed {hparams['seed']}."
-    )
-    text = report(summary, hparams["asked_p"], about)
-    print(text)
-    print(f"Questions and table: {folder.write_check(ASKED, summary, text)}")
-    scores = {}
-    if folder.metrics_csv.is_file():  # its table has columns of these
-        write_report(folder, hparams, setting.classifier_info, setting.device, fresh=False)
-        scores = folder.written_summary.set_index("method")["AI"].to_dict()
-    if summary["asked_source"].notna().any():
-        asked_figure(summary, folder.path / f"{ASKED}.png", scores)
+main = Asked.main

@@ -1,6 +1,6 @@
 """Is an explanation the reason for the decision, or does it only please one network?
 
-    python -m lmac audit recipes/ESC10/evaluation.yaml --data_folder=… --methods=[L-MAC,GradCAM] \
+    python -m lmac audit recipes/ESC10/recipe.yaml --data_folder=… --methods=[L-MAC,GradCAM] \
         --transfer_classifiers=[results/ESC10/seeds/seed_1/classifier/best]
 
 Explains the clips of the evaluation's scenario (--audit_clips of them, spread over all) by every
@@ -23,24 +23,18 @@ method and network) beside the rows of eval_explanations.py; a method or a class
 later is the only one computed.
 """
 
-import hashlib
 import re
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from data_prep.leaks import warn_of_scenario_leaks
-from lmac.checkpoints import weights_digest
-from lmac.core.scoring import analyse_clips, explain, probabilities, probabilities_of_sound
+from lmac.core.scoring import probabilities, probabilities_of_sound
 from lmac.evaluation.checks.asked import absent_classes
-from lmac.evaluation.checks.row_cache import RowCache
-from lmac.evaluation.files import AUDIT, AUDIT_CLIPS
-from lmac.evaluation.folder import EvaluationFolder, in_order
-from lmac.evaluation.report import write_report
-from lmac.evaluation.setup import Setting
+from lmac.evaluation.checks.base import MaskCheck
+from lmac.evaluation.files import AUDIT
+from lmac.evaluation.folder import in_order
 from lmac.explain.figures import audit_figure
-from lmac.settings.load import load, parse, run_opts_of
 from lmac.transfer import transfer_classifiers
 from metrics.asked import decides_for
 from metrics.audit import JITTERS, STEPS, area_under, jittered, removal_steps, shuffled
@@ -57,30 +51,78 @@ TRANSFER = ("Fid-In", "p", "p in", "Fid-In random", "p random")
 INVENTED = ("invented", "invented random")
 ALONE = ("MM", *JITTERS, "deletion", "insertion")
 VALUES = (*ALONE, ALIKE, *TRANSFER, *INVENTED, "carved")
-COLUMNS = ("method", "network", "ID", "target_id", "contaminant", *VALUES, "computed_with")
 
 
-class Auditor:
-    """Audits masks of one classifier.
+class Audit(MaskCheck):
+    """Audits masks of one classifier; ``others``: list of lmac.transfer.OtherClassifier."""
 
-    Arguments
-    ---------
-    explained : ExplainedClassifier
-    others : list of lmac.transfer.OtherClassifier
-    labels : list of str
-        Class names.
-    seed : int
-        Of methods with random numbers, and of the audit's own.
-    """
+    name, variant, n_clips, in_table = AUDIT, "network", "audit_clips", True
+    columns = ("method", "network", "ID", "target_id", "contaminant", *VALUES)
 
-    def __init__(self, explained, others, labels, seed):
-        self.explained, self.labels, self.seed = explained, labels, seed
+    def __init__(self, hparams, setup, others=None):
+        super().__init__(hparams, setup)
+        # First, so that a wrong folder is known before audio is read.
+        if others is None:
+            others = transfer_classifiers(
+                hparams["transfer_classifiers"], setup.explained, setup.labels, setup.device
+            )
+            self._warn_of_leaks(others)
         self.others = {other.name: other for other in others}
+        self._on_input = {}
 
-    def computed_with(self, network):
-        """What rows of ``network`` depend on, besides their method and clips."""
-        text = f"classifier {weights_digest(self.explained.classifier)}, seed {self.seed}"
-        return text if network == OWN else f"{text}, other {self.others[network].digest}"
+    def _warn_of_leaks(self, others):
+        trained = {f"{o.folder} (transfer_classifiers)": o.training for o in others}
+        trained["classifier_checkpoint"] = {"train_folds": []}  # which the scenario has seen to
+        warn_of_scenario_leaks(
+            self.setup.scenario, self.setup.manifest, trained, self.hparams["train_folds"]
+        )
+
+    @property
+    def variants(self):
+        return (OWN, *self.others)
+
+    def detail(self, variant):
+        return "" if variant == OWN else f", other {self.others[variant].digest}"
+
+    def scenario(self):
+        """With a column ``absent``: for each clip the name of a class that is not in it."""
+        rows = self.setup.scenario
+        return rows.assign(absent=absent_classes(rows, self.setup.labels, self.seed))
+
+    def measure(self, interpreter, batch, variants):
+        clips, labels = batch.clips, self.setup.labels
+        for network in variants:  # their answers to the input are the same for all methods
+            if (network, batch.start) not in self._on_input:
+                self._on_input[network, batch.start] = self.answers(network, clips, clips.X)
+        absent = [labels.index(row["absent"]) for row in batch.rows]
+        right = [
+            labels[c] in (row["label"], row["contaminant_label"])
+            for row, c in zip(batch.rows, clips.decision.tolist(), strict=True)
+        ]
+        device = self.setup.device
+        found = self.values(
+            interpreter, clips, torch.tensor(absent, device=device),
+            torch.tensor(right, device=device),
+            [self.seed + batch.start + i for i in range(len(batch.rows))],
+            {network: self._on_input[network, batch.start] for network in variants},
+        )  # fmt: skip
+        return {
+            network: [{**_who(row), **own} for row, own in zip(batch.rows, values, strict=True)]
+            for network, values in found.items()
+        }
+
+    def summary(self, rows):
+        return in_order(
+            summary_of(rows, self.hparams["n_boot"]), list(self.hparams["interpreters"])
+        )
+
+    def report(self, summary, rows):
+        about = self.about(f"{rows['ID'].nunique()} clips")
+        known = (f"{o.description}{_accuracy(o.training)}." for o in self.others.values())
+        return report(summary, networks_of(rows), " ".join([about, *known]))
+
+    def figure(self, summary, rows, path):
+        audit_figure(summary, networks_of(rows), path)
 
     def answers(self, network, clips, X):
         """Probabilities [B, K] of ``network`` for ``X`` of ``clips``, in the same batches."""
@@ -90,7 +132,7 @@ class Auditor:
         parts = [other.probabilities(X[part], clips.phase[part]) for part in clips.batches()]
         return torch.cat(parts)
 
-    def rows(self, interpreter, clips, absent, right, seeds, on_input):
+    def values(self, interpreter, clips, absent, right, seeds, on_input):
         """What one method's masks of a batch do to each network.
 
         Arguments
@@ -112,12 +154,12 @@ class Auditor:
             Network to a list of dictionaries of VALUES, one a clip.
         """
         target = clips.decision
-        mask = self._mask(interpreter, clips, target, seeds)
+        mask = self.mask(interpreter, clips, target, seeds[0])
         masked = mask * clips.X
         random = shuffled(mask, seeds) * clips.X
         asked = None
         if interpreter.any_class and not interpreter.needs_clean:
-            asked = self._mask(interpreter, clips, absent, seeds) * clips.X
+            asked = self.mask(interpreter, clips, absent, seeds[0]) * clips.X
         found = {}
         for network, probs in on_input.items():
             alike = probs.argmax(1) == target
@@ -140,10 +182,6 @@ class Auditor:
             ]
         return found
 
-    def _mask(self, interpreter, clips, target, seeds):
-        with torch.enable_grad():
-            return explain(self.explained, interpreter, clips, target, seeds[0])
-
     def _alone(self, clips, target, mask, masked, seeds):
         """ALONE, which other networks have no part in; jitter only where there is sound."""
         explained, values = self.explained, {"MM": mask_mean(mask)}
@@ -161,76 +199,8 @@ class Auditor:
         return values | {name: area_under(torch.stack(c, 1)) for name, c in curves.items()}
 
 
-@torch.no_grad()
-def audit(auditor, interpreters, scenario, dataset, batch_size, folder, device):
-    """Rows (COLUMNS) for all methods and networks; those that are there are kept.
-
-    Arguments
-    ---------
-    auditor : Auditor
-    interpreters : dict of str to Interpreter
-    scenario : DataFrame
-        With a column ``absent``: for each clip the name of a class that is not in it. What is
-        mixed in may have a ``contaminant_label`` that is no class.
-    dataset : DynamicItemDataset
-        The clips of ``scenario``, in its order.
-    batch_size : int
-    folder : lmac.evaluation.folder.EvaluationFolder
-    device : str
-    """
-    clips_of = _clips(scenario)
-    kept, todo = RowCache(folder, AUDIT_CLIPS, COLUMNS), {}
-    for network in (OWN, *auditor.others):
-        shared = f"{auditor.computed_with(network)}, {clips_of}"
-        kept.keep_only(shared, network=network)
-        for method, interpreter in interpreters.items():
-            computed_with = f"{interpreter.description}, {shared}"
-            if kept.lacks(computed_with, method=method, network=network):
-                todo.setdefault(method, {})[network] = computed_with
-    pairs, inputs = scenario.to_dict("records"), {}
-    starts = range(0, len(pairs), batch_size)
-    bar = tqdm(total=len(todo) * len(pairs), desc="audit", unit="clip", disable=not todo)
-    for method, networks in todo.items():
-        rows = {network: [] for network in networks}
-        for start in starts:
-            batch = list(range(start, min(start + batch_size, len(pairs))))
-            items = [dataset[i] for i in batch]
-            sig, clean = (
-                torch.stack([item[key] for item in items]).to(device) for key in ("sig", "clean")
-            )
-            clips = analyse_clips(auditor.explained, sig, clean)
-            for network in networks:  # their answers to the input are the same for all methods
-                if (network, start) not in inputs:
-                    inputs[network, start] = auditor.answers(network, clips, clips.X)
-            absent = [auditor.labels.index(pairs[i]["absent"]) for i in batch]
-            right = [
-                auditor.labels[c] in (pairs[i]["label"], pairs[i]["contaminant_label"])
-                for i, c in zip(batch, clips.decision.tolist(), strict=True)
-            ]
-            found = auditor.rows(
-                interpreters[method], clips, torch.tensor(absent, device=device),
-                torch.tensor(right, device=device), [auditor.seed + i for i in batch],
-                {network: inputs[network, start] for network in networks},
-            )  # fmt: skip
-            for network, values in found.items():
-                rows[network] += [
-                    {**_who(pairs[i]), **own} for i, own in zip(batch, values, strict=True)
-                ]
-            bar.update(len(batch))
-        for network, computed_with in networks.items():
-            kept.put(rows[network], computed_with, method=method, network=network)
-    bar.close()
-    return kept.rows()
-
-
 def _who(row):
     return {"ID": row["ID"], "target_id": row["target"], "contaminant": row["contaminant_wav"]}
-
-
-def _clips(scenario):
-    """What tells these clips from others, the classes in them, and those that are asked for."""
-    text = scenario[["ID", "label", "contaminant_label", "absent"]].to_csv(index=False)
-    return f"clips {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def summary_of(rows, n_boot):
@@ -383,47 +353,6 @@ def _verdict(summary, end):
     )
 
 
-def main(argv):
-    path, options, overrides = parse(argv)
-    hparams, _ = load(path, overrides)
-    setting = Setting(hparams, run_opts_of(options))
-    # First, so that a wrong folder is known before audio is read.
-    others = transfer_classifiers(
-        hparams["transfer_classifiers"], setting.explained, setting.labels, setting.device
-    )
-    scenario, labels = setting.scenario, setting.labels
-    trained = {f"{other.folder} (transfer_classifiers)": other.training for other in others}
-    trained["classifier_checkpoint"] = {"train_folds": []}  # which the scenario has seen to
-    warn_of_scenario_leaks(scenario, setting.manifest, trained, hparams["train_folds"])
-    scenario = scenario.assign(absent=absent_classes(scenario, labels, hparams["seed"]))
-    dataset, n = setting.dataset, hparams["audit_clips"]
-    if n is not None and n < len(scenario):
-        chosen = [round(i * len(scenario) / n) for i in range(n)]
-        scenario = scenario.iloc[chosen].reset_index(drop=True)
-        dataset = dataset.filtered_sorted(key_test={"id": set(scenario["ID"]).__contains__})
-
-    folder = EvaluationFolder(hparams["output_folder"])
-    auditor = Auditor(setting.explained, others, labels, hparams["seed"])
-    rows = audit(
-        auditor, setting.interpreters, scenario, dataset, hparams["batch_size"], folder,
-        setting.device,
-    )  # fmt: skip
-    summary = in_order(summary_of(rows, hparams["n_boot"]), list(hparams["interpreters"]))
-    about = (
-        f"{hparams['dataset']}, {rows['ID'].nunique()} clips of {folder.path.name}'s manifest, "
-        f"domain {hparams['domain']}, classifier {hparams['classifier_name']}, seed "
-        f"{hparams['seed']}. "
-        + " ".join(f"{other.description}{_accuracy(other.training)}." for other in others)
-    )
-    networks = networks_of(rows)
-    text = report(summary, networks, about.strip())
-    print(text)
-    print(f"Clips and table: {folder.write_check(AUDIT, summary, text)}")
-    audit_figure(summary, networks, folder.path / f"{AUDIT}.png")
-    if folder.metrics_csv.is_file():  # its table has columns of these
-        write_report(folder, hparams, setting.classifier_info, setting.device, fresh=False)
-
-
 def _accuracy(info):
     found = [
         f"{100 * info[s]['accuracy']:.1f} % on folds {info[s]['folds']}"
@@ -431,3 +360,6 @@ def _accuracy(info):
         if s in info
     ]
     return f" (accuracy {'; '.join(found)})" if found else ""
+
+
+main = Audit.main

@@ -1,14 +1,12 @@
 """Zero-shot accuracy on classes that were never trained on, beside chance and a supervised head.
 
-    python -m lmac held_out recipes/zero_shot/held_out.yaml --data_folder=…
+    python -m lmac held_out recipes/zero_shot/recipe.yaml --data_folder=…
 
 Every clip of the held-out classes, or held_out_clips of each, is classified among these classes and
 among all. Since a supervised head needs their clips, one is trained for comparison (logistic
 regression on the same embeddings of train_folds, all classes) and scored on the other folds. Writes
 held_out.csv and held_out.md.
 """
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,13 +15,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data_prep.dataset import clip_dataset, prepare
+from data_prep.dataset import clip_dataset
 from data_prep.manifest import listed
-from lmac.checkpoints import class_names, explained_classifier
+from lmac.evaluation.checks.base import Check
 from lmac.evaluation.files import HELD_OUT
-from lmac.io.files import write_csv, write_text
-from lmac.io.processes import device_of
-from lmac.settings.load import load, parse, run_opts_of
 from lmac.training.embeddings import embedded
 from metrics.summary import bootstrap_interval, with_interval
 from metrics.tables import markdown_table
@@ -106,74 +101,81 @@ def report(table, about):
     return "\n".join(lines) + "\n"
 
 
-def main(argv):
-    path, options, overrides = parse(argv)
-    hparams, _ = load(path, overrides)
-    device = device_of(run_opts_of(options))
-    held_out = list(hparams["held_out_classes"])
-    explained = explained_classifier(hparams).to(device)
-    Path(hparams["output_folder"]).mkdir(parents=True, exist_ok=True)
-    manifest, labels = prepare(hparams)
-    labels = class_names(hparams["classifier_checkpoint"], labels, explained.classifier)
-    if len(held_out) < 2 or not set(held_out) < set(labels):
-        raise ValueError(
-            f"held_out_classes is {held_out}: expected at least two of {', '.join(labels)}, and "
-            "not all."
-        )
-    known = manifest["label"].isin(held_out)
-    training = manifest["fold"].isin(listed(hparams["train_folds"]))
-    tested = spread(manifest[known], hparams["held_out_clips"])
-    parts = {"held-out classes": tested, "training": manifest[training & ~known]}
-    datasets = {
-        name: clip_dataset(
-            rows, hparams["data_folder"], labels,
-            round(hparams["signal_length_s"] * hparams["sample_rate"]), hparams["cache_folder"],
-            hparams["sample_rate"],
-        )
-        for name, rows in parts.items()
-    }  # fmt: skip
-    model = explained.classifier.embedding_model
-    found = embedded(
-        datasets, model, explained.domain, hparams["cache_folder"], hparams["batch_size"], device
-    )
-    X = {name: torch.stack([item["sig"] for item in data]) for name, data in found.items()}
-    clips = parts["held-out classes"].reset_index(drop=True)
-    clips["dataset"] = clips["wav"].str.split("/").str[0]
-    with torch.no_grad():
-        head = explained.classifier.classifier
-        logits = head(X["held-out classes"].to(device).unsqueeze(1)).squeeze(1).cpu().numpy()
+class HeldOut(Check):
+    """Classes that the head was never trained on."""
 
-    # The other head is trained on all classes, so it is scored on folds that it has not seen.
-    unseen = (~clips["fold"].isin(listed(hparams["train_folds"]))).to_numpy(copy=True)
-    supervised = make_pipeline(
-        StandardScaler(), LogisticRegression(C=0.01, max_iter=2000, class_weight="balanced")
-    )
-    names = [*clips["label"][~unseen], *parts["training"]["label"]]
-    supervised.fit(
-        torch.cat([X["held-out classes"][~unseen], X["training"]]).numpy(),
-        [labels.index(name) for name in names],
-    )
-    of_supervised = np.zeros((int(unseen.sum()), len(labels)))
-    of_supervised[:, supervised.classes_] = supervised.predict_proba(
-        X["held-out classes"][unseen].numpy()
-    )
+    name = HELD_OUT
 
-    n_boot = hparams["n_boot"]
-    common = (labels, held_out, n_boot)
-    rows = rows_of(clips, logits, "zero-shot", *common)
-    test = clips[unseen]
-    rows += rows_of(test, logits[unseen], "zero-shot, test folds", *common)
-    rows += rows_of(test, of_supervised, "supervised head, test folds", *common)
-    table = pd.DataFrame(rows).sort_values("clips of", kind="stable")
-    about = (
-        f"{hparams['dataset']}, classifier {hparams['classifier_name']}; never trained on: "
-        f"{', '.join(held_out)}. Chance is one over the number of classes. The intervals resample "
-        "whole source recordings. The supervised head has been trained on all classes, on folds "
-        f"{', '.join(map(str, listed(hparams['train_folds'])))}; test folds are the others."
-    )
-    text = report(table, about)
-    folder = Path(hparams["output_folder"])
-    write_csv(table, folder / f"{HELD_OUT}.csv")
-    write_text(text, folder / f"{HELD_OUT}.md")
-    print(text)
-    print(f"Table: {folder / HELD_OUT}.md")
+    def rows(self):
+        hparams, explained, device = self.hparams, self.explained, self.setup.device
+        held_out = list(hparams["held_out_classes"])
+        manifest, labels = self.setup.manifest, self.setup.labels
+        if len(held_out) < 2 or not set(held_out) < set(labels):
+            raise ValueError(
+                f"held_out_classes is {held_out}: expected at least two of "
+                f"{', '.join(labels)}, and not all."
+            )
+        known = manifest["label"].isin(held_out)
+        training = manifest["fold"].isin(listed(hparams["train_folds"]))
+        tested = spread(manifest[known], hparams["held_out_clips"])
+        parts = {"held-out classes": tested, "training": manifest[training & ~known]}
+        datasets = {
+            name: clip_dataset(
+                rows, hparams["data_folder"], labels,
+                round(hparams["signal_length_s"] * hparams["sample_rate"]), hparams["cache_folder"],
+                hparams["sample_rate"], hparams["crop"],
+            )
+            for name, rows in parts.items()
+        }  # fmt: skip
+        model = explained.classifier.embedding_model
+        found = embedded(
+            datasets,
+            model,
+            explained.domain,
+            hparams["cache_folder"],
+            hparams["batch_size"],
+            device,
+        )
+        X = {name: torch.stack([item["sig"] for item in data]) for name, data in found.items()}
+        clips = parts["held-out classes"].reset_index(drop=True)
+        clips["dataset"] = clips["wav"].str.split("/").str[0]
+        with torch.no_grad():
+            head = explained.classifier.classifier
+            logits = head(X["held-out classes"].to(device).unsqueeze(1)).squeeze(1).cpu().numpy()
+
+        # The other head is trained on all classes, so it is scored on folds that it has not seen.
+        unseen = (~clips["fold"].isin(listed(hparams["train_folds"]))).to_numpy(copy=True)
+        supervised = make_pipeline(
+            StandardScaler(), LogisticRegression(C=0.01, max_iter=2000, class_weight="balanced")
+        )
+        names = [*clips["label"][~unseen], *parts["training"]["label"]]
+        supervised.fit(
+            torch.cat([X["held-out classes"][~unseen], X["training"]]).numpy(),
+            [labels.index(name) for name in names],
+        )
+        of_supervised = np.zeros((int(unseen.sum()), len(labels)))
+        of_supervised[:, supervised.classes_] = supervised.predict_proba(
+            X["held-out classes"][unseen].numpy()
+        )
+
+        n_boot = hparams["n_boot"]
+        common = (labels, held_out, n_boot)
+        rows = rows_of(clips, logits, "zero-shot", *common)
+        test = clips[unseen]
+        rows += rows_of(test, logits[unseen], "zero-shot, test folds", *common)
+        rows += rows_of(test, of_supervised, "supervised head, test folds", *common)
+        return pd.DataFrame(rows).sort_values("clips of", kind="stable")
+
+    def report(self, summary, rows):
+        h = self.hparams
+        about = (
+            f"{h['dataset']}, classifier {h['classifier_name']}; never trained on: "
+            f"{', '.join(h['held_out_classes'])}. Chance is one over the number of classes. The "
+            "intervals resample whole source recordings. The supervised head has been trained on "
+            f"all classes, on folds {', '.join(map(str, listed(h['train_folds'])))}; test folds "
+            "are the others."
+        )
+        return report(rows, about)
+
+
+main = HeldOut.main

@@ -1,6 +1,7 @@
 """Is a mask where the reason is? On clips whose deciding part is known (data_prep.planted_cues).
 
-    python -m lmac planted_cues recipes/planted_cues/cnn14.yaml --background_folder=/path/to/ESC-10
+    python -m lmac planted_cues recipes/planted_cues/recipe.yaml:cnn14 \
+        --background_folder=/path/to/ESC-10
 
 Explains the classifier's decisions on the clips of target_folds by every method, and compares each
 mask with the cue that was planted, over the clips that are decided for it:
@@ -33,9 +34,10 @@ from lmac.checkpoints import weights_digest
 from lmac.core.scoring import analyse_clips, classify, explain, probabilities
 from lmac.evaluation.checks.row_cache import RowCache
 from lmac.evaluation.folder import EvaluationFolder, in_order
-from lmac.evaluation.setup import Setting
+from lmac.evaluation.setup import EvaluationSetup
 from lmac.explain.figures import planted_figure
 from lmac.io.files import write_csv, write_text
+from lmac.io.lock import claim
 from lmac.settings.load import load, parse, run_opts_of
 from metrics import planted
 from metrics.faithfulness import (
@@ -335,7 +337,10 @@ def _number(value, name):
 def main(argv):
     path, options, overrides = parse(argv)
     hparams, _ = load(path, overrides)
-    setting = Setting(hparams, run_opts_of(options))
+    output = Path(hparams["output_folder"])
+    output.mkdir(parents=True, exist_ok=True)
+    claim(output)
+    setting = EvaluationSetup(hparams, run_opts_of(options))
     scenario = setting.scenario
     n = round(hparams["signal_length_s"] * hparams["sample_rate"])
     truth = Planted(hparams["data_folder"], n, hparams["sample_rate"])

@@ -1,6 +1,6 @@
 """Weight-randomisation check (Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018).
 
-    python -m lmac randomisation recipes/ESC10/evaluation.yaml --data_folder=… \
+    python -m lmac randomisation recipes/ESC10/recipe.yaml --data_folder=… \
         --methods=[L-MAC,Saliency,GradCAM] --randomisation_clips=16
 
 Compares the masks for the trained classifier with those for the same network with re-initialised
@@ -10,23 +10,17 @@ beside the rows of eval_explanations.py; a method that is added later is the onl
 """
 
 import copy
+from functools import cached_property
 
-import pandas as pd
 import torch
 from torch.nn.modules.batchnorm import _NormBase
-from tqdm import tqdm
 
-from lmac.checkpoints import weights_digest
-from lmac.core.scoring import analyse_clips, explain, get_interpreters
+from lmac.core.scoring import explain
+from lmac.evaluation.checks.base import MaskCheck
 from lmac.evaluation.files import RANDOMISATION
-from lmac.evaluation.folder import EvaluationFolder, in_order
-from lmac.evaluation.setup import Setting
-from lmac.settings.load import load, parse, run_opts_of
 from metrics.ranks import RANK_CORRELATION, rank_correlation
 from metrics.summary import summarise, with_interval
 from metrics.tables import markdown_table
-
-KEYS = ["scenario", "domain", "method", "ID", "target_id", "computed_with"]
 
 
 def randomised(explained, batches, seed):
@@ -94,55 +88,13 @@ def correlations(trained, other, batches, seed):
     """
     values = []
     for number, clips in enumerate(batches):
-        masks = [
-            explain(one.explained, one, clips, clips.decision, seed + number)
-            for one in (trained, other)
-        ]
+        with torch.enable_grad():
+            masks = [
+                explain(one.explained, one, clips, clips.decision, seed + number)
+                for one in (trained, other)
+            ]
         values.append(rank_correlation(*masks))
     return torch.cat(values)
-
-
-def check(explained, other, available, methods, batches, clips, folder, seed):
-    """Rows for all of ``methods``; those that are there are kept, the file grows by method.
-
-    Rows of another classifier, seed or other clips are dropped when there are new ones.
-
-    Arguments
-    ---------
-    explained, other : ExplainedClassifier
-        Trained and randomised.
-    available : dict
-        Name to factory: the ``interpreters`` of a YAML.
-    methods : list of str
-    batches : list of lmac.core.scoring.Clips
-    clips : DataFrame
-        ``scenario, domain, ID, target_id`` of the clips in ``batches``.
-    folder : lmac.evaluation.folder.EvaluationFolder
-    seed : int
-    """
-    interpreters = get_interpreters(available, methods, explained)
-    network = f"classifier {weights_digest(explained.classifier)}, seed {seed}"
-    known = folder.check(RANDOMISATION)
-    if known is None:
-        known = pd.DataFrame(columns=[*KEYS, RANK_CORRELATION])
-    known = known[known["computed_with"].str.endswith(network)]
-    if set(known["ID"]) != set(clips["ID"]):
-        known = known.iloc[:0]
-    for method in tqdm(methods, desc="randomisation"):
-        computed_with = f"{interpreters[method].description}, {network}"
-        there = known[known["method"] == method]
-        if set(there["computed_with"]) == {computed_with}:
-            continue
-        pair = interpreters[method], for_classifier(interpreters[method], other)
-        values = correlations(*pair, batches, seed)
-        rows = clips.assign(
-            method=method, computed_with=computed_with, **{RANK_CORRELATION: values.numpy()}
-        )[[*KEYS, RANK_CORRELATION]]
-        kept = known[known["method"] != method]
-        known = in_order(pd.concat([kept, rows]) if len(kept) else rows, list(available))
-        folder.write_check(RANDOMISATION, known)
-    # As the file has them, so that a later call gives the same.
-    return folder.check(RANDOMISATION)
 
 
 def report(rows, n_boot, sanity):
@@ -171,43 +123,39 @@ def report(rows, n_boot, sanity):
     return "\n".join(lines) + "\n"
 
 
-def main(argv):
-    path, options, overrides = parse(argv)
-    hparams, _ = load(path, overrides)
-    setting = Setting(hparams, run_opts_of(options))
-    explained, scenario = setting.explained, setting.scenario
-    n = hparams["randomisation_clips"]
-    if not 1 <= n <= len(scenario):
-        raise ValueError(f"randomisation_clips is {n}: expected 1 to {len(scenario)}.")
+class Randomisation(MaskCheck):
+    """``other`` (ExplainedClassifier): the same network with random weights, made when needed."""
 
-    chosen = scenario.iloc[[round(i * len(scenario) / n) for i in range(n)]]
-    items = setting.dataset.filtered_sorted(key_test={"id": set(chosen["ID"]).__contains__})
-    items = [items[i] for i in range(n)]
-    batches = []
-    for start in range(0, n, hparams["batch_size"]):
-        part = items[start : start + hparams["batch_size"]]
-        waves = [torch.stack([item[k] for item in part]) for k in ("sig", "clean")]
-        batches.append(analyse_clips(explained, *(wav.to(setting.device) for wav in waves)))
-    clips = pd.DataFrame(
-        {
-            "scenario": hparams["scenario"],
-            "domain": hparams["domain"],
-            "ID": [item["id"] for item in items],
-            "target_id": [item["target"] for item in items],
+    name = rows_name = RANDOMISATION
+    n_clips = "randomisation_clips"
+    columns = ("scenario", "domain", "method", "ID", "target_id", RANK_CORRELATION)
+
+    @cached_property
+    def _clips_of_all(self):
+        return [batch.clips for batch in self.batches()]
+
+    @cached_property
+    def other(self):
+        return randomised(self.explained, self._clips_of_all, self.seed)
+
+    def measure(self, interpreter, batch, variants):
+        other = for_classifier(interpreter, self.other)
+        values = correlations(interpreter, other, [batch.clips], self.seed + batch.number)
+        shared = {key: self.hparams[key] for key in ("scenario", "domain")}
+        return {
+            None: [
+                {**shared, "ID": row["ID"], "target_id": row["target"], RANK_CORRELATION: value}
+                for row, value in zip(batch.rows, values.tolist(), strict=True)
+            ]
         }
-    )
-    other = randomised(explained, batches, hparams["seed"])
-    kept = sum(
-        int((explained.probabilities(b.X, b.phase).argmax(1) ==
-             other.probabilities(b.X, b.phase).argmax(1)).sum())
-        for b in batches
-    )  # fmt: skip
-    sanity = f"The re-initialised network shares {kept} of {n} decisions."
-    folder = EvaluationFolder(hparams["output_folder"])
-    rows = check(
-        explained, other, hparams["interpreters"], hparams["methods"], batches, clips, folder,
-        hparams["seed"],
-    )  # fmt: skip
-    text = report(rows, hparams["n_boot"], sanity)
-    print(text)
-    print(f"Rows and table: {folder.write_check(RANDOMISATION, rows, text)}")
+
+    def report(self, summary, rows):
+        same = sum(
+            int((clips.decision == self.other.probabilities(clips.X, clips.phase).argmax(1)).sum())
+            for clips in self._clips_of_all
+        )
+        sanity = f"The re-initialised network shares {same} of {len(self.chosen)} decisions."
+        return report(rows, self.hparams["n_boot"], sanity)
+
+
+main = Randomisation.main

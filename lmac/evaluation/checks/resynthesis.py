@@ -1,6 +1,6 @@
 """Does the classifier decide on the written explanations as the table says?
 
-    python -m lmac resynthesis recipes/ESC10_aisfx/evaluation.yaml --data_folder=…
+    python -m lmac resynthesis recipes/ESC10_aisfx/recipe.yaml --data_folder=…
 
 Loads every samples/<clip>/<method>/explanation.wav that eval_explanations.py wrote with the same
 settings (--listen says of how many clips), hands it to the classifier as any other sound, at the
@@ -15,10 +15,9 @@ from tqdm import tqdm
 from data_prep.audio import read_audio
 from lmac.checkpoints import weights_digest
 from lmac.core.scoring import classify
+from lmac.evaluation.checks.base import Check
 from lmac.evaluation.files import RESYNTHESIS
-from lmac.evaluation.folder import EvaluationFolder, in_order
-from lmac.evaluation.setup import Setting
-from lmac.settings.load import load, parse, run_opts_of
+from lmac.evaluation.folder import in_order
 from metrics.summary import summarise, with_interval
 from metrics.tables import markdown_table
 
@@ -126,14 +125,18 @@ def report(rows, n_boot, statement=()):
     return "\n".join(lines) + "\n"
 
 
-def main(argv):
-    path, options, overrides = parse(argv)
-    hparams, _ = load(path, overrides)
-    setting = Setting(hparams, run_opts_of(options))
-    folder = EvaluationFolder(hparams["output_folder"])
-    rows = classify_written(setting.explained, setting.labels, folder)
-    rows = in_order(rows, list(hparams["interpreters"]))
-    stated = [text for topic, text in folder.statement.items() if topic != "title"]
-    text = report(rows, hparams["n_boot"], stated)
-    print(text)
-    print(f"Rows and table: {folder.write_check(RESYNTHESIS, rows, text)}")
+class Resynthesis(Check):
+    """The written explanations of an evaluation."""
+
+    name = RESYNTHESIS
+
+    def rows(self):
+        rows = classify_written(self.explained, self.setup.labels, self.folder)
+        return in_order(rows, list(self.hparams["interpreters"]))
+
+    def report(self, summary, rows):
+        stated = [text for topic, text in self.folder.statement.items() if topic != "title"]
+        return report(rows, self.hparams["n_boot"], stated)
+
+
+main = Resynthesis.main

@@ -1,6 +1,10 @@
 """Rows of a check that are kept from call to call, by what they were computed with."""
 
+import logging
+
 import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 
 class RowCache:
@@ -25,10 +29,16 @@ class RowCache:
         there = self._rows[self._of(part)]
         return set(there["computed_with"]) != {computed_with}
 
-    def keep_only(self, ending, **part):
-        """Forget rows of a part whose ``computed_with`` has another ending: of another network."""
-        other = ~self._rows["computed_with"].astype(str).str.endswith(ending)
-        self._rows = self._rows[~(self._of(part) & other)]
+    def keep_only(self, is_current):
+        """Forget the rows for which ``is_current`` (of a row as a Series) is false."""
+        current = self._rows.apply(is_current, axis=1).astype(bool)
+        if len(self._rows) and not current.all():
+            logger.warning(
+                "%s.csv: %d rows of another classifier, seed, precision or other clips are "
+                "dropped.", self.name, (~current).sum(),
+            )  # fmt: skip
+            self._rows = self._rows[current]
+            self.folder.write_check(self.name, self._rows)
 
     def put(self, rows, computed_with, **part):
         """Write the rows (dictionaries) of a part, in the place of those that it had."""

@@ -1,17 +1,17 @@
 """Cross-validation: every fold is the test fold once; mean and standard deviation over folds.
 
-    python -m lmac folds recipes/UrbanSound8K/classifier.yaml --data_folder=…
-    python -m lmac folds recipes/ESC10/classifier.yaml --data_folder=… --folds=[1,2] \
+    python -m lmac folds recipes/UrbanSound8K/recipe.yaml --data_folder=…
+    python -m lmac folds recipes/ESC10/recipe.yaml --data_folder=… --folds=[1,2] \
         --stages=[classifier,lmac,evaluation]
 
-For test fold k, fold k-1 (cyclic) selects the checkpoint and the others train. A stage is a YAML
-of the same recipe folder; each runs in a process of its own, with its results in
+For test fold k, fold k-1 (cyclic) selects the checkpoint and the others train. A stage is one of
+the same recipe; each runs in a process of its own, with its results in
 <results_folder>/folds/fold_<k>, and those of the stages before. The command goes on where it was
 killed and skips what is finished; several may run at once. Overrides reach every stage that has
 such a key. Besides:
 
     --folds=[1,2]        only these test folds; the tables show all that are finished
-    --stages=[a,b]       by default the given YAML alone
+    --stages=[a,b]       by default the given one alone
     --valid_shift=-1     the fold that selects the checkpoint, counted from the test fold
     --targets=valid      evaluations explain the valid fold, with contaminants of the test fold,
                          as published; test: the other way round
@@ -32,7 +32,9 @@ _ROLES = ("train_folds", "valid_folds", "test_folds", "target_folds", "contamina
 
 def main(argv):
     def choose(study, options):
-        chosen = listed(options["folds"] or study.cycle)
+        chosen = study.cycle if options["folds"] is None else listed(options["folds"])
+        if not chosen:
+            raise ConfigError(f"folds is []: expected some of {study.cycle}.")
         unknown = [fold for fold in chosen if fold not in study.cycle]
         if unknown:
             raise ConfigError(
@@ -54,6 +56,10 @@ class Folds(Repeats):
         published = {fold for key in _ROLES[:3] for fold in listed(whole[key])}
         self.cycle = listed(options["cycle"] or sorted(published))
         self.shift, self.targets = options["valid_shift"], options["targets"]
+        if any(isinstance(fold, list | dict) for fold in self.cycle):
+            raise ConfigError(f"cycle is {self.cycle}: expected names of folds, such as [1,2,3].")
+        if type(self.shift) is not int:
+            raise ConfigError(f"valid_shift is {self.shift!r}: expected a whole number, as -1.")
         if len(self.cycle) < 3 or self.shift % len(self.cycle) == 0:
             raise ConfigError(
                 f"{len(self.cycle)} folds and valid_shift {self.shift}: expected at least three "

@@ -26,7 +26,7 @@ def main(argv):
         rows = read_manifest(hparams["manifest"]).to_dict("records")
     except DamagedData as error:
         rows = error.rows
-    table = scan(rows, hparams["data_folder"])
+    table = scan(rows, hparams["data_folder"], hparams["signal_length_s"], hparams["crop"])
     write_table(table.to_dict("records"), table.columns, folder / "inspection.csv")
     text = to_markdown(table, hparams["dataset"], hparams["signal_length_s"])
     write_text(text, folder / "inspection.md")

@@ -1,16 +1,27 @@
 """Copy the results of a recipe that may be published: numbers and a few figures, no audio.
 
-    python -m lmac publish results/ESC10 recipes/ESC10/results --figures=mixtures_stft
+    python -m lmac publish results/ESC10 recipes/ESC10/results --figures=[mixtures_stft]
 
 From <results_folder>/evaluation/*, /tables/* and /classifier/best to folders of the same names,
-those of the evaluations at the top; and what was collected over seeds and folds.
+those of the evaluations at the top; and what was collected over seeds and folds. Rows are
+compressed (metrics.csv.gz). What was changed by hand is refused, and so is a destination with files
+of others in the way: a SHA256SUMS in each folder lists what was published there.
 """
 
 import json
-import shutil
+from functools import partial
 from pathlib import Path
 
-from lmac.evaluation.files import PROVENANCE, PUBLISHED, public, public_provenance
+from lmac.evaluation.files import (
+    PICTURES,
+    PROVENANCE,
+    PUBLISHED,
+    ROWS,
+    public,
+    public_provenance,
+)
+from lmac.evaluation.folder import EvaluationFolder
+from lmac.io.files import content_of, found, packed, publish_files, require_undamaged
 from lmac.settings.command_line import Argument, CommandLine, Option
 
 COMMAND_LINE = CommandLine(
@@ -25,6 +36,7 @@ REPEATS = (".csv", ".md")
 PUBLIC = {"info.json": public, PROVENANCE: public_provenance}
 FIGURE_METHODS = ("L-MAC", "L-MAC FT", "L-MAC-ZS", "GradCAM", "Saliency")
 FIGURE_CLIPS = 3
+REMEDY = "what was changed by hand is not published: run what writes it again, or restore it."
 
 
 def publish(source, destination, figures=()):
@@ -39,37 +51,62 @@ def publish(source, destination, figures=()):
         Names of evaluations of which figures are copied, such as "mixtures_stft".
 
     Raises FileNotFoundError when there is nothing to publish, or no figure where some were asked
-    for.
+    for; Damaged for a file that is not as it was written; ValueError for a destination that is the
+    source, and for files there that were not published before.
     """
     source, destination = Path(source), Path(destination)
-    parts = [(f, destination / f.name, PUBLISHED) for f in sorted(source.glob("evaluation/*"))]
+    if destination.resolve() == source.resolve():
+        raise ValueError(f"{destination} is what is to be copied: give another destination.")
+    parts = []
+    for folder in sorted(source.glob("evaluation/*")):
+        if found(folder / "metrics.csv").is_file():
+            EvaluationFolder(folder).rows()  # each with its checksum
+        names = PUBLISHED + (PICTURES if folder.name in figures else ())
+        parts.append((folder, destination / folder.name, names))
     parts += [(f, destination / "tables" / f.name, TABLE) for f in sorted(source.glob("tables/*"))]
     parts.append((source / "classifier" / "best", destination / "classifier", CLASSIFIER))
     for repeats in ("seeds", "folds"):
         collected = [p.name for p in sorted((source / repeats).glob("*.*")) if p.suffix in REPEATS]
         parts.append((source / repeats, destination / repeats, collected))
-    written = [to for folder, to, names in parts if _copy(folder, to, names)]
-    if not written:
+    ready = [(to, _writers(folder, names)) for folder, to, names in parts]
+    ready = [(to, writers) for to, writers in ready if writers]
+    if not ready:
         raise FileNotFoundError(f"There are no results below {source}: run the recipe first.")
-    for name in figures:
-        _copy_figures(source / "evaluation" / name, destination / name / "figures")
-    return written
+    ready += [
+        (destination / name / "figures", _pictures(source / "evaluation" / name))
+        for name in figures
+    ]
+    for to, writers in ready:
+        publish_files(writers, to, only=to.name == "figures")
+    return [to for to, _ in ready]
 
 
-def _copy(folder, to, names):
-    there = [name for name in names if (folder / name).is_file()]
-    for name in there:
-        to.mkdir(parents=True, exist_ok=True)
+def _writers(folder, names):
+    """Name to a function that writes it, of the files in ``folder`` that are there and whole."""
+    writers = {}
+    for name in names:
+        path = found(folder / name)
+        if not path.is_file():
+            continue
+        data = content_of(require_undamaged(path, REMEDY))
         if name in PUBLIC:
-            content = json.loads((folder / name).read_text(encoding="utf-8"))
-            text = json.dumps(PUBLIC[name](content), indent=2, ensure_ascii=False)
-            (to / name).write_text(text + "\n", encoding="utf-8")
-        else:
-            shutil.copyfile(folder / name, to / name)
-    return bool(there)
+            try:
+                content = PUBLIC[name](json.loads(data))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{path} is not as it was written: {REMEDY}") from error
+            data = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+        if name in ROWS:
+            name, data = f"{name}.gz", packed(data)
+        writers[name] = partial(_write, data)
+    return writers
 
 
-def _copy_figures(folder, to):
+def _write(data, file):
+    file.write(data)
+
+
+def _pictures(folder):
+    """Name to a function that writes it, of the pictures of some clips."""
     there = {}
     # Those with the most methods: some clips may have audio of one method only.
     clips = [
@@ -82,11 +119,7 @@ def _copy_figures(folder, to):
         raise FileNotFoundError(
             f"figures: no pictures in {folder / 'samples'}; evaluate with --listen=10."
         )
-    to.mkdir(parents=True, exist_ok=True)
-    for old in to.glob("*.png"):
-        old.unlink()  # of other clips
-    for name, path in there.items():
-        shutil.copyfile(path, to / name)
+    return {name: partial(_write, path.read_bytes()) for name, path in there.items()}
 
 
 def main(argv):

@@ -22,41 +22,26 @@ from lmac.evaluation.folder import EvaluationFolder
 from lmac.io.files import damage, require_undamaged, write_csv, write_text
 from lmac.io.provenance import commit
 from lmac.io.weights import EXPORTED
-from lmac.settings.commands import arguments_of
-from lmac.settings.compose import SLOTS
+from lmac.settings.commands import COMMANDS, EXPERIMENTS, command_of
+from lmac.settings.compose import SLOTS, split, stage_beside
 from lmac.settings.load import ConfigError, experiment_of, merge, parse, settings
 from metrics.repeats import over_repeats, to_markdown
 
-# What runs the YAMLs that extend hparams/<name>.yaml.
-MODULES = {
-    "classifier": "train_classifier",
-    "lmac": "train_lmac",
-    "lmac_finetune": "train_lmac",
-    "lmac_conditional": "train_lmac",
-    "lmac_zero_shot": "train_lmac",
-    "l2i": "lmac.training.l2i",
-    "evaluation": "eval_explanations",
-    "explain": "explain",
-    "tables": "lmac.evaluation.runs.table",
-    "held_out": "lmac.evaluation.checks.held_out",
-}
-# Of these, those that torchrun may start.
-TOGETHER = {"train_classifier", "train_lmac", "lmac.training.l2i", "eval_explanations"}
 # What both commands take, beside what they are for.
 OPTIONS = {"stages": None, "processes": 1, "collect_only": False}
 # Set for each repetition, whatever it is.
 _OF_EACH = ("output_folder", "save_folder", "manifest", "scenario_manifest", "finetune_from")
 
 
-def module_of(path):
-    """The module that runs the YAML ``path``; ConfigError when none is known."""
+def runner_of(path):
+    """The command that runs the YAML ``path``; ConfigError when none is known."""
     name = experiment_of(path)
-    if name not in MODULES:
+    if name is None:
         raise ConfigError(
-            f"{path}: expected an experiment of {', '.join(MODULES)}, got {name or 'none'}: name "
-            "one of hparams/ by extends: …"
+            f"{path}: expected an experiment of {', '.join(EXPERIMENTS)}, got none: name one of "
+            "hparams/ by extends: …"
         )
-    return MODULES[name]
+    return command_of(name)
 
 
 class Repeats:
@@ -65,7 +50,7 @@ class Repeats:
     Arguments
     ---------
     path : path
-        A YAML of the recipe, which names data set and results folder.
+        A stage of the recipe, which names data set and results folder.
     stages : list of str
     options : dict
         With the keys of OPTIONS and those of the subclass.
@@ -137,7 +122,7 @@ class Repeats:
     # Running
 
     def _yaml(self, stage):
-        return self.path.with_name(f"{stage}.yaml")
+        return stage_beside(self.path, stage)
 
     def folder(self, repeat):
         """Where all results of a repetition are."""
@@ -162,9 +147,9 @@ class Repeats:
 
     @cache  # noqa: B019
     def command(self, stage, repeat):
-        """Module, YAML, overrides and SpeechBrain's run options."""
+        """Name of the command, YAML, overrides and SpeechBrain's run options."""
         yaml = self._yaml(stage)
-        return [module_of(yaml), str(yaml), *self.overrides(stage, repeat), *self.run_options]
+        return [runner_of(yaml).name, str(yaml), *self.overrides(stage, repeat), *self.run_options]
 
     def _note(self, stage, repeat):
         return Path(self.settings(stage, repeat)["output_folder"]) / f"finished_{stage}.json"
@@ -336,7 +321,10 @@ def repeat(kind, argv, choose):
     """
     path, _, overrides = parse(argv)
     options = {k: overrides.pop(k, default) for k, default in kind.options.items()}
-    stages = listed(options["stages"] or Path(path).stem)
+    stages = listed(options["stages"] or split(path)[1] or Path(path).stem)
+    for stage in stages:
+        if not isinstance(stage, str) or Path(stage).name != stage:
+            raise ConfigError(f"stages: {stage!r} is no name of a YAML beside {path}.")
     study = kind(path, stages, options, argv[1:], overrides)
     for stage in stages:
         study.table_name(stage)  # a folder that does not do is known before anything runs
@@ -350,17 +338,16 @@ def repeat(kind, argv, choose):
 
 
 def launch(command, processes=1):
-    """Run a module in processes of its own, by torchrun if they are several; the exit code."""
-    module, *words = command
+    """Run a command in processes of its own, by torchrun if they are several; the exit code."""
     together = []
-    if processes > 1 and module in TOGETHER:
+    if processes > 1 and COMMANDS[command[0]].parallel:
         together = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     # So that a stage does not outlive the command that waits for it.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # srun may have started this, for one of several.
     alone = {k: v for k, v in os.environ.items() if k != "SLURM_STEP_NUM_TASKS"}
     try:
-        words = [sys.executable, *together, *arguments_of(module), *words]
+        words = [sys.executable, *together, "-m", "lmac", *command]
         return subprocess.run(words, env=alone).returncode
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -10,15 +10,15 @@ import torch
 from lmac.checkpoints import (
     CHECKPOINT_FILES,
     DECODER_FILE,
-    INFO_FILE,
     LABELS_FILE,
     digest_of_state,
     training_info,
 )
 from lmac.evaluation.files import public
-from lmac.io.files import write_checked
-from lmac.io.weights import read_weights
+from lmac.io.files import publish_files
+from lmac.io.weights import INFO_FILE, read_weights
 
+ROUNDED = "half_precision"  # noted beside weights that were shared
 FILES = (*CHECKPOINT_FILES.values(), DECODER_FILE)
 
 
@@ -34,9 +34,14 @@ def share(source, destination, parts):
         Names of folders in ``source``; decoders need their classifier among them.
 
     Raises FileNotFoundError for a part without weights, ValueError for a decoder of a classifier
-    that is not among the parts, and for weights that 16 bits cannot hold.
+    that is not among the parts, for weights that 16 bits cannot hold, for a part that is no name,
+    and for files in the destination that were not shared before.
     """
     source, destination = Path(source), Path(destination)
+    for part in parts:
+        if Path(part).is_absolute() or ".." in Path(part).parts:
+            raise ValueError(f"parts: {part} is no name of a folder below {source}.")
+        _require_place(destination / part / "best", source / part / "best")
     folders = [source / part / "best" for part in parts]
     exact = {folder: _states(folder) for folder in folders}
     shared = {folder: _rounded(states, folder) for folder, states in exact.items()}
@@ -56,13 +61,24 @@ def share(source, destination, parts):
                     f"{', '.join(parts)}: name that one, too."
                 )
             info["classifier_weights"] = digests[of]
+        info[ROUNDED] = True
         writers = {name: partial(torch.save, state) for name, state in states.items()}
         writers[INFO_FILE] = partial(_write_json, info)
         if (folder / LABELS_FILE).is_file():
             writers[LABELS_FILE] = partial(_copy, folder / LABELS_FILE)
         written.append(destination / part / "best")
-        write_checked(writers, written[-1])
+        publish_files(writers, written[-1])
     return written
+
+
+def _require_place(to, best):
+    """ValueError where ``to`` is the training at ``best``, or holds another one."""
+    if to.resolve() == best.resolve():
+        raise ValueError(f"{to} is what is to be copied: give another destination.")
+    if (to / INFO_FILE).is_file() and not training_info(to).get(ROUNDED):
+        raise ValueError(
+            f"{to} holds a training that was not shared from elsewhere: give another destination."
+        )
 
 
 def _states(folder):

@@ -1,19 +1,19 @@
 """Several seeds: train and evaluate each; mean and standard deviation, and tests of methods.
 
-    python -m lmac seeds recipes/ESC10/classifier.yaml --data_folder=… --seeds=[1,2,3] \
+    python -m lmac seeds recipes/ESC10/recipe.yaml --data_folder=… --seeds=[1,2,3] \
         --stages=[classifier,lmac,evaluation]
-    python -m lmac seeds recipes/ESC10/lmac.yaml --data_folder=… --seeds=[1,2,3] \
+    python -m lmac seeds recipes/ESC10/recipe.yaml:lmac --data_folder=… --seeds=[1,2,3] \
         --stages=[lmac,evaluation] --classifier_checkpoint=results/ESC10/classifier/best
 
-A seed is that of the initial weights, the order of the clips and what is mixed in. A stage is a
-YAML of the same recipe folder; each runs in a process of its own, with its results in
+A seed is that of the initial weights, the order of the clips and what is mixed in. A stage is one
+of the same recipe; each runs in a process of its own, with its results in
 <results_folder>/seeds/seed_<s>, and those of the stages before. All seeds are evaluated on the
 same clips, drawn with the recipe's own seed. The command goes on where it was killed and skips
 what is finished; several may run at once. Overrides reach every stage that has such a key. Besides:
 
     --seeds=[1,2,3]      which; the tables show all of them that are finished
     --run=[2]            only these of them, as for one job of an array
-    --stages=[a,b]       by default the given YAML alone
+    --stages=[a,b]       by default the given one alone
     --processes=2        of each stage, started by torchrun
     --collect_only=True  runs nothing, and makes the tables of what is finished
 
@@ -32,7 +32,9 @@ from metrics.significance import against_reference, footnote
 
 def main(argv):
     def choose(study, options):
-        chosen = listed(options["run"] or study.all)
+        chosen = study.all if options["run"] is None else listed(options["run"])
+        if not chosen:
+            raise ConfigError(f"run is []: expected some of --seeds={study.all}.")
         unknown = [seed for seed in chosen if seed not in study.all]
         if unknown:
             raise ConfigError(f"run: {unknown[0]!r} is none of --seeds={study.all}.")

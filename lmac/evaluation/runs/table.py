@@ -1,6 +1,6 @@
 """One table of the paper: its rows, and table.csv, table.md and table.tex.
 
-    python -m lmac table recipes/ESC10/table2_mixtures.yaml --data_folder=/path/to/ESC-50
+    python -m lmac table recipes/ESC10/recipe.yaml:table2_mixtures --data_folder=/path/to/ESC-50
 
 Runs eval_explanations.py for each domain, which goes on from the rows that are there, and
 collects the table. --domains=[mel] and --methods=[L-MAC,IG] restrict what is computed,
@@ -9,13 +9,11 @@ collects the table. --domains=[mel] and --methods=[L-MAC,IG] restrict what is co
 
 import subprocess
 import sys
-from pathlib import Path
 
 from lmac.evaluation.paper_table import DOMAINS, read_evaluation, write_table
 from lmac.settings.load import parse, settings
 from metrics.published import read_published
 
-SCRIPT = Path(__file__).resolve().parents[3] / "eval_explanations.py"
 OWN = {"domain": "--domains=[…]", "output_folder": "--evaluation_folder=…"}
 
 
@@ -52,7 +50,7 @@ def evaluate(argv, domain, methods):
     """Run eval_explanations.py in a process of its own; its failure ends this one."""
     print(f"== domain {domain}: {', '.join(methods)}", flush=True)
     own = [f"--domain={domain}", f"--methods=[{','.join(methods)}]"]
-    code = subprocess.run([sys.executable, str(SCRIPT), *argv, *own]).returncode
+    code = subprocess.run([sys.executable, "-m", "lmac", "evaluate", *argv, *own]).returncode
     if code:
         sys.exit(code)  # it has said why
 

@@ -12,7 +12,7 @@ let recorder = null;
 const result = new Result($("result"), (name) => {
   $("class").value = name;
   explain();
-});
+}, (painting) => send(`masks/${sound}`, JSON.stringify(painting), "application/json"));
 
 function say(text, share = null) {
   $("said").textContent = text;
@@ -43,6 +43,14 @@ async function attempt(what) {
     $("error").textContent = error.message;
   }
   $("go").disabled = !sound;
+  $("clear").hidden = $("all").hidden = !(sound && result.data);
+  if (sound) $("all").href = `sounds/${sound}/all.zip`;
+}
+
+// The address of the page names the sound, so that it is found again while the server keeps it.
+function choose(id) {
+  sound = id;
+  history.replaceState(null, "", id ? `#${id}` : location.pathname);
 }
 
 // --- choosing a sound ---
@@ -62,7 +70,7 @@ function take(blob, name) {
     const { id } = await send(`sounds/${encodeURIComponent(name)}`, blob,
       "application/octet-stream");
     if (!current()) return;
-    sound = id;
+    choose(id);
     $("class").value = "";
     await explained(current);
   });
@@ -154,7 +162,11 @@ async function explained(current) {
   const boxes = [...$("methods").querySelectorAll("input:checked")];
   if (!boxes.length) throw new Error("Choose at least one method.");
   // Of several methods, those that can be asked for the class; a single one says that it cannot.
-  const able = $("class").value ? boxes.filter((box) => box.asked) : boxes;
+  let able = $("class").value ? boxes.filter((box) => box.asked) : boxes;
+  if (!able.length) {
+    able = [...$("methods").querySelectorAll("input")].filter((box) => box.asked).slice(0, 1);
+    able.forEach((box) => { box.checked = true; });
+  }
   const methods = (able.length ? able : boxes).map((box) => box.value);
   const left = boxes.map((box) => box.value).filter((name) => !methods.includes(name));
   const mine = sound;
@@ -166,7 +178,9 @@ async function explained(current) {
   const state = await follow(mine, current);
   if (!current()) return;
   if (state.state === "failed") throw new Error(state.error);
-  say(left.map((name) => `${name} explains the classifier's own decision only.`).join(" "));
+  say(left.map((name) => `${name} explains the classifier's own decision only` +
+    `${boxes.some((box) => methods.includes(box.value)) ? "" : `: ${methods.join(", ")} in its place`}.`)
+    .join(" "));
 }
 
 // Show what there is of a sound until nothing more is on its way, and return the last state.
@@ -199,7 +213,8 @@ for (const { name, asked, chosen } of app.methods) {
 }
 const option = (select, value, text) => select.append(element("option", { value }, text));
 option($("class"), "", "its own decision");
-app.labels.forEach((name) => option($("class"), name, name));
+app.labels.forEach((name) => option($("class"), name, plain(name)));
+$("known").textContent = app.labels.map(plain).join(", ");
 option($("example"), "", "choose …");
 app.examples.forEach(({ name, url }) => option($("example"), url, name));
 $("ask").addEventListener("submit", (event) => { event.preventDefault(); explain(); });
@@ -214,6 +229,29 @@ $("example").addEventListener("change", () => attempt(async () => {
   await take(await reply.blob(), selectedOptions[0].textContent);
 }));
 $("record").addEventListener("click", record);
+$("clear").addEventListener("click", () => attempt(async () => {
+  await send(`removals/${sound}`, "{}", "application/json");
+  result.clear();
+  choose(null);
+  say("It is deleted.");
+}));
+// The sound of the address, or an example: there is something to hear at once.
+const first = location.hash.slice(1) || app.first;
+if (first) {
+  attempt(async (current) => {
+    const reply = await fetch(`state/${encodeURIComponent(first)}`);
+    if (!current()) return;
+    if (!reply.ok) {
+      choose(null);
+      if (first !== app.first) throw new Error((await reply.text()).trim());
+      return; // it was deleted since
+    }
+    sound = first;
+    if (first !== app.first) choose(first);
+    await follow(sound, current);
+    if (current()) say("");
+  });
+}
 for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {
     event.preventDefault();

@@ -4,6 +4,11 @@
 const STEP_S = 1;
 const LONG_S = 10; // seconds, from which on the spectrogram can be widened
 
+// Names of classes as people write them.
+function plain(name) {
+  return name.replaceAll("_", " ");
+}
+
 function fileLink(name, url, title = "") {
   const of = title ? `, ${title}` : "";
   return element("a", { href: url, download: name, attributes: { "aria-label": `${name}${of}` } },
@@ -11,10 +16,12 @@ function fileLink(name, url, title = "") {
 }
 
 class Result {
-  // place: element; ask(class name), if given, is offered beside each class.
-  constructor(place, ask = null) {
+  // place: element; ask(class name), if given, is offered beside each class; paint(painting), if
+  // given, promises what the server says of a mask that is painted.
+  constructor(place, ask = null, paint = null) {
     this.place = place;
     this.ask = ask;
+    this.paint = paint;
     this.data = null;
     this.player = new Player(() => this.refresh(), (sound, at) => this.move(at));
     document.addEventListener("keydown", (event) => this.key(event));
@@ -35,17 +42,26 @@ class Result {
     this.refresh();
   }
 
-  start(data) {
+  // As before the first recording.
+  clear() {
     this.player.pause();
     this.player.sound = null;
     this.player.release(null);
-    this.data = data;
+    this.data = this.selected = this.painter = null;
     this.cards = [];
+    this.place.replaceChildren();
+  }
+
+  start(data) {
+    this.clear();
+    this.data = data;
     this.selected = this.drawn = this.timelineCursor = null;
     this.heading = this.classes();
     this.bar = this.transport();
     this.list = element("div", { id: "cards" });
-    this.place.replaceChildren(this.heading, this.bar, this.list);
+    this.painter = this.paint && data.paintable ? new Painter(this, this.paint) : null;
+    this.place.replaceChildren(this.heading, this.bar, this.list,
+      ...(this.painter ? [this.painter.element] : []));
   }
 
   // --- what the classifier heard ---
@@ -56,11 +72,11 @@ class Result {
     for (const { name: label, p } of top) {
       const bar = element("span", { className: "bar", ariaHidden: "true" }, element("span", {}));
       bar.firstChild.style.width = `${100 * p}%`;
-      const line = element("li", {}, element("span", { className: "name" }, label), bar,
+      const line = element("li", {}, element("span", { className: "name" }, plain(label)), bar,
         element("span", { className: "number" }, p.toFixed(3)));
       if (this.ask) {
         const button = element("button", {
-          type: "button", attributes: { "aria-label": `Explain ${label}` },
+          type: "button", attributes: { "aria-label": `Explain ${plain(label)}` },
         }, "Explain");
         button.addEventListener("click", () => this.ask(label));
         line.append(button);
@@ -68,7 +84,7 @@ class Result {
       list.append(line);
     }
     const section = element("section", { className: "heard" },
-      element("h2", { className: "name" }, `${name}: ${top[0].name}, p = ${top[0].p.toFixed(3)}`),
+      element("h2", { className: "name" }, `${name}: ${plain(top[0].name)}, p = ${top[0].p.toFixed(3)}`),
       element("p", { className: "soft" }, `${seconds.toFixed(1)} s. The most probable classes` +
         (this.data.windows.length > 1 ? `, mean over ${this.data.windows.filter((w) => w.votes).length} windows:` : ":")),
       list);
@@ -77,12 +93,12 @@ class Result {
   }
 
   timeline() {
-    const { windows, edges, seconds, top } = this.data;
+    const { windows, edges, seconds, rows } = this.data;
     const names = element("div", { className: "names", ariaHidden: "true" });
     const cells = element("div", { className: "cells", role: "img",
       ariaLabel: "Probabilities over time; as text below" });
-    top.forEach(({ name }, number) => {
-      names.append(element("div", { title: name }, name));
+    rows.forEach((name, number) => {
+      names.append(element("div", { title: plain(name) }, plain(name)));
       const row = element("div", { className: "row" });
       windows.forEach((window, i) => {
         const cell = element("span", { className: window.votes ? "" : "quiet" });
@@ -104,7 +120,8 @@ class Result {
       element("ul", { tabIndex: 0, attributes: { role: "list", "aria-label": "Windows" } },
         ...this.data.timeline.map((line) => element("li", {}, line))));
     return element("figure", { className: "timeline" },
-      element("figcaption", {}, "Over time: the darker, the more probable; hatched is next to " +
+      element("figcaption", {}, `Over time, ${rows.length} classes, each that ` +
+        "is the decision somewhere among them: the darker, the more probable; hatched is next to " +
         "silent and does not vote. A click goes there."),
       element("div", { className: "rows" }, names, cells), text, this.drawn);
   }
@@ -125,6 +142,13 @@ class Result {
     };
     this.play = element("button", { type: "button", className: "main play" });
     this.play.addEventListener("click", () => this.selected && this.player.toggle(this.selected));
+    // One large switch for the explanation that was chosen last.
+    this.parts = {};
+    for (const [name, label] of [["input", "input"], ["explanation", "kept"], ["removed", "removed"]]) {
+      const button = element("button", { type: "button" }, label);
+      button.addEventListener("click", () => this.choose(this.selected && this.selected.card, name));
+      this.parts[name] = button;
+    }
     this.position = element("input", {
       type: "range", className: "seek", min: 0, max: seconds, step: 0.01, value: 0,
       attributes: { "aria-label": "Position" },
@@ -152,7 +176,8 @@ class Result {
     this.player.volume = 1;
     this.player.matched = this.player.loop = false;
     return element("section", { id: "player", attributes: { "aria-label": "Player" } },
-      line(this.play, this.position, this.time),
+      line(this.play, element("div", { className: "parts", attributes: { role: "group",
+        "aria-label": "What plays" } }, ...Object.values(this.parts)), this.position, this.time),
       line(volumeLabel, matchLabel, loopLabel, maskLabel, zoomLabel), this.what);
   }
 
@@ -186,6 +211,11 @@ class Result {
     if (this.player.sound) this.selected = this.player.sound;
     const playing = this.player.playing;
     this.play.disabled = this.position.disabled = !this.selected;
+    for (const [name, button] of Object.entries(this.parts)) {
+      const there = this.selected && this.selected.card.sounds.some((s) => s.name === name);
+      button.disabled = !there;
+      button.setAttribute("aria-pressed", Boolean(there && this.selected.name === name));
+    }
     this.play.textContent = playing ? "❚❚ Pause" : "▶ Play";
     for (const card of this.cards) {
       card.article.classList.toggle("sounding", card.sounds.includes(this.selected));
@@ -209,7 +239,7 @@ class Result {
   // --- a card for each explanation ---
 
   add(explanation, key) {
-    const of = explanation.explained || "each window's decision";
+    const of = explanation.explained ? plain(explanation.explained) : "each window's decision";
     const title = `${explanation.method} for ${of}`;
     const card = { key, title, sounds: [] };
     const buttons = element("div", { className: "buttons" });
@@ -244,16 +274,27 @@ class Result {
       className: "explained", attributes: { "aria-labelledby": heading },
     }, element("h2", { id: heading, className: "name" }, title +
         (explanation.asked === null ? "" : " (asked)")),
-      element("p", { className: "name" }, explanation.sentence), buttons, card.map.element,
+      element("p", { className: "name words" }, explanation.words),
+      element("p", { className: "name soft numbers" }, explanation.sentence), buttons, card.map.element,
       card.downloads);
     this.cards.push(card);
     this.list.append(card.article);
+    if (this.painter) {
+      const { method, asked } = explanation;
+      this.painter.offer({ method, asked }, title, explanation.mask);
+    }
     this.maps();
     if (card.sounds.length) {
-      if (!this.player.sound) this.selected = card.sounds[1];
+      if (!this.selected) [this.selected] = card.sounds; // the input
       if (!this.player.playing) this.player.prepare(card.sounds);
     }
     return card;
+  }
+
+  // Play a part of an explanation, from where the one before was.
+  choose(card, part) {
+    const sound = card && card.sounds.find((s) => s.name === part);
+    if (sound) this.player.select(sound, true);
   }
 
   // --- keys ---
@@ -266,10 +307,7 @@ class Result {
     if (event.key === " " && on.matches("button, input[type=checkbox], summary, a")) return;
     if (event.key.startsWith("Arrow") && on.matches("input, .scroll, ul")) return;
     const { card, name } = this.selected;
-    const choose = (of, part) => {
-      const sound = of && of.sounds.find((s) => s.name === part);
-      if (sound) this.player.select(sound, true);
-    };
+    const choose = (of, part) => this.choose(of, part);
     const at = () => (this.player.sound ? this.player.position(this.player.sound) : 0);
     const keys = {
       " ": () => this.player.toggle(this.selected),

@@ -6,15 +6,14 @@ import pandas as pd
 import pytest
 import torch
 from conftest import make_explained
-from tones import LABELS, SCENARIO, Deaf, Listens, Tones, tones
+from tones import LABELS, SCENARIO, Deaf, Listens, Tones, check_of, tones
 
 from lmac.core.scoring import analyse_clips
 from lmac.evaluation.checks.asked import (
     ABSENT,
     SOURCE,
-    Asker,
+    Asked,
     absent_classes,
-    ask,
     at_level,
     report,
     summary_of,
@@ -43,10 +42,21 @@ def explained():
     return Tones(make_explained(kind="conv2d"))
 
 
+class OfTones(Asked):
+    """Of clips that say themselves which class is absent from them."""
+
+    def scenario(self):
+        return self.setup.scenario
+
+    def _mix(self, rows):
+        return tones(rows)
+
+
 def asked_of(explained, folder, methods, levels=(12, 0), scenario=SCENARIO):
-    asker = Asker(explained, LABELS, 0.05, 0)
-    interpreters = {m.__name__: m(explained) for m in methods}
-    return ask(asker, interpreters, scenario, tones, list(levels), 2, folder, "cpu")
+    if not isinstance(methods, dict):
+        methods = {m.__name__: m(explained) for m in methods}
+    check = check_of(OfTones, explained, folder.path, methods, scenario, asked_snr_db=list(levels))
+    return check.rows()
 
 
 def test_who_listens_who_carves_and_who_does_not(explained, tmp_path):
@@ -88,10 +98,9 @@ def test_what_is_there_is_kept_and_other_questions_are_asked_anew(explained, tmp
             calls.append(len(X))
             return super().explain(X, target)
 
-    asker = Asker(explained, LABELS, 0.05, 0)
     same = Counted(explained)
     same.__class__.description = Deaf(explained).description
-    ask(asker, {"Deaf": same}, SCENARIO, tones, [12, 0], 2, folder, "cpu")
+    asked_of(explained, folder, {"Deaf": same})
     assert not calls
     changed = asked_of(explained, folder, (Deaf,), scenario=SCENARIO.assign(absent="none"))
     assert set(changed[(changed["method"] == "Deaf")]["asked"]) >= {"none"}
@@ -121,10 +130,11 @@ def test_levels_and_absent_classes():
         absent_classes(SCENARIO, ["low", "high"], seed=0)
 
 
-def test_random_numbers_and_batches_do_not_leak(explained):
+def test_random_numbers_and_batches_do_not_leak(explained, tmp_path):
     """Questions of one clip do not depend on the others of its batch."""
     items = tones(at_level(SCENARIO, 0))
-    asker, listens = Asker(explained, LABELS, 0.05, 0), Listens(explained)
+    listens = Listens(explained)
+    asker = check_of(OfTones, explained, tmp_path, {"Listens": listens}, SCENARIO)
     rows = SCENARIO.to_dict("records")
 
     def answers(numbers):

@@ -7,13 +7,12 @@ import torch
 from conftest import make_explained
 from planted import plant
 from speechbrain.dataio.encoder import CategoricalEncoder
-from tones import LABELS, SCENARIO, Deaf, Listens, Tones, tones
+from tones import LABELS, SCENARIO, Deaf, Listens, Tones, check_of, tones
 
 from interpreters.base import Interpreter
 from lmac.core.scoring import analyse_clips, classify, probabilities
-from lmac.evaluation.checks.audit import OWN, Auditor, audit, networks_of, report, summary_of
+from lmac.evaluation.checks.audit import OWN, Audit, networks_of, report, summary_of
 from lmac.evaluation.files import AUDIT
-from lmac.evaluation.folder import EvaluationFolder
 from lmac.evaluation.report import _check_columns
 from lmac.explain.figures import audit_figure
 from lmac.transfer import OtherClassifier, transfer_classifiers
@@ -54,12 +53,17 @@ def explained():
     return Tones(make_explained(kind="conv2d"))
 
 
-def audit_of(explained, path, methods=(Listens, Wrong, Deaf), others=(), calls=None):
-    auditor = Auditor(explained, others, LABELS, 0)
+class OfTones(Audit):
+    """Of clips that say themselves which class is absent from them."""
+
+    def scenario(self):
+        return self.setup.scenario
+
+
+def audit_of(explained, path, methods=(Listens, Wrong, Deaf), others=(), clips=CLIPS, **more):
     interpreters = {m.__name__: m(explained) for m in methods}
-    folder = EvaluationFolder(path)
-    data = tones(CLIPS)
-    return audit(auditor, interpreters, CLIPS, data, 2, folder, "cpu"), folder
+    check = check_of(OfTones, explained, path, interpreters, clips, **more, others=list(others))
+    return check.rows(), check.folder
 
 
 def test_what_is_so_and_what_only_looks_so(explained, tmp_path):
@@ -116,11 +120,10 @@ def test_what_only_the_mask_makes_others_hear_is_invented(explained, tmp_path):
     # The clips say that neither tone is there, so "low" and "high" are wrong in all of them.
     clips = CLIPS.assign(label="none", contaminant_label="")
     others = [OneAtATime("alone", explained), Planted("low", explained, "low")]
-    auditor = Auditor(explained, others, LABELS, 0)
-    methods = {m.__name__: m(explained) for m in (Listens, Wrong, Deaf)}
 
     def found(rows, path):
-        table = audit(auditor, methods, rows, tones(CLIPS), 2, EvaluationFolder(path), "cpu")
+        sounds = tones(CLIPS)
+        table, _ = audit_of(explained, path, others=others, clips=rows, dataset=sounds)
         return summary_of(table, 20).set_index("method")
 
     summary = found(clips, tmp_path / "wrong")
@@ -167,8 +170,9 @@ def test_what_is_there_is_kept_and_a_new_network_is_the_only_one_asked(explained
     assert set(rows[rows["network"] == OWN]["method"]) == {"Deaf", "Listens"}
 
 
-def test_rows_do_not_depend_on_their_batch(explained):
-    data, asker = tones(CLIPS), Auditor(explained, [], LABELS, 0)
+def test_rows_do_not_depend_on_their_batch(explained, tmp_path):
+    methods = {"Listens": Listens(explained)}
+    data, check = tones(CLIPS), check_of(OfTones, explained, tmp_path, methods, CLIPS, others=[])
 
     def values(numbers):
         clips = analyse_clips(
@@ -178,7 +182,7 @@ def test_rows_do_not_depend_on_their_batch(explained):
         absent = torch.tensor([3] * len(numbers))
         right = torch.zeros(len(numbers), dtype=torch.bool)
         inputs = {OWN: clips.probs}
-        return asker.rows(Listens(explained), clips, absent, right, numbers, inputs)[OWN]
+        return check.values(methods["Listens"], clips, absent, right, numbers, inputs)[OWN]
 
     for alone, together in zip(values([0]) + values([1]), values([0, 1]), strict=True):
         assert alone == pytest.approx(together, nan_ok=True)
@@ -313,9 +317,7 @@ def test_silence_and_one_clip_have_a_summary(explained, tmp_path):
     """No interval, no crash; of silence there is no energy to remove."""
     rows = CLIPS[:1]
     data = [{"sig": torch.zeros(16000), "clean": torch.zeros(16000)}]
-    auditor = Auditor(explained, [], LABELS, 0)
-    found = audit(auditor, {"Deaf": Deaf(explained)}, rows, data, 2,
-                  EvaluationFolder(tmp_path), "cpu")  # fmt: skip
+    found, _ = audit_of(explained, tmp_path, (Deaf,), clips=rows, dataset=data)
     summary = summary_of(found, 10)
     assert summary["n"].tolist() == [1] and pd.isna(summary["Fid-In lo"]).all()
     assert summary[["MM", "deletion", "insertion"]].notna().all(axis=None)

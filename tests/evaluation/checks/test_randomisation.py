@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import make_explained
+from tones import check_of
 from torch import nn
 
 from interpreters.base import Interpreter
@@ -20,7 +21,7 @@ from lmac.core.decoder import TopDownDecoder
 from lmac.core.scoring import analyse_clips
 from lmac.evaluation.checks import randomisation
 from lmac.evaluation.checks.randomisation import (
-    check,
+    Randomisation,
     correlations,
     for_classifier,
     randomised,
@@ -160,6 +161,7 @@ def test_a_twin_sees_the_other_classifier_in_every_part(method, explained, other
     assert torch.equal(one.explain(X, target), before)
 
 
+WAVS = 0.3 * torch.randn(5, 8000, generator=torch.Generator().manual_seed(3))
 METHODS = {"Saliency": Saliency, "Random": Random, "All-ones": AllOnes}
 
 
@@ -180,6 +182,20 @@ def test_rows_a_constant_mask_is_counted_and_what_is_there_is_kept(
     folder = EvaluationFolder(tmp_path)
     path = tmp_path / "randomisation.csv"
     digest = weights_digest(explained)
+
+    def check(explained, other, available, methods, batches, clips, folder, seed):
+        """The rows of the check, for batches and a random network that are given."""
+        rows = clips.rename(columns={"target_id": "target"})
+        sounds = [{"sig": wav, "clean": wav} for wav in WAVS]
+        made = {m: available[m](explained) for m in methods}
+        found = check_of(
+            Randomisation, explained, folder.path, made, rows, sounds, seed=seed, batch_size=3,
+            randomisation_clips=5,
+        )  # fmt: skip
+        found.hparams["interpreters"] = available
+        found.other = other
+        return found.rows()
+
     rows = check(explained, other, METHODS, ["All-ones", "Random"], batches, clips(), folder, 1)
     assert weights_digest(explained) == digest
     assert list(rows["method"]) == ["Random"] * 5 + ["All-ones"] * 5
@@ -199,13 +215,13 @@ def test_rows_a_constant_mask_is_counted_and_what_is_there_is_kept(
     check(explained, other, METHODS, ["Random"], batches, clips(), folder, 1)
     assert computed == [] and path.read_text() == before
     rows = check(explained, other, METHODS, ["Saliency", "Random"], batches, clips(), folder, 1)
-    assert computed == [Saliency]
+    assert computed == [Saliency] * 2  # batches
     assert list(rows["method"].unique()) == ["Saliency", "Random", "All-ones"]
     by_hand = rows[rows["method"] == "Saliency"][RANK_CORRELATION].mean()
     assert f"| Saliency | 5 | {by_hand:.2f} [" in report(rows, 50, "")
     # Rows of another seed, classifier or other clips do not mix with these.
     rows = check(explained, other, METHODS, ["Random"], batches, clips(), folder, 2)
-    assert list(rows["method"].unique()) == ["Random"] and computed[1:] == [Random]
+    assert list(rows["method"].unique()) == ["Random"] and computed[2:] == [Random] * 2
     foreign = clips().assign(ID=list("vwxyz"))
     rows = check(explained, other, METHODS, ["All-ones"], batches, foreign, folder, 2)
     assert list(rows["method"].unique()) == ["All-ones"]

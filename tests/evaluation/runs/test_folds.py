@@ -5,22 +5,22 @@ import json
 import signal
 import statistics
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from layouts import write_esc50
+from layouts import recipe_stages, write_esc50
 
 import lmac.evaluation.runs.folds
 import lmac.evaluation.runs.repeats
 from lmac.evaluation.runs.folds import Folds
+from lmac.settings.commands import COMMANDS
 from lmac.settings.load import ConfigError
 from metrics.repeats import over_repeats, to_markdown
 
 TINY = ["--classifier_width=2", "--out_n_neurons=3", "--signal_length_s=1.0", "--device=cpu",
         "--batch_size=4", "--number_of_epochs=1"]  # fmt: skip
-RECIPE = "recipes/ESC10/classifier.yaml"
+RECIPE = "recipes/ESC10/recipe.yaml:classifier"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def calls(monkeypatch):
         calls.made.append(command)
         if len(calls.made) == calls.fail:
             raise KeyboardInterrupt
-        importlib.import_module(command[0]).main(command[1:])
+        importlib.import_module(COMMANDS[command[0]].module).main(command[1:])
         return 0
 
     monkeypatch.setattr(lmac.evaluation.runs.repeats, "launch", run)
@@ -50,7 +50,7 @@ def study(path=RECIPE, overrides=(), **options):
 
 
 def test_every_clip_is_tested_once_and_never_with_its_training():
-    for path, n in (("recipes/UrbanSound8K/classifier.yaml", 10), (RECIPE, 5)):
+    for path, n in (("recipes/UrbanSound8K/recipe.yaml:classifier", 10), (RECIPE, 5)):
         for shift in (-1, 2):
             one = study(path, valid_shift=shift)
             assert one.cycle == list(range(1, n + 1))
@@ -99,7 +99,7 @@ def test_the_whole_pipeline_killed_and_gone_on(data, tmp_path, calls, capsys):
     calls.fail = None
     lmac.evaluation.runs.folds.main(words)
     modules = [call[0] for call in calls.made]
-    whole = ["train_classifier", "train_lmac", "eval_explanations"]
+    whole = ["train-classifier", "train-lmac", "evaluate"]
     assert modules == [*whole, *whole[:2], *whole[1:]]  # only what was killed is repeated
     lmac.evaluation.runs.folds.main(words)
     assert len(calls.made) == 7  # nothing any more
@@ -115,7 +115,7 @@ def test_the_whole_pipeline_killed_and_gone_on(data, tmp_path, calls, capsys):
         assert set(scenario["target"].str[0]) == {str(valid)}
         assert set(scenario["contaminant"].str[0]) == {str(fold)}
     for call in calls.made:
-        if call[0] == "train_classifier":
+        if call[0] == "train-classifier":
             assert not any("methods" in w or "hidden" in w for w in call)  # it has no such key
 
     rows, mean = (pd.read_csv(root / f"classifier{end}.csv") for end in ("_folds", ""))
@@ -175,7 +175,7 @@ def test_a_stage_that_fails_ends_it_all(data, tmp_path, monkeypatch, capsys):
         (["--output_folder=x"], "--output_folder is set for each fold"),
         (["--stages=[lmac]", "--classifier_checkpoint=x"], "--classifier_checkpoint is set for"),
         (["--mehtods=[L-MAC]"], "Unknown override --mehtods: none of classifier has it"),
-        (["--stages=[nothing]"], "no YAML file .*nothing.yaml"),
+        (["--stages=[nothing]"], "recipe.yaml: there is no stage nothing, expected one of class"),
         (["--folds", "[1]"], "Write --folds=value"),
     ],
 )
@@ -188,11 +188,9 @@ def test_mistakes_get_one_sentence(words, message, calls):
 def test_a_yaml_that_nothing_runs_is_named(tmp_path):
     (tmp_path / "odd.yaml").write_text("seed: 1\n")
     with pytest.raises(ConfigError, match="odd.yaml: expected an experiment of classifier, lmac"):
-        lmac.evaluation.runs.repeats.module_of(tmp_path / "odd.yaml")
-    for path in Path("recipes").glob("*/*.yaml"):
-        if path.stem.startswith("common"):
-            continue
-        importlib.import_module(lmac.evaluation.runs.repeats.module_of(path))
+        lmac.evaluation.runs.repeats.runner_of(tmp_path / "odd.yaml")
+    for path in recipe_stages():
+        importlib.import_module(lmac.evaluation.runs.repeats.runner_of(path).module)
 
 
 def test_a_stage_is_started_as_the_command_it_is(monkeypatch):
@@ -206,13 +204,13 @@ def test_a_stage_is_started_as_the_command_it_is(monkeypatch):
 
     monkeypatch.setattr(lmac.evaluation.runs.repeats, "subprocess", SimpleNamespace(run=run))
     launch = lmac.evaluation.runs.repeats.launch
-    assert launch(["lmac.training.l2i", "l2i.yaml", "--seed=1"]) == 143
-    assert launch(["train_lmac", "lmac.yaml"]) == 143
-    assert launch(["train_lmac", "lmac.yaml"], processes=3) == 143
+    assert launch(["l2i", "l2i.yaml", "--seed=1"]) == 143
+    assert launch(["train-lmac", "lmac.yaml"]) == 143
+    assert launch(["train-lmac", "lmac.yaml"], processes=3) == 143
     several = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3"]
     assert started == [
         [sys.executable, "-m", "lmac", "l2i", "l2i.yaml", "--seed=1"],
-        [sys.executable, "-m", "train_lmac", "lmac.yaml"],
-        [sys.executable, *several, "-m", "train_lmac", "lmac.yaml"],
+        [sys.executable, "-m", "lmac", "train-lmac", "lmac.yaml"],
+        [sys.executable, *several, "-m", "lmac", "train-lmac", "lmac.yaml"],
     ]
     assert signal.getsignal(signal.SIGTERM) == before

@@ -1,11 +1,15 @@
 """What is copied from results, and above all what is not."""
 
+import gzip
 import json
 
+import pandas as pd
 import pytest
 from planted import plant
 
+from lmac.evaluation.folder import EvaluationFolder
 from lmac.evaluation.runs.publish import publish
+from lmac.io.files import Damaged, read_sums, write_checked, write_sums
 
 
 @pytest.fixture
@@ -42,15 +46,21 @@ def results(tmp_path):
 
 def test_copies_numbers_and_three_clips_and_nothing_else(results, tmp_path):
     to = tmp_path / "published"
-    (to / "mixtures_stft" / "figures").mkdir(parents=True)
-    (to / "mixtures_stft" / "figures" / "old_clip_IG.png").write_text("of an earlier run")
+    earlier = {"old_clip_IG.png": lambda file: file.write(b"of an earlier run")}
+    write_checked(earlier, to / "mixtures_stft" / "figures")
     publish(results, to, ["mixtures_stft"])
-    found = sorted(str(p.relative_to(to)) for p in to.rglob("*") if p.is_file())
-    rows = ("evaluation.json", "metrics.csv", "scenario.csv")
+    found = sorted(
+        str(p.relative_to(to)) for p in to.rglob("*") if p.is_file() and p.name != "SHA256SUMS"
+    )
+    for folder in {p.parent for p in to.rglob("*") if p.is_file()}:
+        assert read_sums(folder).keys() == {
+            p.name for p in folder.iterdir() if p.is_file() and p.name != "SHA256SUMS"
+        }
+    rows = ("evaluation.json", "metrics.csv.gz", "scenario.csv")
     figures = [f"{c}_{m}.png" for c in "abc" for m in ("L-MAC", "Saliency")]
     expected = ["classifier/info.json"]
     expected += [f"mixtures_{d}/{name}" for d in ("mel", "stft") for name in rows]
-    expected += ["mixtures_stft/randomisation.csv", "mixtures_stft/resynthesis.md"]
+    expected += ["mixtures_stft/randomisation.csv.gz", "mixtures_stft/resynthesis.md"]
     expected += [f"mixtures_stft/figures/{name}" for name in figures]
     expected += ["seeds/lmac_stft.csv", "seeds/lmac_stft.md"]
     expected += [f"tables/table2_mixtures/table.{s}" for s in ("csv", "md", "tex")]
@@ -58,8 +68,88 @@ def test_copies_numbers_and_three_clips_and_nothing_else(results, tmp_path):
     assert (to / "mixtures_stft/figures/b_L-MAC.png").read_text() == "b L-MAC"
     info = json.loads((to / "classifier" / "info.json").read_text())
     assert info == {"seed": 1, "augmentation": {"noise_folder": "n/tr"}}  # no path of a machine
-    copies = [f / "mixtures_mel" / "metrics.csv" for f in (results / "evaluation", to)]
-    assert copies[0].read_bytes() == copies[1].read_bytes()
+    own = (results / "evaluation" / "mixtures_mel" / "metrics.csv").read_bytes()
+    published = to / "mixtures_mel" / "metrics.csv.gz"
+    assert gzip.decompress(published.read_bytes()) == own
+    pd.testing.assert_frame_equal(
+        pd.read_csv(published), pd.read_csv(results / "evaluation/mixtures_mel/metrics.csv")
+    )
+    # Read as the evaluation's own folder is.
+    one, other = (EvaluationFolder(f / "mixtures_mel") for f in (results / "evaluation", to))
+    pd.testing.assert_frame_equal(one.rows(), other.rows())
+    before = published.read_bytes()
+    publish(results, to, ["mixtures_stft"])  # what is its own is written anew, to the same bytes
+    assert published.read_bytes() == before
+
+
+def planted_file(to):
+    (to / "mixtures_stft").mkdir(parents=True)
+    (to / "mixtures_stft" / "scenario.csv").write_text("mine")
+
+
+def changed_file(to):
+    planted_file(to)
+    write_sums(to / "mixtures_stft", {"scenario.csv": {"0" * 64}})
+
+
+def linked_file(to):
+    (to.parent / "mine.csv").write_text("mine")
+    (to / "mixtures_stft").mkdir(parents=True)
+    (to / "mixtures_stft" / "scenario.csv").symlink_to(to.parent / "mine.csv")
+
+
+def linked_folder(to):
+    (to.parent / "mine").mkdir()
+    to.mkdir()
+    (to / "mixtures_stft").symlink_to(to.parent / "mine")
+
+
+@pytest.mark.parametrize(
+    "plant_it,said",
+    [(planted_file, "scenario.csv is in the way"), (changed_file, "scenario.csv is in the way"),
+     (linked_file, "scenario.csv is in the way"), (linked_folder, "is no folder of its own")],
+)  # fmt: skip
+def test_files_of_others_are_left_alone(results, tmp_path, plant_it, said):
+    to = tmp_path / "published"
+    plant_it(to)
+    with pytest.raises(ValueError, match=said):
+        publish(results, to)
+    left = [p for p in tmp_path.rglob("*.csv") if p.read_text() == "mine"]
+    assert len(left) == 1 or plant_it in (linked_folder, linked_file)
+    assert not list((tmp_path / "mine").glob("*")) if plant_it is linked_folder else left
+
+
+def test_the_source_is_no_destination(results, tmp_path):
+    (tmp_path / "link").symlink_to(results)
+    for to in (results, tmp_path / "link", results / "evaluation" / ".."):
+        with pytest.raises(ValueError, match="is what is to be copied"):
+            publish(results, to)
+
+
+@pytest.mark.parametrize("name", ["summary.csv", "evaluation.json", "scenario.csv"])
+def test_what_was_changed_by_hand_is_not_published(results, tmp_path, name):
+    folder = results / "evaluation" / "mixtures_stft"
+    content = (folder / name).read_bytes() if (folder / name).exists() else b"{}"
+    write_checked({name: lambda file: file.write(content)}, folder)
+    publish(results, tmp_path / "one")
+    (folder / name).write_bytes(content + b" ")
+    with pytest.raises(Damaged, match=f"{name} is damaged or was changed"):
+        publish(results, tmp_path / "other")
+
+
+def test_a_full_disk_leaves_what_was_there(results, tmp_path, monkeypatch):
+    to = tmp_path / "published"
+    publish(results, to)
+    before = {p: p.read_bytes() for p in to.rglob("*") if p.is_file()}
+    (results / "seeds" / "lmac_stft.csv").write_text("another")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lmac.io.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        publish(results, to)
+    assert before == {p: p.read_bytes() for p in to.rglob("*") if p.is_file()}
 
 
 def test_nothing_to_publish_is_an_error(results, tmp_path):

@@ -17,7 +17,7 @@ from lmac.evaluation.runs.folds import Folds
 from lmac.settings.load import ConfigError, parse, settings
 from metrics.significance import against_reference, footnote
 
-RECIPE = "recipes/ESC10/classifier.yaml"
+RECIPE = "recipes/ESC10/recipe.yaml:classifier"
 METHODS = ["L-MAC", "IG", "GradCAM"]
 ACCURACY = {1: 0.5, 2: 0.75, 3: 0.625, 7: 0.25}
 
@@ -28,12 +28,12 @@ def calls(monkeypatch):
     made = []
 
     def launch(command, processes):
-        module, yaml, *words = command
-        made.append((module, processes, words))
+        name, yaml, *words = command
+        made.append((name, processes, words))
         plain = settings(yaml, parse([yaml, *words])[2])
         folder = Path(plain["output_folder"])
         seed = plain["seed"]
-        if module == "train_classifier":
+        if name == "train-classifier":
             (folder / "best").mkdir(parents=True)
             info = {"test": {"accuracy": ACCURACY.get(seed, 0.5), "clips": 80}}
             (folder / "best/info.json").write_text(json.dumps(info))
@@ -54,12 +54,12 @@ def words(folder, *more):
 def test_each_seed_is_trained_and_evaluated_on_the_same_clips(tmp_path, calls, capsys):
     line = words(tmp_path, "--seeds=[1,2,3]", "--stages=[classifier,evaluation]")
     lmac.evaluation.runs.seeds.main(line)
-    assert [call[0] for call in calls] == ["train_classifier", "eval_explanations"] * 3
+    assert [call[0] for call in calls] == ["train-classifier", "evaluate"] * 3
     for number, (module, processes, given) in enumerate(calls):
         seed = number // 2 + 1
         assert f"--seed={seed}" in given and processes == 1
         assert f"--results_folder={tmp_path}/seeds/seed_{seed}" in given
-        assert ("--scenario_seed=1234" in given) == (module == "eval_explanations")
+        assert ("--scenario_seed=1234" in given) == (module == "evaluate")
     root = tmp_path / "seeds"
     rows, mean = (pd.read_csv(root / f"classifier{end}.csv") for end in ("_seeds", ""))
     assert rows["seed"].tolist() == [1, 2, 3]

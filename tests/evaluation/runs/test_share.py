@@ -1,6 +1,7 @@
 """Weights for others: smaller, theirs to use as they are, and still a pair."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -95,3 +96,30 @@ def test_mistakes_are_named(trained, tmp_path):
     with pytest.raises(ValueError, match=r"decoder.ckpt: w is too large for 16 bits\."):
         share(folder, to, ["classifier", "lmac_stft"])
     assert not to.exists()
+
+
+def contents(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_what_is_shared_is_never_written_over(trained, tmp_path):
+    """In place, through a link, by an absolute part, or another training."""
+    _, folder = trained
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "other" / "classifier").mkdir(parents=True)
+    (tmp_path / "other" / "classifier" / "best").symlink_to(folder / "classifier" / "best")
+    before = contents(folder)
+    for to in (folder, tmp_path / "link", tmp_path / "other"):
+        with pytest.raises(ValueError, match="is what is to be copied"):
+            share(folder, to, ["classifier"])
+    for part in (str(folder / "classifier"), "../results/classifier"):
+        with pytest.raises(ValueError, match="parts: .* is no name of a folder below"):
+            share(folder, tmp_path / "weights", [part])
+    shutil.copytree(folder, tmp_path / "another")
+    with pytest.raises(ValueError, match="holds a training that was not shared"):
+        share(folder, tmp_path / "another", ["classifier"])
+    assert contents(folder) == before
+    (tmp_path / "weights" / "classifier" / "best").mkdir(parents=True)
+    (tmp_path / "weights" / "classifier" / "best" / "classifier.ckpt").write_text("mine")
+    with pytest.raises(ValueError, match="classifier.ckpt is in the way"):
+        share(folder, tmp_path / "weights", ["classifier"])

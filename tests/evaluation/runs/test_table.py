@@ -16,7 +16,7 @@ from lmac.settings.compose import ConfigError
 from metrics import METRICS, checks, paper_metrics
 from metrics.ranks import RANK_CORRELATION
 
-RECIPE = "recipes/ESC10/table2_mixtures.yaml"
+RECIPE = "recipes/ESC10/recipe.yaml:table2_mixtures"
 LABEL = "published (ESC-50, other classifier)"
 STFT = ["L-MAC", "Saliency", "IG", "All-ones"]
 MEL = ["L-MAC", "GradCAM"]
@@ -43,7 +43,7 @@ def results(tmp_path):
 def collect(results, recipe=RECIPE, *more):
     argv = [recipe, "--collect_only=True", f"--results_folder={results}", "--n_boot=50", *more]
     table.main(argv)
-    folder = results / "tables" / Path(recipe).stem
+    folder = results / "tables" / Path(recipe.replace(".yaml:", "/")).stem
     return {suffix: (folder / f"table.{suffix}").read_text() for suffix in ("csv", "md", "tex")}
 
 
@@ -155,12 +155,9 @@ QUIRKS = {"id": "compare ours with 2 ×", "mixtures": "Fid-In 0.00", "white_nois
 
 @pytest.mark.parametrize(
     "recipe,scenario",
-    [(p, s) for folder in ("ESC10", "ESC50") for p, s in [
-        (f"recipes/{folder}/table1_id.yaml", "id"),
-        (f"recipes/{folder}/table2_mixtures.yaml", "mixtures"),
-        (f"recipes/{folder}/table3_white_noise.yaml", "white_noise"),
-        (f"recipes/{folder}/table4_speech.yaml", "speech"),
-    ]],
+    [(f"recipes/{place.format(name)}", name.partition("_")[2])
+     for place in ("ESC10/recipe.yaml:{}", "ESC50/{}.yaml")
+     for name in ("table1_id", "table2_mixtures", "table3_white_noise", "table4_speech")],
 )  # fmt: skip
 def test_each_table_has_its_own_footnotes_and_published_rows(recipe, scenario, tmp_path):
     for domain in ("stft", "mel"):
@@ -195,7 +192,7 @@ def test_each_table_has_its_own_footnotes_and_published_rows(recipe, scenario, t
 def test_noise_that_was_not_trained_in_has_no_published_rows(tmp_path):
     for domain in ("stft", "mel"):
         plant(tmp_path / "evaluation" / f"noise_{domain}", "noise", domain, ["IG"], clips=4)
-    texts = collect(tmp_path, "recipes/ESC10/table1_noise.yaml")
+    texts = collect(tmp_path, "recipes/ESC10/recipe.yaml:table1_noise")
     for text in texts.values():
         assert LABEL not in text and "half of what their definitions" not in text
     assert all(list(shown) == ["method", "IG"] for shown in markdown_tables(texts["md"]))
@@ -311,10 +308,9 @@ def test_an_evaluation_runs_in_its_own_process_and_its_failure_ends_this_one(mon
     with pytest.raises(SystemExit) as stop:
         table.main([RECIPE, "--data_folder=x", "--methods=[IG,Guided GradCAM]"])
     assert stop.value.code == 3 and len(commands) == 1
-    assert Path(commands[0][1]).name == "eval_explanations.py"
-    assert commands[0][2:] == [
-        RECIPE, "--data_folder=x", "--methods=[IG,Guided GradCAM]", "--domain=stft",
-        "--methods=[IG,Guided GradCAM]",
+    assert commands[0][1:] == [
+        "-m", "lmac", "evaluate", RECIPE, "--data_folder=x",
+        "--methods=[IG,Guided GradCAM]", "--domain=stft", "--methods=[IG,Guided GradCAM]",
     ]  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """A table end to end on a few built-in sounds, its evaluations run in this process."""
 
 import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -20,8 +19,8 @@ def argv(tmp_path, monkeypatch):
     """The command line of a table, with a classifier of random weights."""
 
     def run(command):
-        assert Path(command[1]).name == "eval_explanations.py"
-        eval_explanations.main(command[2:])
+        assert command[1:4] == ["-m", "lmac", "evaluate"]
+        eval_explanations.main(command[4:])
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(table, "subprocess", SimpleNamespace(run=run))
@@ -32,7 +31,7 @@ def argv(tmp_path, monkeypatch):
     torch.save(model.state_dict(), best / "embedding_model.ckpt")
     torch.save(LinearHead(model.emb_dim, 10).state_dict(), best / "classifier.ckpt")
     return [
-        "recipes/ESC10/table2_mixtures.yaml",
+        "recipes/ESC10/recipe.yaml:table2_mixtures",
         "--dataset_yaml=hparams/datasets/builtin.yaml",
         "--clips_per_class=5",
         "--signal_length_s=1.0",
