@@ -124,7 +124,7 @@ def test_both_stages_in_one_table(folder):
         ("--finetune_from=nowhere", "finetune_from: there is no nowhere"),
         ("--finetune_from=null", "finetune_from is not set"),
         ("--domain=mel", "was trained for domain stft, not for mel"),
-        ("--decoder_hidden=4", "another architecture"),
+        ("--decoder_hidden=4", "was trained with decoder_hidden 8"),
     ],
 )
 def test_missing_and_foreign_checkpoints_are_refused(folder, override, message):

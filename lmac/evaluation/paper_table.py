@@ -49,7 +49,7 @@ def read_evaluation(folder, scenario, domain, methods, n_boot):
     n_boot : int
     """
     folder = EvaluationFolder(folder)
-    if not folder.metrics_csv.is_file():
+    if not folder.has_rows:
         return None
     rows = folder.rows(methods)
     if rows.empty:

@@ -75,13 +75,14 @@ class EvaluationSetup:
         """What all rows of this evaluation share, as a dict."""
         manifest = Path(self.hparams["scenario_manifest"]).read_bytes()
         precision = getattr(self.run_opts, "eval_precision", None) or "fp32"
+        crop = self.hparams.get("crop", "start")
         return {
             "scenario": self.hparams["scenario"],
             "domain": self.explained.domain.description,
             "manifest": hashlib.sha256(manifest).hexdigest()[:12],
             "classifier": weights_digest(self.explained.classifier),
             "signal_length_s": self.hparams["signal_length_s"],
-            **({} if self.hparams["crop"] == "start" else {"crop": self.hparams["crop"]}),
+            **({} if crop == "start" else {"crop": crop}),
             **({} if precision == "fp32" else {"precision": precision}),
         }
 

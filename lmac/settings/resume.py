@@ -35,8 +35,11 @@ def dump(node):
 
 def inputs_line(resolved):
     """A line of comment for ``hyperparams.yaml``: digests of what lies at the paths of settings."""
-    found = {key: _there(value) for key, value in ruamel.yaml.YAML().load(resolved).items()
-             if _is_input(key)}  # fmt: skip
+    tree = ruamel.yaml.YAML().load(resolved)
+    # What the run itself writes, such as its manifest, is none.
+    own = f"{tree.get('output_folder')}{os.sep}"
+    found = {key: _there(value) for key, value in tree.items()
+             if _is_input(key) and not str(value).startswith(own)}  # fmt: skip
     return f"{_HEAD}{json.dumps({key: what for key, what in found.items() if what})}\n"
 
 

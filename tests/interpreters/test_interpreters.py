@@ -496,4 +496,4 @@ def test_what_a_floor_keeps(tmp_path, wav):
         with pytest.raises(
             ValueError, match=f"floor of L-MAC is {wrong}: expected a number from 0"
         ):
-            LMAC(explained, small_decoder, tmp_path, floor=wrong)
+            LMAC(explained, small_decoder, tmp_path, mask_floor=wrong)

@@ -10,6 +10,7 @@ from speechbrain import Stage
 
 from interpreters.base import Logits, parts
 from interpreters.l2i import L2INetwork
+from interpreters.piq import PIQNetwork
 from lmac.checkpoints import build_decoder
 from lmac.core.decoder import TopDownDecoder
 from lmac.core.domain import Phase
@@ -19,7 +20,8 @@ from lmac.training.l2i import L2IBrain
 from lmac.training.lmac import DecoderBrain
 
 NAMES = list(merge("hparams/interpreters.yaml")["interpreters"])
-DETERMINISTIC = [n for n in NAMES if n not in ("SmoothGrad", "SHAP", "Random")]
+DRAWN = ("SmoothGrad", "SHAP", "Random")
+DETERMINISTIC = [n for n in NAMES if not n.startswith(DRAWN)]
 LOOKING = [n for n in NAMES if n not in ("All-ones", "Random", "Oracle")]  # at the classifier
 
 
@@ -31,7 +33,7 @@ def hparams(tmp_path_factory):
         "hparams/evaluation.yaml",
         {"data_folder": "x", "results_folder": str(folder), "lmac_checkpoint": str(folder),
          "lmac_ft_checkpoint": str(folder), "lmac_zs_checkpoint": str(folder),
-         "l2i_checkpoint": str(folder),
+         "l2i_checkpoint": str(folder), "piq_checkpoint": str(folder),
          "decoder_hidden": 8, "decoder_detail": 4},
     )  # fmt: skip
     torch.manual_seed(0)
@@ -39,6 +41,8 @@ def hparams(tmp_path_factory):
     torch.save(decoder.state_dict(), folder / "decoder.ckpt")
     l2i = L2INetwork(make_explained("wave1d"), torch.rand(513, 8), hidden=16)
     torch.save(l2i.state_dict(), folder / "l2i.ckpt")
+    piq = PIQNetwork(make_explained("wave1d"), hidden=6, codes=40)
+    torch.save(piq.state_dict(), folder / "piq.ckpt")
     return hparams
 
 

@@ -36,7 +36,10 @@ def with_main(*folders):
     found = set()
     for path in (p for folder in folders for p in Path(folder).rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
+        named = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+        named |= {t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets
+                  if isinstance(t, ast.Name)}  # fmt: skip
+        if "main" in named:  # of a check it is its class's
             found.add(".".join(path.with_suffix("").parts))
     return found
 

@@ -150,6 +150,7 @@ class MaskCheck(Check):
     columns = ()  # of a row; with "method", and ``variant`` where there is one
     variant = None  # the column that tells variants of a method's rows apart, such as "network"
     together = True  # whether all variants are measured on the same sounds, and so in one call
+    no_more_than_there_are = False  # or more of them are all
     n_clips = None  # the setting that says how many clips, spread over all; null is all
 
     def __init__(self, hparams, setup):
@@ -199,10 +200,11 @@ class MaskCheck(Check):
         """The rows of the scenario that are measured; their index is their place in it."""
         scenario = self.scenario().reset_index(drop=True)
         n = None if self.n_clips is None else self.hparams[self.n_clips]
-        if n is None or n >= len(scenario):
+        if n is None:
             return scenario
-        if n < 1:
+        if n < 1 or n > len(scenario) and self.no_more_than_there_are:
             raise ValueError(f"{self.n_clips} is {n}: expected 1 to {len(scenario)}.")
+        n = min(n, len(scenario))
         return scenario.iloc[[round(i * len(scenario) / n) for i in range(n)]]
 
     def batches(self, variant=None):

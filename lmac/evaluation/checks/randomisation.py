@@ -128,6 +128,7 @@ class Randomisation(MaskCheck):
 
     name = rows_name = RANDOMISATION
     n_clips = "randomisation_clips"
+    no_more_than_there_are = True
     columns = ("scenario", "domain", "method", "ID", "target_id", RANK_CORRELATION)
 
     @cached_property
