@@ -7,11 +7,9 @@ Every clip is an event of one of ``CLASSES`` in a background of its own. The cle
 beside the mixture: background = mixture - clean.
 """
 
-import json
-import os
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -19,6 +17,7 @@ import soundfile as sf
 from tqdm import tqdm
 
 from data_prep.builtin_events import BACKGROUNDS, CLASSES
+from data_prep.generated import generate_folder
 from data_prep.manifest import read_rows, to_int, write_manifest
 
 GENERATOR = "data_prep.builtin_sounds"
@@ -138,42 +137,14 @@ def generate(
         "sample_rate": int(sample_rate),
         "snr_db": [float(x) for x in snr_db],
     }
-    folder = Path(data_folder).resolve()  # so that a link to another disk stays a link
-    if not _is_complete(folder, record):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-unfinished-") as scratch:
-            _write(Path(scratch, "new"), record)
-            if folder.exists():
-                os.replace(folder, Path(scratch, "old"))
-            os.replace(Path(scratch, "new"), folder)
+    n_clips = record["clips_per_class"] * len(CLASSES)
+    n_wavs = {"audio": n_clips, "clean": n_clips}
+    generate_folder(data_folder, record, n_wavs, "sounds.csv", partial(_write, record=record))
     return Path(data_folder, "meta", "sounds.csv")
 
 
-def _is_complete(folder, record):
-    """Does folder hold the data set of `record`? ValueError if it must not be replaced either."""
-    if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
-        return False
-    try:
-        found = json.loads((folder / "meta" / "generator.json").read_text())
-        ours = found["generator"] == GENERATOR
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
-        raise ValueError(f"{folder} is not of our making and is not overwritten: choose another.")
-    n_clips = record["clips_per_class"] * len(CLASSES)
-    n_wavs = [len(list(folder.glob(f"{part}/*.wav"))) for part in ("audio", "clean")]
-    if found == record and n_wavs == [n_clips, n_clips] and (folder / "meta/sounds.csv").exists():
-        return True
-    # Results that someone keeps beside the sounds would be lost in the replacement.
-    if others := sorted({p.name for p in folder.iterdir()} - {"audio", "clean", "meta"}):
-        raise ValueError(f"{folder} would be replaced, but also holds {others}: move them away.")
-    return False
-
-
 def _write(folder, record):
-    """Make the data set of `record` in folder, which must not exist."""
-    for part in ("audio", "clean", "meta"):
-        (folder / part).mkdir(parents=True)
+    """Make the sounds of `record` and their metadata in folder."""
     n_samples = round(record["duration_s"] * record["sample_rate"])
     clips = [(c, k) for c in CLASSES for k in range(record["clips_per_class"])]
     rows = []
@@ -189,4 +160,3 @@ def _write(folder, record):
         rows.append((name, fold, list(CLASSES).index(category), category, round(snr, 3)))
     columns = ["filename", "fold", "target", "category", "snr_db"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "meta" / "sounds.csv", index=False)
-    (folder / "meta" / "generator.json").write_text(json.dumps(record, indent=2) + "\n")

@@ -26,6 +26,7 @@ class Interpreter(ABC):
     """
 
     needs_clean = takes_answer = False
+    area = "own"  # or the name of another method: see AttributionInterpreter
     # False for methods that explain the classifier's own decision whatever class is asked for.
     any_class = True
     # Of trained methods: the setting that names their weights, and what training recorded ({} for
@@ -80,6 +81,100 @@ class SeededInterpreter(Interpreter):
                 yield
             finally:
                 np.random.set_state(state)
+
+
+FORMS = ("published", "signed", "absolute")
+
+
+class AttributionInterpreter(Interpreter):
+    """Makes masks of what ``attribute`` gives every cell.
+
+    Arguments
+    ---------
+    explained : ExplainedClassifier
+    form : str
+        What of an attribution counts. ``"published"``: its absolute value over the clip's maximum,
+        as in the paper; ``"absolute"``: the same, at any area; ``"signed"``: its positive part,
+        which leaves out what speaks against the class.
+    area : str or float
+        ``"own"``: as large as the attributions make the mask. A share in (0, 1): a binary mask of
+        so many cells, those that rank highest. The name of another method, such as
+        ``"L-MAC"``: cells are ranked, and given the values of that method's mask of the clip in
+        this order, so that the means agree and, where no cells are tied, the histograms.
+    **options
+
+    ValueError for other values, and for the published form at another area than its own.
+    """
+
+    def __init__(self, explained, form="published", area="own", **options):
+        if form not in FORMS:
+            raise ValueError(f"form is {form!r}: expected one of {', '.join(FORMS)}.")
+        if not (isinstance(area, str) or isinstance(area, float) and 0 < area < 1):
+            raise ValueError(
+                f"area is {area!r}: expected own, a share between 0 and 1, or a method's name."
+            )
+        if form == "published" and area != "own":
+            raise ValueError(
+                f"form: published has its own area, not {area!r}: use form: signed or absolute."
+            )
+        if form != "published":  # descriptions of earlier rows stay
+            options |= {"form": form}
+        if area != "own":
+            options |= {"area": area}
+        super().__init__(explained, **options)
+        self.form, self.area = form, area
+        self.other = None
+
+    def take_area_of(self, other):
+        """Use the masks of ``other``, the Interpreter that ``area`` names.
+
+        ValueError for one that cannot explain every input by itself.
+        """
+        if other.needs_clean:
+            raise ValueError(f"area: {self.area} needs the target's own part: name another method.")
+        self.other = other
+        self.options = self.options | {"area": other.description}
+        self.key, self.training = other.key, other.training
+
+    def reset(self, seed):
+        super().reset(seed)
+        if self.other is not None:
+            self.other.reset(seed)
+
+    @abstractmethod
+    def attribute(self, X, target, phase=None):
+        """Attribution of every cell, signed or not, with the shape of ``X``."""
+
+    def explain(self, X, target, phase=None):
+        attribution = self.attribute(X, target, phase).detach()
+        counts = attribution.clamp_min(0) if self.form == "signed" else attribution.abs()
+        if self.area == "own":
+            return normalise(counts)
+        if isinstance(self.area, str):
+            if self.other is None:
+                raise ValueError(f"area: {self.area} is a name: build it with get_interpreters.")
+            return in_order_of(counts, self.other.explain(X, target, phase))
+        shared = torch.zeros_like(counts)
+        n = shared[0].numel()
+        shared.flatten(1)[:, : min(n, max(1, round(self.area * n)))] = 1
+        return in_order_of(counts, shared)
+
+
+def in_order_of(attribution, mask):
+    """The values of ``mask`` [B, ...] on the cells that rank so by ``attribution`` [B, ...].
+
+    The cell of the largest attribution gets the largest value. Cells that are tied share theirs,
+    and get the mean.
+    """
+    rows = []
+    for own, values in zip(attribution.flatten(1), mask.flatten(1), strict=True):
+        ranked, order = own.sort(descending=True, stable=True)
+        _, tie, counts = ranked.unique_consecutive(return_inverse=True, return_counts=True)
+        values = values.sort(descending=True).values.double()
+        means = torch.zeros(len(counts), dtype=values.dtype, device=values.device)
+        means = means.scatter_add(0, tie, values) / counts
+        rows.append(torch.empty_like(own).index_copy_(0, order, means[tie].to(own.dtype)))
+    return torch.stack(rows).view(mask.shape).to(mask.dtype)
 
 
 # Of X, in all copies that the classifier reads at once: those of a batch of evaluation.

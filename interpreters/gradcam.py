@@ -3,10 +3,10 @@
 import torch
 import torch.nn.functional as F
 
-from interpreters.base import Interpreter, normalise
+from interpreters.base import AttributionInterpreter
 
 
-class GradCAM(Interpreter):
+class GradCAM(AttributionInterpreter):
     """Gradient-weighted activation of one representation, upsampled to X.
 
     The map has the resolution of that representation. It is upsampled bilinearly by what the
@@ -19,17 +19,19 @@ class GradCAM(Interpreter):
     explained : ExplainedClassifier
     layer : int
         Index of the representation, finest first; -1 is the last.
+    **options
+        ``form`` and ``area``, as of ``AttributionInterpreter``.
 
     Raises ValueError for a classifier without spatial representations, and for one on waveforms
     whose representation has a frequency axis of which it does not say whether it is mel or linear.
     """
 
-    def __init__(self, explained, layer=-1):
-        super().__init__(explained, layer=layer)
+    def __init__(self, explained, layer=-1, **options):
+        super().__init__(explained, layer=layer, **options)
         self.layer = layer
         require_maps(explained, "GradCAM", layer)
 
-    def explain(self, X, target, phase=None):
+    def attribute(self, X, target, phase=None):
         with torch.enable_grad():
             logits, representations = self.explained(X.detach().requires_grad_(), phase)
             activation = representations[self.layer]
@@ -37,7 +39,7 @@ class GradCAM(Interpreter):
             (gradient,) = torch.autograd.grad(score, activation)
         weight = gradient.mean((2, 3), keepdim=True)
         cam = F.relu((weight * activation).sum(1)).detach()
-        return normalise(self.explained.domain.upsample(cam, X.shape[1]))
+        return self.explained.domain.upsample(cam, X.shape[1])
 
 
 def require_maps(explained, method, layer):

@@ -6,11 +6,11 @@ import torch
 from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from torch import nn
 
-from interpreters.base import Interpreter, Logits, normalise, parts
+from interpreters.base import AttributionInterpreter, Logits, parts
 from interpreters.gradcam import GradCAM, require_maps
 
 
-class GuidedBackprop(Interpreter):
+class GuidedBackprop(AttributionInterpreter):
     """Gradient of the explained logit in which every ReLU also drops negative gradients.
 
     Raises ValueError for a classifier without ReLU modules, where this would silently be
@@ -19,8 +19,8 @@ class GuidedBackprop(Interpreter):
 
     title = "Guided Backprop"
 
-    def __init__(self, explained):
-        super().__init__(explained)
+    def __init__(self, explained, **options):
+        super().__init__(explained, **options)
         if not any(isinstance(m, nn.ReLU) for m in explained.modules()):
             raise ValueError(
                 f"{self.title} changes the gradient of nn.ReLU modules, and this classifier "
@@ -36,9 +36,6 @@ class GuidedBackprop(Interpreter):
                 X.detach().requires_grad_(), target, additional_forward_args=parts(phase)
             )
 
-    def explain(self, X, target, phase=None):
-        return normalise(self.attribute(X, target, phase))
-
 
 class GuidedGradCAM(GuidedBackprop):
     """Guided Backprop times GradCAM, each with the resolution of ``X``.
@@ -52,12 +49,11 @@ class GuidedGradCAM(GuidedBackprop):
 
     title = "Guided GradCAM"
 
-    def __init__(self, explained, layer=-1):
-        super().__init__(explained)
+    def __init__(self, explained, layer=-1, **options):
+        super().__init__(explained, layer=layer, **options)
         require_maps(explained, self.title, layer)
-        self.options = {"layer": layer}
         self.gradcam = GradCAM(explained, layer)
 
-    def explain(self, X, target, phase=None):
+    def attribute(self, X, target, phase=None):
         gradcam = self.gradcam.explain(X, target, phase)
-        return normalise(self.attribute(X, target, phase) * gradcam)
+        return super().attribute(X, target, phase) * gradcam

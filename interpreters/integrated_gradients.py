@@ -3,10 +3,10 @@
 import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
-from interpreters.base import Interpreter, Logits, at_a_time, normalise, parts
+from interpreters.base import AttributionInterpreter, Logits, at_a_time, parts
 
 
-class IntegratedGradients(Interpreter):
+class IntegratedGradients(AttributionInterpreter):
     """Gradients of the explained logit, integrated from silence (X = 0) to X.
 
     Arguments
@@ -14,10 +14,12 @@ class IntegratedGradients(Interpreter):
     explained : ExplainedClassifier
     steps : int
         Points of the Gauss-Legendre rule; as many at a time as ``at_a_time`` says.
+    **options
+        ``form`` and ``area``, as of ``AttributionInterpreter``.
     """
 
-    def __init__(self, explained, steps=50):
-        super().__init__(explained, steps=steps)
+    def __init__(self, explained, steps=50, **options):
+        super().__init__(explained, steps=steps, **options)
         self.steps = steps
 
     def attribute(self, X, target, phase=None):
@@ -28,6 +30,3 @@ class IntegratedGradients(Interpreter):
                 n_steps=self.steps,
                 internal_batch_size=len(X) * at_a_time(X, self.steps),
             )  # fmt: skip
-
-    def explain(self, X, target, phase=None):
-        return normalise(self.attribute(X, target, phase))

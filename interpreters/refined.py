@@ -1,10 +1,12 @@
 """L-MAC refined: a decoder's mask after some gradient steps on the clip itself."""
 
+from inspect import signature
+
 import torch
 import torch.nn.functional as F
 
 from interpreters.lmac import LMAC
-from lmac.core.losses import Step, lmac_loss, weights
+from lmac.core.losses import Step, lmac_loss
 
 FRAMES, BANDS = 8, 4  # of a cell of what is learnt
 WEIGHTS = {"l_in": 4.0, "l_out": 0.2, "l_sparse": 6.4}  # published, where training recorded none
@@ -41,10 +43,9 @@ class RefinedLMAC(LMAC):
                 f"L-MAC refined: {key} is a class-conditional decoder: give one that is not."
             )
         self.steps, self.rate = steps, rate
-        terms = [k for k in weights(lmac_loss) if k.startswith("l_") and k not in LEFT_OUT]
-        recorded = {k: self.training[k] for k in terms if k in self.training}
-        # A term of weight 0 is none, so that results keep their description.
-        self.weights = {k: v for k, v in (WEIGHTS | recorded).items() if v or k in WEIGHTS}
+        terms = (k for k in signature(lmac_loss).parameters if k.startswith("l_"))
+        weights = WEIGHTS | {k: self.training[k] for k in terms if k in self.training}
+        self.weights = {k: v for k, v in weights.items() if k not in LEFT_OUT}
         self.options |= {"steps": steps, "rate": rate, **self.weights}
 
     def explain(self, X, target, phase=None, *, answer=None):

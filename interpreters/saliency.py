@@ -1,17 +1,23 @@
-"""Saliency (Simonyan et al., 2014): the gradient of the explained logit."""
+"""Saliency (Simonyan et al., 2014), the gradient of the explained logit, and gradient × X."""
 
 import torch
 from captum.attr import Saliency as CaptumSaliency
 
-from interpreters.base import Interpreter, Logits, normalise, parts
+from interpreters.base import AttributionInterpreter, Logits, parts
 
 
-class Saliency(Interpreter):
+class Saliency(AttributionInterpreter):
     """|d logit_c / dX|, divided by its maximum."""
 
-    def explain(self, X, target, phase=None):
+    def attribute(self, X, target, phase=None):
         with torch.enable_grad():
-            attribution = CaptumSaliency(Logits(self.explained)).attribute(
-                X.detach().requires_grad_(), target, additional_forward_args=parts(phase)
+            return CaptumSaliency(Logits(self.explained)).attribute(
+                X.detach().requires_grad_(), target, abs=False, additional_forward_args=parts(phase)
             )
-        return normalise(attribution)
+
+
+class GradientXInput(Saliency):
+    """The gradient times X: what each cell adds to the logit, to first order."""
+
+    def attribute(self, X, target, phase=None):
+        return super().attribute(X, target, phase) * X

@@ -3,10 +3,16 @@
 import torch
 from captum.attr import GradientShap
 
-from interpreters.base import Logits, SeededInterpreter, at_a_time, normalise, parts
+from interpreters.base import (
+    AttributionInterpreter,
+    Logits,
+    SeededInterpreter,
+    at_a_time,
+    parts,
+)
 
 
-class SHAP(SeededInterpreter):
+class SHAP(SeededInterpreter, AttributionInterpreter):
     """Gradients of the explained logit at random points between silence and a noisy X.
 
     Arguments
@@ -16,10 +22,12 @@ class SHAP(SeededInterpreter):
         Random points; as many at a time as ``at_a_time`` says.
     noise : float
         Standard deviation of the noise added to X, in the unit of X.
+    **options
+        ``form`` and ``area``, as of ``AttributionInterpreter``.
     """
 
-    def __init__(self, explained, samples=20, noise=0.0):
-        super().__init__(explained, samples=samples, noise=noise)
+    def __init__(self, explained, samples=20, noise=0.0, **options):
+        super().__init__(explained, samples=samples, noise=noise, **options)
         self.samples = samples
         self.noise = noise
 
@@ -43,6 +51,3 @@ class SHAP(SeededInterpreter):
                     ).detach()
                 )
         return total / self.samples
-
-    def explain(self, X, target, phase=None):
-        return normalise(self.attribute(X, target, phase))

@@ -4,10 +4,16 @@ import torch
 from captum.attr import NoiseTunnel
 from captum.attr import Saliency as CaptumSaliency
 
-from interpreters.base import Logits, SeededInterpreter, at_a_time, normalise, parts
+from interpreters.base import (
+    AttributionInterpreter,
+    Logits,
+    SeededInterpreter,
+    at_a_time,
+    parts,
+)
 
 
-class SmoothGrad(SeededInterpreter):
+class SmoothGrad(SeededInterpreter, AttributionInterpreter):
     """Mean of signed gradients of the explained logit, then the absolute value.
 
     X is the logarithm of one plus a magnitude, so the noisy copies are clipped at 0: below it the
@@ -20,14 +26,16 @@ class SmoothGrad(SeededInterpreter):
         Noisy copies; as many at a time as ``at_a_time`` says.
     noise : float
         Standard deviation of the noise, relative to the range of X in each clip.
+    **options
+        ``form`` and ``area``, as of ``AttributionInterpreter``.
     """
 
-    def __init__(self, explained, samples=20, noise=0.15):
-        super().__init__(explained, samples=samples, noise=noise)
+    def __init__(self, explained, samples=20, noise=0.15, **options):
+        super().__init__(explained, samples=samples, noise=noise, **options)
         self.samples = samples
         self.noise = noise
 
-    def explain(self, X, target, phase=None):
+    def attribute(self, X, target, phase=None):
         spread = (X.amax((1, 2)) - X.amin((1, 2))).view(-1, 1, 1)
         scale = (self.noise * spread).clamp_min(1e-12)
         logits = Logits(self.explained)
@@ -36,7 +44,7 @@ class SmoothGrad(SeededInterpreter):
             CaptumSaliency(lambda Z, scale, *phase: logits((Z * scale).clamp_min(0), *phase))
         )
         with self.random_numbers(), torch.enable_grad():
-            attribution = tunnel.attribute(
+            return tunnel.attribute(
                 (X / scale).detach().requires_grad_(),
                 nt_samples=self.samples,
                 nt_samples_batch_size=at_a_time(X, self.samples),
@@ -45,4 +53,3 @@ class SmoothGrad(SeededInterpreter):
                 additional_forward_args=(scale, *parts(phase)),
                 abs=False,
             )
-        return normalise(attribution)

@@ -1,6 +1,5 @@
 """Losses: classifier training and the L-MAC objective."""
 
-import inspect
 import math
 from dataclasses import dataclass, replace
 
@@ -151,12 +150,6 @@ def lmac_loss(
     if l_consistency > 0:
         parts["consistency"] = l_consistency * inconsistency(*step.moved)
     return {"loss": total(parts), **parts, **found}
-
-
-def weights(loss):
-    """Weights and thresholds of a loss by name, those that a YAML gave it and the others."""
-    parameters = inspect.signature(loss).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def total(parts):

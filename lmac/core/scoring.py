@@ -19,7 +19,7 @@ from metrics import Outcome, compute
 
 
 def get_interpreters(available, names, explained):
-    """Build the interpreters called ``names``.
+    """Build the interpreters called ``names``, and those whose masks some of them take the area of.
 
     Arguments
     ---------
@@ -34,7 +34,18 @@ def get_interpreters(available, names, explained):
             f"methods: unknown interpreter {', '.join(map(repr, unknown))}; "
             f"expected some of {', '.join(available)}."
         )
-    return {name: available[name](explained) for name in names}
+    built = {name: available[name](explained) for name in names}
+    for name, interpreter in built.items():
+        other = interpreter.area
+        if other == "own" or not isinstance(other, str):
+            continue
+        if other not in available or other == name:
+            raise ValueError(
+                f"{name}: area {other!r} is no other method; expected own, a share between 0 and "
+                f"1, or one of {', '.join(n for n in available if n != name)}."
+            )
+        interpreter.take_area_of(built.get(other) or available[other](explained))
+    return built
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,8 @@ def _classifier(rows, hparams, info):
 
 def _training(info):
     """Loss weights, guidance, epochs and augmentation of a trained row, as they were recorded."""
-    facts = [f"{k} {info[k]:g}" for k in ("l_in", "l_out", "l_sparse") if k in info]
+    apart = ("l_guidance", "l_transfer")
+    facts = [f"{k} {v:g}" for k, v in info.items() if k.startswith("l_") and k not in apart]
     facts += [f"{k} {info[k]:g}" for k in ("alpha", "beta", "gamma") if k in info]
     if info.get("l_guidance"):
         facts.append(
@@ -169,8 +170,6 @@ def _training(info):
         )
     if info.get("out_share", 1) < 1:
         facts.append(f"the masked-out part for {100 * info['out_share']:g} % of the clips")
-    said = ("l_in", "l_out", "l_sparse", "l_guidance", "l_transfer")
-    facts += [f"{k} {v:g}" for k, v in info.items() if k.startswith("l_") and k not in said and v]
     if info.get("others"):
         facts.append(f"l_transfer {info['l_transfer']:g} for {' and '.join(info['others'])}")
     facts += [f"{info['epochs']} epochs"] if "epochs" in info else []

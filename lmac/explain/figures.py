@@ -342,3 +342,47 @@ def audit_figure(summary, networks, path):
     axes[0][0].invert_yaxis()
     _save(figure, path, dpi=100)
     plt.close(figure)
+
+
+def planted_figure(rows, path):
+    """Where masks are, against where the cue is: measures by level, and AP by kind of cue.
+
+    Arguments
+    ---------
+    rows : DataFrame
+        A row per clip and method: ``method``, ``snr_db``, ``family``, ``auc``, ``ap``,
+        ``cue_kept``, ``distractor_kept``, ``pointing``.
+    path : path
+        Of the PNG.
+    """
+    panels = {
+        "auc": "AUC", "ap": "AP", "cue_kept": "cue kept", "distractor_kept": "distractor kept",
+        "pointing": "pointing",
+    }  # fmt: skip
+    panels = {column: title for column, title in panels.items() if rows[column].notna().any()}
+    methods = list(rows["method"].unique())
+    levels = sorted(rows["snr_db"].unique(), reverse=True)
+    figure, axes = plt.subplots(
+        1, len(panels) + 1, figsize=(3.5 + 1.9 * len(panels), 1.3 + 0.26 * len(methods)),
+        sharey=True, layout="constrained",
+    )  # fmt: skip
+    places = range(len(methods))
+    for axis, (column, title) in zip(axes, panels.items(), strict=False):
+        means = rows.groupby(["method", "snr_db"])[column].mean()
+        for number, level in enumerate(levels):
+            values = [means.get((method, level), float("nan")) for method in methods]
+            axis.plot(
+                values, places, "os^vD"[number % 5], color=f"C{number}", label=f"{level:+g} dB"
+            )
+        axis.set(xlim=(-0.03, 1.03), title=title)
+        axis.grid(axis="both", alpha=0.3)
+    axes[0].set_yticks(places, methods)
+    axes[0].invert_yaxis()
+    axes[0].legend(fontsize=8, loc="lower left")
+    by_family = rows.pivot_table("ap", "method", "family", "mean", sort=False).reindex(methods)
+    picture = axes[-1].imshow(by_family, vmin=0, vmax=1, aspect="auto", cmap="viridis")
+    axes[-1].set_xticks(range(by_family.shape[1]), by_family.columns, rotation=45, ha="right")
+    axes[-1].set(title="AP by cue")
+    figure.colorbar(picture, ax=axes[-1])
+    _save(figure, path, dpi=100)
+    plt.close(figure)

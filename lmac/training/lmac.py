@@ -21,7 +21,7 @@ from lmac.checkpoints import (
     load_decoder,
     training_facts,
 )
-from lmac.core.losses import Step, clips_out, weights
+from lmac.core.losses import Step, clips_out
 from lmac.io.processes import device_of, gather
 from lmac.training.augment import WaveformAugment
 from lmac.training.brain import TrainingBrain, explainer_datasets, train_explainer
@@ -110,17 +110,21 @@ class DecoderBrain(TrainingBrain):
 
     @classmethod
     def recorded(cls, hparams):
-        """What ``info.json`` keeps of ``hparams``: all weights of the loss, and the like."""
-        facts = weights(hparams["lmac_loss"])
-        if not facts.get("l_guidance"):
-            facts = {k: v for k, v in facts.items() if k not in ("cc_th", "bin_th", "guidance")}
+        """What ``info.json`` keeps of the loss, a dict: what the YAML gives it, and its like.
+
+        Captions of tables and ``L-MAC refined`` read it there, so a term that is new is one in
+        the loss and in the YAML.
+        """
+        facts = {**hparams["lmac_loss"].keywords, "out_share": hparams["out_share"]}
         if hparams["finetune_from"] is not None:
             facts["finetune_from"] = hparams["finetune_from"]
-        return facts | {"out_share": hparams["out_share"]}
+        if not hparams["l_guidance"]:
+            facts = {k: v for k, v in facts.items() if k not in ("guidance", "cc_th", "bin_th")}
+        return facts
 
     def weighs(self, name):
-        """Whether the loss has a weight of this name that is not 0."""
-        return weights(self.hparams.lmac_loss).get(name, 0) > 0
+        """Whether the YAML gives the loss this weight, and not 0."""
+        return getattr(self.hparams.lmac_loss, "keywords", {}).get(name, 0) > 0
 
     def compute_forward(self, batch, stage):
         """Batch to a :class:`lmac.core.losses.Step` with all that the loss needs."""

@@ -1,7 +1,6 @@
 """Losses, re-derived from their formulas in float64."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -366,8 +365,3 @@ def test_consistency_is_one_more_term_of_every_loss(stage):
     assert float(parts["consistency"]) == pytest.approx(term)
     assert float(parts["loss"]) == pytest.approx(float(plain["loss"]) + term)
     assert "consistency" not in plain
-
-
-def test_the_weights_of_a_loss_are_those_of_its_yaml_and_its_own():
-    found = losses.weights(partial(losses.lmac_loss, l_in=9.0))
-    assert found["l_in"] == 9.0 and found["l_out"] == 0.2 and "step" not in found

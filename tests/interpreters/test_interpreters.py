@@ -1,12 +1,14 @@
 """Every interpreter on every classifier and domain, and each against a reference."""
 
+from functools import partial
+
 import pytest
 import torch
 from captum.attr import LayerGradCam
 from conftest import make_explained
 
 from interpreters.base import normalise
-from interpreters.constant import AllOnes, Oracle, Random
+from interpreters.constant import AllOnes, LoudestCells, Oracle, Random
 from interpreters.gradcam import GradCAM
 from interpreters.guided import GuidedBackprop, GuidedGradCAM
 from interpreters.integrated_gradients import IntegratedGradients
@@ -14,7 +16,7 @@ from interpreters.l2i import L2I, L2INetwork
 from interpreters.lmac import LMAC
 from interpreters.piq import PIQ, PIQNetwork
 from interpreters.refined import RefinedLMAC
-from interpreters.saliency import Saliency
+from interpreters.saliency import GradientXInput, Saliency
 from interpreters.shap import SHAP
 from interpreters.smoothgrad import SmoothGrad
 from lmac.core.decoder import Decoder, TopDownDecoder
@@ -47,6 +49,13 @@ def l2i(explained, folder):
     return L2I(explained, folder)
 
 
+def at_its_best(make, explained, folder):
+    """Signed, at L-MAC's area."""
+    interpreter = make(explained, form="signed", area="L-MAC")
+    interpreter.take_area_of(lmac(explained, folder))
+    return interpreter
+
+
 def piq(explained, folder):
     torch.manual_seed(0)
     torch.save(PIQNetwork(explained, 8, 20).state_dict(), folder / "piq.ckpt")
@@ -61,6 +70,19 @@ FACTORIES = {
     "Guided GradCAM": lambda f, _: GuidedGradCAM(f),
     "Guided Backprop": lambda f, _: GuidedBackprop(f),
     "SHAP": lambda f, _: SHAP(f, samples=3),
+    "Gradient × X": lambda f, _: GradientXInput(f),
+    **{
+        f"{name} at its best": partial(at_its_best, make)
+        for name, make in (
+            ("Saliency", Saliency),
+            ("SmoothGrad", partial(SmoothGrad, samples=3)),
+            ("IG", partial(IntegratedGradients, steps=5)),
+            ("SHAP", partial(SHAP, samples=3)),
+            ("Gradient × X", GradientXInput),
+            ("Guided Backprop", GuidedBackprop),
+        )
+    },
+    "Loudest cells": lambda f, _: LoudestCells(f, "absolute", 0.1),
     "All-ones": lambda f, _: AllOnes(f),
     "Random": lambda f, _: Random(f),
     "L-MAC": lmac,

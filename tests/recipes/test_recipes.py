@@ -52,6 +52,7 @@ DATASETS = {
     "data_prep.urbansound8k": write_urbansound8k,
     "data_prep.esc10_urbansound8k": write_both,
     "data_prep.builtin_sounds": None,
+    "data_prep.planted_cues": None,
 }
 # Of the fixtures of zero-shot recipes, whose classes have prompts.
 ESC10 = ("class0", "class1", "class10")
@@ -109,6 +110,11 @@ class Bench:
         if "classifier_weights" in tree:
             own["classifier_weights"] = str(self.folder / "efficientat.pt")
             torch.save(efficientat_weights(tree["classifier_width"]), own["classifier_weights"])
+        if "background_folder" in tree:
+            own["background_folder"] = str(self.folder / "backgrounds")
+            own |= {"signal_length_s": 1.0, "clips_per_class": 2}
+            if not (self.folder / "backgrounds").exists():
+                write_esc50(self.folder / "backgrounds", seconds=0.6)
         if "prompts" in tree:
             own |= self.zero_shot(tree)
         if "noise_folder" in tree and (noise or tag_of(tree["noise_folder"]) == "!PLACEHOLDER"):
@@ -257,7 +263,7 @@ def test_training_takes_wham_noise_and_evaluation_is_refused_it(bench, name, tmp
 def test_every_recipe_states_the_classes_of_its_data(path):
     """The fixtures have three classes; the real numbers are these."""
     classes = {"ESC-10": 10, "ESC-50": 50, "UrbanSound8K": 10, "built-in sounds": 10}
-    classes["ESC-10 and UrbanSound8K"] = 19
+    classes |= {"ESC-10 and UrbanSound8K": 19, "planted cues in ESC-10": 10}
     plain = settings(path)
     if "dataset" in plain:
         left_out = len(plain.get("without_classes", ()))

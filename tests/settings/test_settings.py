@@ -385,6 +385,7 @@ COMMANDS = {
     "lmac randomisation": "recipes/ESC10/recipe.yaml:evaluation",
     "lmac resynthesis": "recipes/ESC10/recipe.yaml:evaluation",
     "lmac held_out": "recipes/zero_shot/recipe.yaml:held_out",
+    "lmac planted_cues": "recipes/planted_cues/recipe.yaml:cnn14",
     "lmac asked": "recipes/ESC10_conditional/recipe.yaml:evaluation",
 }
 CALL = """

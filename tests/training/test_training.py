@@ -160,10 +160,11 @@ def test_masks_are_compared_on_the_same_frames_of_the_sound(batch):
     assert 1 <= shift <= 9 and alike.dtype == torch.bool
     # All but the end, where the clip is cut off, to the bit.
     torch.testing.assert_close(mask[:, :-2], moved[:, :-2], rtol=1e-4, atol=1e-5)
-    assert float((step.mask[:, shift:] - mask).detach().abs().mean()) > 0.01  # not without going along
+    still = step.mask[:, shift:]
+    assert float((still - mask).detach().abs().mean()) > 0.01  # it does move
     softer = brain.compute_forward(batch, sb.Stage.VALID).moved
-    assert float((softer[1] - softer[0]).detach()[:, :-2].max()) < 1e-4  # with its level: never more
-    assert float((softer[0] - softer[1]).detach().mean()) > 1e-3
+    less = (softer[0] - softer[1]).detach()[:, :-2]  # as the level
+    assert float(less.min()) > -1e-4 and float(less.mean()) > 1e-3
     assert torch.equal(brain.compute_forward(batch, sb.Stage.VALID).moved[1], softer[1])
 
 

@@ -154,6 +154,10 @@ class MaskCheck(Check):
 
     def __init__(self, hparams, setup):
         super().__init__(hparams, setup)
+        if (
+            self.folder.has_rows
+        ):  # of the same clips, classifier and domain, or it is no check of them
+            self.folder.require_setting({k: v for k, v in setup.shared.items() if k != "precision"})
         self.rows_name = self.rows_name or f"{self.name}_clips"
         self.interpreters = dict(setup.interpreters)
 
