@@ -28,6 +28,7 @@ import logging
 import os
 import re
 import traceback
+from functools import partial
 from pathlib import Path
 
 import ruamel.yaml
@@ -366,6 +367,19 @@ def _failed(error, text, path, overrides):
     )
 
 
+# What SpeechBrain says of things that are meant to be so: pictures that nothing here makes, a Brain
+# that only evaluates, a training that begins.
+UNSAID = {
+    "speechbrain.utils.train_logger": "torchvision",
+    "speechbrain.core": "The model has no parameters",
+    "speechbrain.utils.checkpoints": "Would load a checkpoint here",
+}
+
+
+def _says_something_else(sentence, record):
+    return sentence not in str(record.msg)
+
+
 def load_experiment(argv, goes_on=True, alone=True):
     """Everything a script needs from its command line.
 
@@ -391,10 +405,8 @@ def load_experiment(argv, goes_on=True, alone=True):
     from lmac.io.once import once
     from lmac.io.processes import start
 
-    # When imported it warns that it cannot save the pictures which nothing here makes.
-    logging.getLogger("speechbrain.utils.train_logger").addFilter(
-        lambda record: "torchvision" not in str(record.msg)
-    )
+    for name, sentence in UNSAID.items():
+        logging.getLogger(name).addFilter(partial(_says_something_else, sentence))
     path, options, overrides = parse(argv)
     run_opts = start(run_opts_of(options))
     hparams, resolved = load(path, overrides, to_run=True)
