@@ -26,7 +26,7 @@ from lmac.classifiers import AudioClassifier, Cnn14, LinearHead
 from lmac.core.decoder import PSIDecoder, TopDownDecoder
 from lmac.core.domain import FrontEnd, get_domain
 from lmac.core.explained import ExplainedClassifier
-from lmac.core.losses import clips_out, lmac_loss
+from lmac.core.losses import Step, clips_out, lmac_loss
 from lmac.io.provenance import commit, hardware
 from lmac.settings.load import settings
 
@@ -66,7 +66,7 @@ def speed(width, seconds, batch_size, repeats, out_share):
         mask = decoders[name](representations, X, target, explained.domain).sigmoid()
         both = explained.logits_of_parts(mask, X, n_out=clips_out(len(X), out_share))
         optimisers[name].zero_grad()
-        lmac_loss(*both, target, mask)["loss"].backward()
+        lmac_loss(Step(*both, target, mask))["loss"].backward()
         optimisers[name].step()
 
     times = {(what, name): [] for what in ("forward", "training step") for name in decoders}

@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from interpreters.lmac import LMAC
-from lmac.core.losses import lmac_loss
+from lmac.core.losses import Step, lmac_loss
 
 FRAMES, BANDS = 8, 4  # of a cell of what is learnt
 WEIGHTS = {"l_in": 4.0, "l_out": 0.2, "l_sparse": 6.4}  # published, where training recorded none
+# Terms that need more than the clip itself: its clean source, its neighbours.
+LEFT_OUT = ("l_guidance", "l_consistency")
 
 
 class RefinedLMAC(LMAC):
@@ -25,8 +27,8 @@ class RefinedLMAC(LMAC):
     Arguments
     ---------
     explained, decoder, checkpoint, key
-        As for ``LMAC``; ValueError for a decoder that is told the class, which such steps would
-        make carve it.
+        As for ``LMAC``; ValueError for a class-conditional decoder, which such steps would make
+        give false explanations.
     steps : int
     rate : float
         Of Adam, in the unit of logits.
@@ -38,13 +40,12 @@ class RefinedLMAC(LMAC):
         super().__init__(explained, decoder, checkpoint, key)
         if self.decoder.conditioned:
             raise ValueError(
-                f"L-MAC refined: {key} is a decoder that is told the class: give one that is not."
+                f"L-MAC refined: {key} is a class-conditional decoder: give one that is not."
             )
         self.steps, self.rate = steps, rate
-        # Stage 1's terms: the clean source of stage 2 is not known here.
         terms = (k for k in signature(lmac_loss).parameters if k.startswith("l_"))
         weights = WEIGHTS | {k: self.training[k] for k in terms if k in self.training}
-        self.weights = {k: v for k, v in weights.items() if k != "l_guidance"}
+        self.weights = {k: v for k, v in weights.items() if k not in LEFT_OUT}
         self.options |= {"steps": steps, "rate": rate, **self.weights}
 
     def explain(self, X, target, phase=None, *, answer=None):
@@ -67,4 +68,4 @@ class RefinedLMAC(LMAC):
     def _loss(self, mask, X, target, phase):
         """The sum over the clips, so that none depends on the others."""
         both = self.explained.logits_of_parts(mask, X, phase)
-        return len(X) * lmac_loss(*both, target, mask, **self.weights)["loss"]
+        return len(X) * lmac_loss(Step(*both, target, mask), **self.weights)["loss"]

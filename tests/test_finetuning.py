@@ -65,10 +65,10 @@ def validated_clips(folder, name, monkeypatch, *overrides):
     """(X, clean X) of every batch of validation, in the order of the run."""
     seen, real = [], DecoderBrain.compute_objectives
 
-    def record(brain, predictions, batch, stage):
+    def record(brain, step, batch, stage):
         if stage == sb.Stage.VALID:
-            seen.append(predictions[-2:])
-        return real(brain, predictions, batch, stage)
+            seen.append((step.X, step.clean_X))
+        return real(brain, step, batch, stage)
 
     monkeypatch.setattr(DecoderBrain, "compute_objectives", record)
     finetune(folder, name, *overrides)

@@ -110,7 +110,7 @@ class Ours:
 def layer_by_layer(module):
     """The module as any network of PyTorch runs: convolution, norm and ReLU one after another.
 
-    Hooks that do nothing have that effect (``lmac.core.fused``).
+    Hooks that do nothing have that effect (``lmac.core.fast``).
     """
     handles = [m.register_forward_hook(lambda *_: None) for m in module.modules()]
     try:

@@ -15,8 +15,8 @@ import torchaudio
 from torch import nn
 
 from lmac.classifiers.base import EmbeddingModel
+from lmac.core.fast import conv_norm_relu
 from lmac.core.front_end import FrontEnd
-from lmac.core.fused import conv_norm_relu
 
 INSTALL = "pip install --no-deps aisfx==0.1.2"
 # Largest value of the features over its training data, by which they are divided.

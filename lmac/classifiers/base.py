@@ -133,6 +133,7 @@ class AudioClassifier(nn.Module):
         return self.classifier.vectors if isinstance(self.classifier, PromptHead) else None
 
     def forward(self, features):
-        """Features [B, T, F] to (logits [B, K], representations)."""
-        embedding, representations = self.embedding_model(features)
+        """Features [B, T, F] to (logits [B, K], representations); ``features`` stay as they are."""
+        # A copy: they may be X itself, and a network may work in place.
+        embedding, representations = self.embedding_model(features.clone())
         return self.classifier(embedding).squeeze(1), representations

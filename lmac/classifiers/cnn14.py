@@ -9,7 +9,7 @@ ReLU in functional calls, and compute plain gradients.
 from torch import nn
 
 from lmac.classifiers.base import EmbeddingModel
-from lmac.core.fused import conv_norm_relu
+from lmac.core.fast import conv_norm_relu
 
 _NORMS = {
     "bn": nn.BatchNorm2d,

@@ -7,7 +7,7 @@ unchanged; every ReLU is a module of its own, for hook-based methods.
 from torch import nn
 
 from lmac.classifiers.base import EmbeddingModel
-from lmac.core.fused import conv_norm_relu
+from lmac.core.fast import conv_norm_relu
 
 
 class ResBlock(nn.Module):

@@ -50,8 +50,9 @@ class LayerTap:
     def __call__(self, function, *inputs):
         """(answer of ``function(*inputs)``, maps [B, C, T', F'] of the layers, finest first).
 
-        The network goes on from the maps themselves, so its answer has a gradient with respect to
-        each. The hooks are removed again, whatever happens. Raises ValueError for a layer that was
+        The network goes on from copies of the maps, so its answer has a gradient with respect to
+        each, and layers that work in place leave them as they are. The hooks are removed again,
+        whatever happens. Raises ValueError for a layer that was
         not used or whose output has other axes than expected.
         """
         maps = {}
@@ -60,7 +61,8 @@ class LayerTap:
             def keep(module, arguments, output):
                 tensor, rebuild = _tensor(output, name)
                 maps[name], back = as_map(tensor, axes, name, self.grid)
-                return rebuild(back(maps[name]))
+                # A copy, for the next layer may work in place.
+                return rebuild(back(maps[name]).clone())
 
             return keep
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from speechbrain.lobes.models.Cnn14 import CNN14PSI, CNN14PSI_stft
 from torch import nn
 
-from lmac.core.fused import conv_norm_relu
+from lmac.core.fast import conv_norm_relu
 
 
 class ConvNorm(nn.Sequential):

@@ -11,17 +11,15 @@ resynthesised: :class:`WaveformDomain`.
 """
 
 import math
-import operator
 
 import torch
 import torch.nn.functional as F
 import torchaudio
 from torch import nn
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from data_prep.audio import resamples_simply
-from lmac.core import banded
-from lmac.core.front_end import FrontEnd, magnitude_of
+from lmac.core import fast
+from lmac.core.front_end import FrontEnd
 from lmac.core.phase import Phase
 
 __all__ = [
@@ -35,25 +33,6 @@ __all__ = [
 ]
 # The frequency axis of a classifier's maps where it says nothing else, by what it reads.
 AXES = {"mel": "mel", "stft": "linear"}
-
-
-_KNOWN = WeakTensorKeyDictionary()  # X to what was computed of it; gone when X is
-
-
-def _once_for(X, setting, function):
-    """``function(X)``, computed once as long as ``X`` and ``setting`` (a list) are the same.
-
-    Not where somebody may want the gradient, and anew when X or the answer was changed in place.
-    """
-    if X.requires_grad or X.is_inference() or torch.compiler.is_compiling():
-        return function(X)
-    answer, versions, known = _KNOWN.get(X, (None, None, ()))
-    same = len(known) == len(setting) and all(map(operator.is_, known, setting))
-    if not same or versions != (X._version, answer._version):
-        answer = function(X)
-        if not answer.requires_grad:
-            _KNOWN[X] = answer, (X._version, answer._version), setting
-    return answer
 
 
 class Domain(nn.Module):
@@ -183,7 +162,7 @@ class StftDomain(Domain):
 
     def analyse(self, wav):
         spectrum = self.front_end(wav)
-        return magnitude_of(spectrum).log1p_(), Phase(spectrum, wav.shape[1])
+        return fast.magnitude_of(spectrum).log1p_(), Phase(spectrum, wav.shape[1])
 
     def to_features(self, X, phase=None):
         if self.reads == "stft":
@@ -191,7 +170,7 @@ class StftDomain(Domain):
         # The decoder looks at the features that the classifier has just read of the same X.
         kind, matrix = X.device.type, self.front_end.mel_matrix
         autocast = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
-        return _once_for(X, [matrix, autocast], self._log_mel)
+        return fast.once_for(X, [matrix, autocast], self._log_mel)
 
     def _log_mel(self, X):
         return self.front_end.log_mel(torch.expm1(X))
@@ -202,7 +181,7 @@ class StftDomain(Domain):
     def gather(self, X):
         if self.reads != "mel":
             return X
-        return banded.multiply(X, self.bin_to_band, self.front_end.band_blocks.turned)
+        return fast.multiply(X, self.bin_to_band, self.front_end.band_blocks.turned)
 
     def upsample(self, maps, n_frames):
         grid = super().upsample(maps, n_frames)
@@ -229,7 +208,7 @@ class MelDomain(Domain):
 
     def analyse(self, wav):
         spectrum = self.front_end(wav)
-        return self.front_end.log_mel(magnitude_of(spectrum)), Phase(spectrum, wav.shape[1])
+        return self.front_end.log_mel(fast.magnitude_of(spectrum)), Phase(spectrum, wav.shape[1])
 
     def to_features(self, X, phase=None):
         return X

@@ -4,7 +4,7 @@ import torch
 from speechbrain.processing.features import STFT, Filterbank, spectral_magnitude
 from torch import nn
 
-from lmac.core import banded
+from lmac.core import fast
 
 
 class FrontEnd(nn.Module):
@@ -53,8 +53,8 @@ class FrontEnd(nn.Module):
                 mel_matrix = fbank(torch.eye(self.n_bins)[None])[0]
         self.register_buffer("mel_matrix", mel_matrix, persistent=False)  # [n_bins, n_mels]
         self.register_buffer("band_matrix", _bands_to_bins(mel_matrix), persistent=False)
-        self.mel_blocks = banded.blocks_of(self.mel_matrix)
-        self.band_blocks = banded.blocks_of(self.band_matrix)
+        self.mel_blocks = fast.blocks_of(self.mel_matrix)
+        self.band_blocks = fast.blocks_of(self.band_matrix)
         window = self.stft.window.clone() if window is None else window
         self.register_buffer("window", window, persistent=False)
 
@@ -98,26 +98,15 @@ class FrontEnd(nn.Module):
 
     def mel(self, magnitude):
         """Magnitude [..., n_bins] to mel bands [..., n_mels]."""
-        return banded.multiply(magnitude, self.mel_matrix, self.mel_blocks)
+        return fast.multiply(magnitude, self.mel_matrix, self.mel_blocks)
 
     def spread(self, bands):
         """A value per band [..., n_mels] over STFT bins, [..., n_bins]; constant stays constant."""
-        return banded.multiply(bands, self.band_matrix, self.band_blocks)
+        return fast.multiply(bands, self.band_matrix, self.band_blocks)
 
     def log_mel(self, magnitude):
         """Magnitude [..., n_bins] to the features [..., n_mels] of a classifier on mel bands."""
         return torch.log1p(self.mel(magnitude))
-
-
-def magnitude_of(spectrum):
-    """``|S|`` of a complex STFT of any shape.
-
-    To the bit what ``abs`` gives. On a CPU that is slow, for it goes through pairs of numbers.
-    """
-    if spectrum.requires_grad or spectrum.device.type != "cpu":
-        return spectrum.abs()  # whose gradient is 0 where the spectrum is
-    real, imaginary = torch.view_as_real(spectrum).unbind(-1)
-    return real.contiguous().hypot_(imaginary.contiguous())
 
 
 def _bands_to_bins(mel_matrix):

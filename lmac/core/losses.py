@@ -1,10 +1,12 @@
 """Losses: classifier training and the L-MAC objective."""
 
 import math
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from speechbrain.nnet.losses import AdditiveAngularMargin
+from torch import Tensor
 
 
 def cross_entropy(outputs, targets, label_smoothing=0.0, balanced=False):
@@ -33,13 +35,61 @@ def clips_out(n_clips, out_share):
     return math.ceil(n_clips * out_share)
 
 
+@dataclass
+class Step:
+    """A batch on its way from its sounds to the loss; None is what nobody needs.
+
+    Attributes
+    ----------
+    logits_in, logits_out : Tensor [B, K], [N, K]
+        Classifier's outputs for the masked-in part, and for the masked-out part of the first N
+        clips: of a batch in random order, their mean estimates that of all.
+    target : Tensor [B]
+        The classes explained: the classifier's own decisions, or of a class-conditional decoder
+        any.
+    mask : Tensor [B, T, F]
+        In [0, 1].
+    wav : Tensor [B, L]
+        The clips.
+    X, phase, logits, representations
+        ``X`` [B, T, F], its Phase, and the classifier's answer to it, [B, K] and a list of maps.
+    clean_X : Tensor [B, T, F]
+        The X of the clips without what was mixed in.
+    source : Tensor [B], bool
+        Whether the target is the decision on one of the sounds that make up the clip, each alone.
+    source_X : Tensor [B, T, F]
+        The X of that sound, 0 where there is none.
+    silence : Tensor [1, K]
+        Outputs for X = 0, what an empty mask leaves.
+    scale : Tensor, scalar
+        What makes logits of the similarities of a zero-shot classifier.
+    transfer : Tensor, scalar
+        Loss of the transfer classifiers.
+    moved : tuple of Tensor [B, T', F], [B, T', F] and [B], bool
+        Masks of the clips, masks of the clips a little later and softer on the same frames, and
+        whether the classifier decides both alike.
+    """
+
+    logits_in: Tensor = None
+    logits_out: Tensor = None
+    target: Tensor = None
+    mask: Tensor = None
+    X: Tensor = None
+    clean_X: Tensor = None
+    wav: Tensor = None
+    phase: object = None
+    logits: Tensor = None
+    representations: list = None
+    source: Tensor = None
+    source_X: Tensor = None
+    silence: Tensor = None
+    scale: Tensor = None
+    transfer: Tensor = None
+    moved: tuple = None
+
+
 def lmac_loss(
-    logits_in,
-    logits_out,
-    target,
-    mask,
-    X=None,
-    clean_X=None,
+    step,
     l_in=4.0,
     l_out=0.2,
     l_sparse=4.0,
@@ -47,6 +97,7 @@ def lmac_loss(
     cc_th=0.6,
     bin_th=0.35,
     guidance="bce",
+    l_consistency=0.0,
 ):
     """Objective of L-MAC (paper, equation 4), of both stages.
 
@@ -60,15 +111,8 @@ def lmac_loss(
 
     Arguments
     ---------
-    logits_in, logits_out : Tensor [B, K], [N, K]
-        Classifier's outputs for the masked-in part, and for the masked-out part of the first N
-        clips: of a batch in random order, their mean estimates that of all.
-    target : Tensor [B]
-        The classifier's own decision c.
-    mask : Tensor [B, T, F]
-        In [0, 1].
-    X, clean_X : Tensor [B, T, F]
-        The input and its part without what was mixed in; needed in stage 2.
+    step : Step
+        With the classifier's own decisions as targets c; in stage 2 also ``X`` and ``clean_X``.
     l_in, l_out : float
         Weights; 4 and 0.2 published.
     l_sparse : float
@@ -80,38 +124,58 @@ def lmac_loss(
         Thresholds of the selection and of the clean source; 0.6 and 0.35 published.
     guidance : str
         "bce" or "mse"; ValueError for another.
+    l_consistency : float
+        Weight of :func:`inconsistency`, not in the paper; ``step.moved`` is needed.
 
     Returns
     -------
     dict of scalar Tensors: ``loss`` and its weighted parts ``in``, ``out``, ``sparse``; in stage
-    2 also ``guidance`` and ``selected``, the number of selected clips (no part of the loss).
+    2 also ``guidance`` and ``selected``, the number of selected clips (no part of the loss); with
+    its weight also ``consistency``.
     """
+    mask, target, logits_out, found = step.mask, step.target, step.logits_out, {}
     parts = {
-        "in": l_in * F.cross_entropy(logits_in, target),
+        "in": l_in * F.cross_entropy(step.logits_in, target),
         "out": -l_out * F.cross_entropy(logits_out, target[: len(logits_out)]),
     }
     if l_guidance == 0:
         parts["sparse"] = l_sparse * mask.mean()
-        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
-    kept = mask * X
-    selected = correlation(kept, clean_X) >= cc_th
-    distance = _distance_to_clean(kept, mask, clean_X, guidance, bin_th)
-    parts["sparse"] = l_sparse * mask.flatten(1).mean(1).masked_fill(selected, 0).mean()
-    parts["guidance"] = l_guidance * distance.masked_fill(~selected, 0).mean()
-    loss = torch.stack(list(parts.values())).sum()
-    return {"loss": loss, **parts, "selected": selected.sum()}
+    else:
+        kept = mask * step.X
+        selected = correlation(kept, step.clean_X) >= cc_th
+        distance = _distance_to_clean(kept, mask, step.clean_X, guidance, bin_th)
+        parts["sparse"] = l_sparse * mask.flatten(1).mean(1).masked_fill(selected, 0).mean()
+        parts["guidance"] = l_guidance * distance.masked_fill(~selected, 0).mean()
+        found["selected"] = selected.sum()
+    if l_consistency > 0:
+        parts["consistency"] = l_consistency * inconsistency(*step.moved)
+    return {"loss": total(parts), **parts, **found}
+
+
+def total(parts):
+    """The sum of a dict of scalars."""
+    return torch.stack(list(parts.values())).sum()
+
+
+def inconsistency(mask, moved, alike):
+    """How far masks change when their clips are moved, a scalar.
+
+    The mean of ``|M - M'|`` over cells and clips, 0 for a clip that is decided in another way when
+    it is moved: there another mask is right.
+
+    Arguments
+    ---------
+    mask, moved : Tensor [B, T, F]
+        On the same frames of the sound.
+    alike : Tensor [B], bool
+        Whether the classifier decides both alike.
+    """
+    change = (moved - mask).abs().flatten(1).mean(1)
+    return change.masked_fill(~alike, 0).mean()
 
 
 def conditional_loss(
-    logits,
-    logits_in,
-    logits_out,
-    silence,
-    asked,
-    mask,
-    source,
-    X=None,
-    source_X=None,
+    step,
     l_in=4.0,
     l_out=0.2,
     l_sparse=4.0,
@@ -121,12 +185,13 @@ def conditional_loss(
     absent_sparsity=2.0,
     presence_threshold=0.05,
     prior_weight=1.0,
+    l_consistency=0.0,
 ):
-    """Objective of a decoder that is told which class c to explain, be it there or not.
+    """Objective of a class-conditional decoder: any class c is a target, be it there or not.
 
-    Trained on the classifier's decisions alone, such a decoder learns to carve any class out of
-    any sound. So it is asked for absent classes, too. With p = f(X)_c and a weight w of how much
-    of the class there is::
+    Trained on the classifier's decisions alone, such a decoder learns to give false explanations
+    of any class in any sound. So absent classes are targets, too. With p = f(X)_c and a weight w
+    of how much of the class there is::
 
         w = 1 for the classifier's decision, min(1, p / presence_threshold) for the decision
             on one of the sounds that were mixed, prior_weight p for any other class
@@ -150,20 +215,9 @@ def conditional_loss(
 
     Arguments
     ---------
-    logits, logits_in : Tensor [B, K]
-        Classifier's outputs for X and for the masked-in part.
-    logits_out : Tensor [N, K]
-        For the masked-out part of the first N clips, as in :func:`lmac_loss`.
-    silence : Tensor [1, K] or None
-        Its outputs for X = 0, what an empty mask leaves; None leaves log f(0)_c out everywhere.
-    asked : Tensor [B]
-        The class c of each clip.
-    mask : Tensor [B, T, F]
-        In [0, 1].
-    source : Tensor [B], bool
-        Whether c is the decision on one of the sounds that make up the clip, heard alone.
-    X, source_X : Tensor [B, T, F]
-        The input, and S, 0 where not ``source``; needed for ``l_leak`` and ``l_energy``.
+    step : Step
+        With ``logits`` and ``source``; for ``l_leak`` and ``l_energy`` also ``X`` and ``source_X``.
+        Without ``silence``, log f(0)_c is left out everywhere.
     l_in, l_out, l_sparse : float
         As in :func:`lmac_loss`.
     l_absent, l_leak, l_energy : float
@@ -175,22 +229,25 @@ def conditional_loss(
     prior_weight : float
         How much of its probability counts as presence for a class that is neither: with 0, what
         the classifier merely suspects is not there.
+    l_consistency : float
+        As in :func:`lmac_loss`.
 
     Returns
     -------
     dict of scalar Tensors: ``loss`` and its weighted parts ``in``, ``absent``, ``out``,
-    ``sparse``; with their weights also ``leak`` and ``energy``.
+    ``sparse``; with their weights also ``leak``, ``energy`` and ``consistency``.
     """
-    w = _presence(logits.detach(), asked, source, presence_threshold, prior_weight)
-    rows = asked[:, None]
+    logits, target, mask, source = step.logits, step.target, step.mask, step.source
+    w = _presence(logits.detach(), target, source, presence_threshold, prior_weight)
+    rows = target[:, None]
     before = log_p = logits.detach().log_softmax(1).gather(1, rows).squeeze(1)
-    if silence is not None:
-        log_silence = silence.detach().log_softmax(1)[0, asked]
-        heard_in_silence = asked == silence.argmax(1)
-        before = torch.where(heard_in_silence, log_p, torch.maximum(log_p, log_silence))
-    log_in = logits_in.log_softmax(1).gather(1, rows).squeeze(1)
-    n = len(logits_out)
-    log_out = logits_out.log_softmax(1).gather(1, rows[:n]).squeeze(1)
+    if step.silence is not None:
+        log_silence = step.silence.detach().log_softmax(1)[0, target]
+        decided_in_silence = target == step.silence.argmax(1)
+        before = torch.where(decided_in_silence, log_p, torch.maximum(log_p, log_silence))
+    log_in = step.logits_in.log_softmax(1).gather(1, rows).squeeze(1)
+    n = len(step.logits_out)
+    log_out = step.logits_out.log_softmax(1).gather(1, rows[:n]).squeeze(1)
     more = (log_in - before).clamp_min(0)
     area = mask.flatten(1).mean(1)
     parts = {
@@ -200,17 +257,19 @@ def conditional_loss(
         "sparse": l_sparse * ((1 + absent_sparsity * (1 - w)) * area).mean(),
     }
     if l_leak > 0:
-        leak = _share_above(mask * X, source_X, X)
+        leak = _share_above(mask * step.X, step.source_X, step.X)
         parts["leak"] = l_leak * (w * leak.masked_fill(~source, 0)).mean()
     if l_energy > 0:
-        kept, allowed, whole = (torch.expm1(x) for x in (mask * X, source_X, X))
+        kept, allowed, whole = (torch.expm1(x) for x in (mask * step.X, step.source_X, step.X))
         energy = torch.where(
             source,
             w * _share_above(kept, allowed, kept),
             (1 - w) * _share_above(kept, allowed, whole),
         )
         parts["energy"] = l_energy * energy.mean()
-    return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+    if l_consistency > 0:
+        parts["consistency"] = l_consistency * inconsistency(*step.moved)
+    return {"loss": total(parts), **parts}
 
 
 def _share_above(kept, allowed, whole):
@@ -219,11 +278,11 @@ def _share_above(kept, allowed, whole):
     return above / total.clamp_min(1e-8)
 
 
-def _presence(logits, asked, source, presence_threshold, prior_weight):
-    """How much of the asked class there is in each clip: [B], in [0, 1]."""
-    p = logits.softmax(1).gather(1, asked[:, None]).squeeze(1)
+def _presence(logits, target, source, presence_threshold, prior_weight):
+    """How much of the target class there is in each clip: [B], in [0, 1]."""
+    p = logits.softmax(1).gather(1, target[:, None]).squeeze(1)
     w = torch.where(source, (p / presence_threshold).clamp_max(1), prior_weight * p)
-    return torch.where(asked == logits.argmax(1), torch.ones_like(w), w)
+    return torch.where(target == logits.argmax(1), torch.ones_like(w), w)
 
 
 @torch.no_grad()
@@ -245,13 +304,7 @@ def _distance_to_clean(kept, mask, clean_X, guidance, bin_th):
 
 
 def zero_shot_loss(
-    logits,
-    logits_in,
-    logits_out,
-    asked,
-    mask,
-    source,
-    scale,
+    step,
     l_similarity=10.0,
     l_in=0.0,
     l_out=0.0,
@@ -259,6 +312,7 @@ def zero_shot_loss(
     l_absent=0.0,
     absent_sparsity=0.0,
     presence_threshold=0.05,
+    l_consistency=0.0,
 ):
     """Objective of LMAC-ZS (Paissan, Della Libera, Ravanelli and Subakan, NeurIPS 2024).
 
@@ -275,33 +329,25 @@ def zero_shot_loss(
 
     Arguments
     ---------
-    logits, logits_in : Tensor [N, K]
-        ``scale t_k . f`` of every prompt k for the sound of each pair, and for its masked-in part.
-    logits_out : Tensor [N, K]
-        For the masked-out part; with ``l_out`` 0 it is not looked at, and may be None.
-    asked : Tensor [N]
-        The prompt of each pair.
-    mask : Tensor [N, T, F]
-        In [0, 1].
-    source : Tensor [N], bool
-        As in :func:`conditional_loss`.
-    scale : Tensor, scalar
-        What makes logits of similarities.
+    step : Step
+        Of pairs, with ``scale``: its ``logits`` are ``scale t_k . f`` of every prompt k for the
+        sound of each pair. With ``l_out`` 0 ``logits_out`` is not looked at, and may be None.
     l_similarity : float
         Weight of the similarity, whose differences are at most 2.
-    l_in, l_out, l_sparse, l_absent, absent_sparsity, presence_threshold
+    l_in, l_out, l_sparse, l_absent, absent_sparsity, presence_threshold, l_consistency
         As in :func:`conditional_loss`.
 
     Returns
     -------
     dict of scalar Tensors: ``loss`` and its weighted parts.
     """
-    rows = asked[:, None]
-    before, after = (x.gather(1, rows) / scale for x in (logits.detach(), logits_in))
+    rows = step.target[:, None]
+    before, after = (x.gather(1, rows) / step.scale for x in (step.logits.detach(), step.logits_in))
     similarity = l_similarity * (after - before).abs().mean()
+    logits_out = step.logits if step.logits_out is None else step.logits_out
     parts = conditional_loss(
-        logits, logits_in, logits if logits_out is None else logits_out, None, asked, mask, source,
-        l_in=l_in, l_out=l_out, l_sparse=l_sparse, l_absent=l_absent,
-        absent_sparsity=absent_sparsity, presence_threshold=presence_threshold,
+        replace(step, logits_out=logits_out, silence=None), l_in=l_in, l_out=l_out,
+        l_sparse=l_sparse, l_absent=l_absent, absent_sparsity=absent_sparsity,
+        presence_threshold=presence_threshold, l_consistency=l_consistency,
     )  # fmt: skip
     return {"loss": parts.pop("loss") + similarity, "similarity": similarity, **parts}

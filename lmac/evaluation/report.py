@@ -161,7 +161,7 @@ def _classifier(rows, hparams, info):
 def _training(info):
     """Loss weights, guidance, epochs and augmentation of a trained row, as they were recorded."""
     apart = ("l_guidance", "l_transfer")
-    facts = [f"{k} {v:g}" for k, v in info.items() if k.startswith("l_") and k not in apart]
+    facts = [f"{k} {v:g}" for k, v in info.items() if k.startswith("l_") and v and k not in apart]
     facts += [f"{k} {info[k]:g}" for k in ("alpha", "beta", "gamma") if k in info]
     if info.get("l_guidance"):
         facts.append(

@@ -197,6 +197,7 @@ class Loss:
     l_out: NOT_NEGATIVE = "weight of the remainder's cross-entropy, which is to be high"
     out_share: ABOVE_0 = "share of each batch it is computed for"
     l_sparse: NOT_NEGATIVE = "weight of the mean of the mask"
+    l_consistency: NOT_NEGATIVE = "weight of how far masks change when clips are later and softer"
     l_transfer: NOT_NEGATIVE = "weight of the cross-entropy of transfer_classifiers"
     l_guidance: NOT_NEGATIVE = "weight of the guidance towards the clean source; 0: stage 1"
     cc_th: number(-1, 1) = "correlation with the clean source from which on clips are guided"

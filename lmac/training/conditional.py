@@ -1,10 +1,8 @@
 """Training a class-conditional decoder: any class can be its target."""
 
-import contextlib
-
-import speechbrain as sb
 import torch
 
+from lmac.core.losses import Step
 from lmac.training.lmac import DecoderBrain
 from metrics import compute
 
@@ -18,10 +16,9 @@ class ConditionalBrain(DecoderBrain):
     (``lmac.training.target_classes.TargetClasses``) and an ``lmac_loss`` that is
     ``lmac.core.losses.conditional_loss``.
 
-    Validation clips are asked for the same classes in every epoch. Of them "carving" is the share
-    of those asked for an absent class whose explanation is decided as that class; "MM absent" is
-    the mean of their masks. The metrics are of the others, which were asked for the classifier's
-    decision.
+    Validation clips have the same targets in every epoch. Of those whose target is an absent class,
+    "carving" is the share of false explanations, which are decided as that class, and "MM absent"
+    the mean of their masks. The metrics are of those whose target is the classifier's decision.
     """
 
     @classmethod
@@ -35,38 +32,41 @@ class ConditionalBrain(DecoderBrain):
 
     @classmethod
     def recorded(cls, hparams):
-        """As DecoderBrain, and what concerns target classes."""
+        """As DecoderBrain, and what targets are drawn by."""
         keys = ("target_decision", "target_source", "target_probable")
         return super().recorded(hparams) | {key: hparams[key] for key in keys}
 
-    def compute_forward(self, batch, stage):
-        """Batch to (logits of X, masked-in [B, K], masked-out [N, K]; asked class [B]; mask
-        [B, T, F]; whether it is the decision on one of the sounds [B]; logits of silence [1, K];
-        X, and X of that sound alone, [B, T, F])."""
-        wav, clean = self.sounds(batch, stage)
-        domain = self.explained.domain
-        with torch.no_grad():
-            X, phase = domain.analyse(wav)
-            logits, representations = self.explained(X, phase)
-            sources, source_X = self.sources(wav, clean)
-            with self.draws(stage):
-                asked = self.hparams.target_classes(logits, sources)
-            silence = self.explained.logits(torch.zeros_like(X[:1]), phase[:1])
-            own = sources == asked[:, None]
-            # Of two sounds that are both decided so, whichever is louder in a cell.
-            source_X = (source_X * own.T[:, :, None, None]).amax(0)
-            told = self.explained.condition(asked, logits)
-        mask = self.module("decoder", stage)(representations, X, told, domain).sigmoid()
-        # As the interpreter does: of what is hardly there, hardly anything is kept.
-        presence = self.explained.presence(asked, logits, self.hparams.presence_threshold)
-        mask = mask * presence[:, None, None].to(mask.dtype)
-        return (
-            *(logits, *self.both_parts(mask, X, phase, asked, stage), asked, mask.float()),
-            *(own.any(1), silence, X, source_X),
-        )
+    def begin(self, wav, clean, stage):
+        """As DecoderBrain; the target is drawn by ``target_classes``."""
+        X, phase = self.explained.domain.analyse(wav)
+        logits, representations = self.explained(X, phase)
+        sources, source_X = self.sources(wav, clean)
+        with self.draws(stage):
+            target = self.hparams.target_classes(logits, sources)
+        silence = self.explained.logits(torch.zeros_like(X[:1]), phase[:1])
+        own = sources == target[:, None]
+        # Of two sounds that are both decided so, whichever is louder in a cell.
+        source_X = (source_X * own.T[:, :, None, None]).amax(0)
+        return Step(
+            wav=wav, X=X, phase=phase, logits=logits, representations=representations,
+            target=target, source=own.any(1), source_X=source_X, silence=silence,
+        )  # fmt: skip
+
+    def mask(self, step, stage):
+        """Masks [B, T, F] as the interpreter gives them: of what is hardly there, hardly any."""
+        mask = self.raw_mask(step, stage)
+        threshold = self.hparams.presence_threshold
+        presence = self.explained.presence(step.target, step.logits, threshold)
+        return mask * presence[:, None, None].to(mask.dtype)
+
+    def raw_mask(self, step, stage):
+        """Masks [B, T, F] of the decoder, which is given the target class."""
+        condition = self.explained.condition(step.target, step.logits)
+        decoder, domain = self.module("decoder", stage), self.explained.domain
+        return decoder(step.representations, step.X, condition, domain).sigmoid()
 
     def sources(self, wav, clean):
-        """Decisions [B, 2] on the clips' own part and on what was mixed in, each heard alone, and
+        """Decisions [B, 2] on the clips' own part and on what was mixed in, each alone, and
         their X [2, B, T, F].
 
         Where nothing was mixed in, both are of the clip's own part.
@@ -78,21 +78,10 @@ class ConditionalBrain(DecoderBrain):
         decisions = self.explained.logits(X, phase).argmax(1)
         return decisions.view(2, -1).T, X.view(2, len(wav), *X.shape[1:])
 
-    def draws(self, stage):
-        """Random numbers of the asked classes: in validation the same in every epoch."""
-        return contextlib.nullcontext() if stage == sb.Stage.TRAIN else self.validation_numbers()
-
-    def loss(self, predictions):
-        """What ``compute_forward`` gave to the parts of the loss, a dict of scalars."""
-        logits, logits_in, logits_out, asked, mask, self.known, silence, *both_X = predictions
-        return self.hparams.lmac_loss(
-            logits, logits_in, logits_out, silence, asked, mask, self.known, *both_X
-        )
-
-    def score(self, outcome):
+    def score(self, outcome, step):
         """Values of every validation clip by name, [B]; NaN where one is undefined."""
         own = outcome.probs.argmax(1) == outcome.target
-        absent = ~own & ~self.known
+        absent = ~own & ~step.source
         nan = torch.full_like(outcome.p, float("nan"))
         carved = (outcome.probs_in.argmax(1) == outcome.target).double()
         return {

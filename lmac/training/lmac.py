@@ -4,6 +4,7 @@ The YAML names the Brain (``brain``); :func:`train_decoder` does all the rest.
 """
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import speechbrain as sb
@@ -20,12 +21,15 @@ from lmac.checkpoints import (
     load_decoder,
     training_facts,
 )
-from lmac.core.losses import clips_out
+from lmac.core.losses import Step, clips_out
 from lmac.io.processes import device_of, gather
 from lmac.training.augment import WaveformAugment
 from lmac.training.brain import TrainingBrain, explainer_datasets, train_explainer
 from lmac.transfer import transfer_classifiers
 from metrics import Outcome, compute
+
+# How far masks of l_consistency are moved, at most: seconds and dB.
+LATER_S, SOFTER_DB = 0.1, 6.0
 
 
 def train_decoder(explained, hparams, run_opts, brain_class=None, datasets=None, **facts):
@@ -99,7 +103,6 @@ class DecoderBrain(TrainingBrain):
         super().__init__(**kwargs)
         self.explained = explained.to(self.device)
         self.others = others
-        self.unconvinced = None  # the loss of the others, of the batch at hand
 
     @classmethod
     def require(cls, hparams, explained):
@@ -119,47 +122,81 @@ class DecoderBrain(TrainingBrain):
             facts = {k: v for k, v in facts.items() if k not in ("guidance", "cc_th", "bin_th")}
         return facts
 
+    def weighs(self, name):
+        """Whether the YAML gives the loss this weight, and not 0."""
+        return getattr(self.hparams.lmac_loss, "keywords", {}).get(name, 0) > 0
+
     def compute_forward(self, batch, stage):
-        """Batch to (logits of X, masked-in [B, K], masked-out [N, K]; decision [B]; mask, X,
-        clean X [B, T, F]).
-
-        The clean X is without what was mixed in; N as in ``both_parts``.
-        """
-        wav, clean = self.sounds(batch, stage)
-        domain = self.explained.domain
+        """Batch to a :class:`lmac.core.losses.Step` with all that the loss needs."""
         with torch.no_grad():
-            X, phase = domain.analyse(wav)
-            clean_X = X if clean is wav else domain.analyse(clean)[0]
-            logits, representations = self.explained(X, phase)
-            target = logits.argmax(1)
-        mask = self.module("decoder", stage)(representations, X, target, domain).sigmoid()
-        both = self.both_parts(mask, X, phase, target, stage)
-        return logits, *both, target, mask.float(), X, clean_X
+            step = self.begin(*self.sounds(batch, stage), stage)
+        step.mask = self.mask(step, stage)
+        if self.others:
+            step.transfer = self.loss_of_others(step.mask * step.X, step)
+        step.logits_in, step.logits_out = self.parts_of(step, stage)
+        step.mask = step.mask.float()
+        if self.weighs("l_consistency"):
+            step.moved = self.moved(step, stage)
+        return step
 
-    def both_parts(self, mask, X, phase, target, stage):
+    def begin(self, wav, clean, stage):
+        """A Step of clips and the clips' own part in them, [B, L], as far as the target."""
+        X, phase = self.explained.domain.analyse(wav)
+        clean_X = X if clean is wav else self.explained.domain.analyse(clean)[0]
+        logits, representations = self.explained(X, phase)
+        return Step(
+            wav=wav, X=X, phase=phase, clean_X=clean_X, logits=logits,
+            representations=representations, target=logits.argmax(1),
+        )  # fmt: skip
+
+    def mask(self, step, stage):
+        """Masks [B, T, F] of the decoder."""
+        decoder = self.module("decoder", stage)
+        return decoder(step.representations, step.X, step.target, self.explained.domain).sigmoid()
+
+    def parts_of(self, step, stage):
         """Logits of what is masked in [B, K] and masked out [N, K], in one pass.
 
         In training the latter of the first N clips only, ``out_share`` of the batch: with its
         small weight, a part of a batch in random order tells enough.
         """
-        n = len(X)
+        n = len(step.X)
         if stage == sb.Stage.TRAIN:
             n = clips_out(n, self.hparams.out_share)
-        self.unconvinced = None
-        if self.others:
-            self.unconvinced = self.loss_of_others(mask * X, X, phase, target)
-        return self.explained.logits_of_parts(mask, X, phase, n)
+        return self.explained.logits_of_parts(step.mask, step.X, step.phase, n)
 
-    def loss_of_others(self, kept, X, phase, target):
-        """Mean cross-entropy of other classifiers for the classes ``target`` [B], a scalar.
+    def moved(self, step, stage):
+        """``Step.moved``: clips that are later by at most ``LATER_S``, softer by ``SOFTER_DB``."""
+        domain = self.explained.domain
+        hop = domain.front_end.hop_samples
+        most = max(1, round(LATER_S * domain.front_end.sample_rate / hop))
+        with self.draws(stage):
+            frames = int(torch.randint(1, most + 1, ()))
+            gain = 10 ** (-SOFTER_DB * float(torch.rand(())) / 20)
+        with torch.no_grad():
+            wav = gain * F.pad(step.wav, (frames * hop, 0))[:, : step.wav.shape[1]]
+            X, phase = domain.analyse(wav)
+            logits, maps = self.explained(X, phase)
+        other = replace(step, X=X, phase=phase, logits=logits, representations=maps)
+        mask = self.mask(other, stage).float()
+        alike = logits.argmax(1) == step.logits.argmax(1)
+        return step.mask[:, :-frames], mask[:, frames:], alike
+
+    def draws(self, stage):
+        """A context of random numbers: in validation the same in every epoch."""
+        return contextlib.nullcontext() if stage == sb.Stage.TRAIN else self.validation_numbers()
+
+    def loss_of_others(self, kept, step):
+        """Mean cross-entropy of transfer classifiers for the targets, a scalar.
 
         Given M X, ``kept``; over the clips that a network decides so, too. No network has to see
         in an explanation what it does not see in the input.
         """
+        phase, target = step.phase, step.target
         sums = []
         for other in self.others:
             with torch.no_grad():
-                alike = other.logits(X, phase).argmax(1) == target
+                alike = other.logits(step.X, phase).argmax(1) == target
             losses = F.cross_entropy(other.logits(kept, phase).float(), target, reduction="none")
             sums.append((losses * alike).sum() / alike.sum().clamp_min(1))
         return torch.stack(sums).mean()
@@ -193,27 +230,21 @@ class DecoderBrain(TrainingBrain):
             torch.manual_seed(self.hparams.seed + self.batch_number)
             yield
 
-    def compute_objectives(self, predictions, batch, stage):
-        """The L-MAC loss; in evaluation also the metrics of every clip."""
-        logits, logits_in, logits_out, target, mask, *_ = predictions
-        parts = self.loss(predictions)
-        if self.unconvinced is not None:
-            parts["others"] = self.hparams.l_transfer * self.unconvinced
-            parts["loss"] = parts["loss"] + parts["others"]
+    def compute_objectives(self, step, batch, stage):
+        """The L-MAC loss of a Step; in evaluation also the metrics of every clip."""
+        parts = self.hparams.lmac_loss(step)
+        if step.transfer is not None:
+            parts["transfer"] = self.hparams.l_transfer * step.transfer
+            parts["loss"] = parts["loss"] + parts["transfer"]
         if stage != sb.Stage.TRAIN:
-            probs = [x.double().softmax(1) for x in (logits, logits_in, logits_out)]
-            scores = self.score(Outcome(*probs, target, mask))
+            probs = [x.double().softmax(1) for x in (step.logits, step.logits_in, step.logits_out)]
+            scores = self.score(Outcome(*probs, step.target, step.mask), step)
             self.scores.append({name: value.cpu() for name, value in scores.items()})
         self.parts.append({k: v.detach() for k, v in parts.items()})
-        self.clips.append(len(target))
+        self.clips.append(len(step.target))
         return parts["loss"]
 
-    def loss(self, predictions):
-        """What ``compute_forward`` gave to the parts of the loss, a dict of scalars."""
-        _, logits_in, logits_out, target, mask, X, clean_X = predictions
-        return self.hparams.lmac_loss(logits_in, logits_out, target, mask, X, clean_X)
-
-    def score(self, outcome):
+    def score(self, outcome, step):
         """Values of every validation clip by name, [B]; NaN where one is undefined."""
         return compute(outcome)
 

@@ -3,6 +3,7 @@
 import speechbrain as sb
 import torch
 
+from lmac.core.losses import Step
 from lmac.training.conditional import ConditionalBrain
 
 
@@ -41,36 +42,34 @@ class ZeroShotBrain(ConditionalBrain):
         keys = ("prompts_per_sound", "prompts")
         return super().recorded(hparams) | {key: hparams[key] for key in keys}
 
-    def compute_forward(self, batch, stage):
-        """As in ConditionalBrain, for ``prompts_per_sound`` pairs of each sound, sound by sound.
-
-        The logits of masked-out parts are None where neither the loss nor validation asks for
-        them, which saves a third of the time.
-        """
-        wav, clean = self.sounds(batch, stage)
-        domain = self.explained.domain
+    def begin(self, wav, clean, stage):
+        """As in ConditionalBrain, for ``prompts_per_sound`` pairs of each sound, sound by sound."""
         pairs = torch.arange(len(wav), device=wav.device)
         pairs = pairs.repeat_interleave(self.hparams.prompts_per_sound)
-        with torch.no_grad():
-            X, phase = domain.analyse(wav)
-            logits, representations = self.explained(X, phase)
-            sources = self.sources(wav, clean)[0][pairs]
-            X, phase, logits = X[pairs], phase[pairs], logits[pairs]
-            with self.draws(stage):
-                asked = self.hparams.target_classes(logits, sources)
-            told = self.explained.condition(asked, logits)
-        representations = [r[pairs] for r in representations]
-        mask = self.module("decoder", stage)(representations, X, told, domain).sigmoid()
-        logits_in = self.explained.logits(mask * X, phase).float()
-        logits_out = None
-        if self.hparams.l_out > 0 or stage != sb.Stage.TRAIN:
-            logits_out = self.explained.logits((1 - mask) * X, phase).float()
-        known = (sources == asked[:, None]).any(1)
-        return logits, logits_in, logits_out, asked, mask.float(), known
+        X, phase = self.explained.domain.analyse(wav)
+        logits, representations = self.explained(X, phase)
+        sources = self.sources(wav, clean)[0][pairs]
+        logits = logits[pairs]
+        with self.draws(stage):
+            target = self.hparams.target_classes(logits, sources)
+        return Step(
+            wav=wav[pairs], X=X[pairs], phase=phase[pairs], logits=logits, target=target,
+            representations=[r[pairs] for r in representations],
+            source=(sources == target[:, None]).any(1),
+            scale=self.explained.classifier.classifier.scale,
+        )  # fmt: skip
 
-    def loss(self, predictions):
-        """What ``compute_forward`` gave to the parts of the loss, a dict of scalars."""
-        *_, self.known = predictions
-        return self.hparams.lmac_loss(
-            *predictions, scale=self.explained.classifier.classifier.scale
-        )
+    def mask(self, step, stage):
+        """Masks [B, T, F] of pairs, which are not faded: similarities are kept as they are."""
+        return self.raw_mask(step, stage)
+
+    def parts_of(self, step, stage):
+        """Logits of what is masked in, and of what is masked out, both [B, K].
+
+        The latter are None where neither the loss nor validation asks for them, which saves a
+        third of the time.
+        """
+        logits_in = self.explained.logits(step.mask * step.X, step.phase).float()
+        if stage == sb.Stage.TRAIN and not self.weighs("l_out"):
+            return logits_in, None
+        return logits_in, self.explained.logits((1 - step.mask) * step.X, step.phase).float()

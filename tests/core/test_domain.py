@@ -4,9 +4,9 @@ import pytest
 import torch
 from speechbrain.processing.features import ISTFT, STFT, Filterbank, spectral_magnitude
 
-from lmac.core import domain as module
+from lmac.core import fast
 from lmac.core.domain import FrontEnd, MelDomain, StftDomain, get_domain
-from lmac.core.front_end import magnitude_of
+from lmac.core.fast import magnitude_of
 
 STFT_OPTIONS = {"sample_rate": 16000, "win_length": 23.2199, "hop_length": 11.6099}
 
@@ -161,12 +161,12 @@ def X():
 
 
 def test_features_of_an_input_are_computed_once_and_forgotten_with_it(counted, X):
-    X, before = X.clone(), len(module._KNOWN)
+    X, before = X.clone(), len(fast._KNOWN)
     first = counted.to_features(X)
     assert counted.to_features(X) is counted.picture(X) is first and counted.n == 1
     assert torch.equal(counted.to_features(X.clone()), first) and counted.n == 2
     del X
-    assert len(module._KNOWN) == before
+    assert len(fast._KNOWN) == before
 
 
 def test_what_changes_in_place_is_computed_anew(counted, X):

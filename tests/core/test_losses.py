@@ -6,7 +6,20 @@ import pytest
 import torch
 from speechbrain.nnet.losses import AdditiveAngularMargin, LogSoftmaxWrapper
 
-from lmac.core.losses import angular_margin, conditional_loss, cross_entropy, lmac_loss
+from lmac.core import losses
+from lmac.core.losses import Step, angular_margin, cross_entropy, inconsistency
+
+
+def lmac_loss(*case, moved=None, **options):
+    """Of outputs, target, mask, X and clean X."""
+    return losses.lmac_loss(Step(*case, moved=moved), **options)
+
+
+def conditional_loss(logits, logits_in, logits_out, silence, target, mask, source, X=None,
+                     source_X=None, moved=None, **options):  # fmt: skip
+    step = Step(logits_in, logits_out, target, mask, X, logits=logits, silence=silence,
+                source=source, source_X=source_X, moved=moved)  # fmt: skip
+    return losses.conditional_loss(step, **options)
 
 
 def log_probability(logits, target):
@@ -321,3 +334,34 @@ def test_with_the_decision_only_the_asked_loss_is_that_of_stage_1():
     ours = conditional_loss(*case, l_in=8, l_sparse=4)
     theirs = lmac_loss(case[1], case[2], case[4], case[5], l_in=8, l_sparse=4)
     assert float(ours["loss"]) == pytest.approx(float(theirs["loss"]), abs=1e-12)
+
+
+def moved_case():
+    """Masks of three clips, [3, 2, 2], what they become, and whose decision stays."""
+    mask = torch.tensor([[[0.5, 0.1], [0.9, 0.3]], [[0.2] * 2] * 2, [[0.4] * 2] * 2]).double()
+    moved = torch.tensor([[[0.4, 0.1], [0.6, 0.5]], [[0.9] * 2] * 2, [[0.5] * 2] * 2]).double()
+    return mask, moved, torch.tensor([True, False, True])
+
+
+def test_inconsistency_by_hand_and_its_gradients():
+    mask, moved, alike = moved_case()
+    # (0.1 + 0 + 0.3 + 0.2) / 4; decided in another way; 0.1.
+    expected = ((0.1 + 0.3 + 0.2) / 4 + 0 + 0.1) / 3
+    assert float(inconsistency(mask, moved, alike)) == pytest.approx(expected, abs=1e-7)
+    free = [x.clone().requires_grad_() for x in (mask + 0.01, moved)]
+    assert torch.autograd.gradcheck(lambda a, b: inconsistency(a, b, alike), free)
+
+
+@pytest.mark.parametrize("stage", ["lmac", "guided", "conditional"])
+def test_consistency_is_one_more_term_of_every_loss(stage):
+    if stage == "conditional":
+        case, options, loss = asked_case([0, 1, 3], [True, True, False]), {}, conditional_loss
+    else:
+        case, loss = finetuning_case(), lmac_loss
+        options = {"l_guidance": 4.0} if stage == "guided" else {}
+    plain, moved = loss(*case, **options), moved_case()
+    parts = loss(*case, moved=moved, l_consistency=3.0, **options)
+    term = 3 * float(inconsistency(*moved))
+    assert float(parts["consistency"]) == pytest.approx(term)
+    assert float(parts["loss"]) == pytest.approx(float(plain["loss"]) + term)
+    assert "consistency" not in plain

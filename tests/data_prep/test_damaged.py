@@ -18,7 +18,7 @@ from lmac.classifiers import AudioClassifier, Cnn14, LinearHead
 from lmac.core.decoder import TopDownDecoder
 from lmac.core.domain import FrontEnd, get_domain
 from lmac.core.explained import ExplainedClassifier
-from lmac.core.losses import lmac_loss
+from lmac.core.losses import Step, lmac_loss
 from lmac.training.augment import ClipMixer, WaveformAugment
 from metrics import Outcome, compute
 
@@ -146,7 +146,7 @@ def test_silence_gives_numbers_everywhere(domain):
             target = logits.argmax(1)
             mask = decoder(representations, X, target, explained.domain).sigmoid()
             both = explained.logits(torch.cat([mask * X, (1 - mask) * X]))
-            parts = lmac_loss(*both.chunk(2), target, mask)
+            parts = lmac_loss(Step(*both.chunk(2), target, mask))
             parts["loss"].backward()
             numbers = {**parts, "mask": mask}
             numbers |= {n: p.grad for n, p in decoder.named_parameters()}

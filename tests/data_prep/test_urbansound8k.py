@@ -19,7 +19,7 @@ from data_prep.split import split_fold
 from data_prep.urbansound8k import prepare
 from lmac.checkpoints import build_decoder
 from lmac.core.decoder import TopDownDecoder
-from lmac.core.losses import cross_entropy, lmac_loss
+from lmac.core.losses import Step, cross_entropy, lmac_loss
 from lmac.settings.load import load
 from metrics import Outcome, compute
 
@@ -216,7 +216,7 @@ def test_the_shortest_and_the_silent_clip_train_without_nan(encoded, tmp_path, d
         target = logits.argmax(1)
         mask = decoder(representations, X, target, explained.domain).sigmoid()
         parts = [logits, explained.logits(mask * X), explained.logits((1 - mask) * X)]
-        loss = lmac_loss(*parts[1:], target, mask)["loss"]
+        loss = lmac_loss(Step(*parts[1:], target, mask))["loss"]
         loss.backward()
         assert loss.isfinite() and mask.isfinite().all()
         assert all(p.grad.isfinite().all() for p in decoder.parameters() if p.grad is not None)

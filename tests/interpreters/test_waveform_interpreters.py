@@ -1,6 +1,6 @@
 """Every interpreter on the waveform path: each clip sounds with its own phase."""
 
-from types import MethodType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from interpreters.piq import PIQNetwork
 from lmac.checkpoints import build_decoder
 from lmac.core.decoder import TopDownDecoder
 from lmac.core.domain import Phase
+from lmac.core.losses import lmac_loss
 from lmac.core.scoring import get_interpreters
 from lmac.settings.load import load, merge
 from lmac.training.l2i import L2IBrain
@@ -237,13 +238,9 @@ def test_a_training_step_pairs_clips_and_phases(brain, paired, monkeypatch):
     monkeypatch.setattr(explained.domain, "analyse", lambda wav: (X, phase))
     decoder = build_decoder(lambda *sizes: TopDownDecoder(*sizes, 8, 4), explained)
     l2i = L2INetwork(explained, torch.rand(513, 8), hidden=16)
-    self = SimpleNamespace(
-        explained=explained, device="cpu", hparams=SimpleNamespace(augment=None, out_share=0.5),
-        module=lambda name, stage: {"decoder": decoder, "l2i": l2i}[name],
-        sounds=lambda batch, stage: (batch.sig.data, batch.sig.data), others=(),
-    )  # fmt: skip
-    self.both_parts = MethodType(DecoderBrain.both_parts, self)
+    hparams = {"augment": None, "out_share": 0.5, "lmac_loss": lmac_loss}
+    self = brain(explained, modules={"decoder": decoder, "l2i": l2i}, hparams=hparams)
     batch = SimpleNamespace(sig=SimpleNamespace(data=torch.zeros(3, 6000)))
     rows.clear()
-    brain.compute_forward(self, batch, Stage.TRAIN)
+    self.compute_forward(batch, Stage.TRAIN)
     assert rows == [0, 1, 2] + ([0, 1, 2, 0, 1] if brain is DecoderBrain else [])

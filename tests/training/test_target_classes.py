@@ -10,7 +10,7 @@ from conftest import make_explained
 from speechbrain.dataio.batch import PaddedBatch
 from torch import nn
 
-from lmac.core.losses import conditional_loss
+from lmac.core.losses import Step, conditional_loss
 from lmac.training.augment import ClipMixer, WaveformAugment
 from lmac.training.conditional import ConditionalBrain
 from lmac.training.target_classes import TargetClasses
@@ -80,9 +80,9 @@ def test_the_decoder_is_told_what_the_loss_is_of(batch):
     brain = brain_with(TargetClasses(0.25, 0.25, 0.25))
     given = []
 
-    def loss(logits, logits_in, logits_out, silence, asked, *rest):
-        given.append((logits, silence, asked))
-        return conditional_loss(logits, logits_in, logits_out, silence, asked, *rest)
+    def loss(step):
+        given.append((step.logits, step.silence, step.target))
+        return conditional_loss(step)
 
     brain.hparams.lmac_loss = loss
     predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
@@ -98,7 +98,8 @@ def test_the_decoder_is_told_what_the_loss_is_of(batch):
 def test_the_mask_in_training_is_that_of_the_interpreter(batch):
     """Multiplied by p / threshold below that, but for the decision and the class of silence."""
     brain = brain_with(TargetClasses(0.25, 0.0, 0.25))
-    logits, _, _, asked, mask, *_ = brain.compute_forward(batch, sb.Stage.VALID)
+    step = brain.compute_forward(batch, sb.Stage.VALID)
+    logits, asked, mask = step.logits, step.target, step.mask
     p = logits.softmax(1).gather(1, asked[:, None]).squeeze(1)
     whole = (asked == logits.argmax(1)) | (asked == brain.explained.silent_class)
     presence = torch.where(whole, 1.0, p / 0.3)
@@ -130,11 +131,11 @@ def test_sources_are_the_decisions_on_the_two_sounds_heard_alone(batch):
         X = explained.domain.analyse(sound)[0]
         assert torch.equal(found[:, i], explained.logits(X).argmax(1))
         assert torch.equal(both_X[i], X)
-    *_, asked, _, known, _, X, source_X = brain.compute_forward(batch, sb.Stage.VALID)
-    assert bool(known.all()) and torch.equal(X, explained.domain.analyse(wav)[0])
-    for i, c in enumerate(asked.tolist()):
+    step = brain.compute_forward(batch, sb.Stage.VALID)
+    assert bool(step.source.all()) and torch.equal(step.X, explained.domain.analyse(wav)[0])
+    for i, c in enumerate(step.target.tolist()):
         own = [both_X[k, i] for k in (0, 1) if found[i, k] == c]
-        assert torch.equal(source_X[i], own[0] if len(own) == 1 else torch.maximum(*own))
+        assert torch.equal(step.source_X[i], own[0] if len(own) == 1 else torch.maximum(*own))
 
 
 def test_an_unmixed_clip_has_one_source_and_no_silence(batch):
@@ -152,15 +153,15 @@ def test_validation_asks_the_same_in_every_epoch_and_training_does_not(batch):
         brain.compute_forward(batch, stage)
     one, two = brain.modules.decoder.told
     assert torch.equal(one, two) and torch.equal(torch.get_rng_state(), state)
-    drawn = {tuple(brain.compute_forward(batch, sb.Stage.TRAIN)[3].tolist()) for _ in range(4)}
+    drawn = {tuple(brain.compute_forward(batch, sb.Stage.TRAIN).target.tolist()) for _ in range(4)}
     assert len(drawn) > 1
 
 
-def test_carving_is_of_absent_classes_and_metrics_of_the_decision(batch):
+def test_false_explanations_are_of_absent_classes_and_metrics_of_the_decision(batch):
     brain = brain_with(TargetClasses())
     probs = torch.tensor([[0.7, 0.2, 0.1], [0.7, 0.2, 0.1], [0.7, 0.2, 0.1]]).double()
     probs_in = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.1, 0.0, 0.9]]).double()
-    brain.known = torch.tensor([True, True, False])
+    step = Step(source=torch.tensor([True, True, False]))
     outcome = SimpleNamespace(
         probs=probs, probs_in=probs_in, probs_out=probs, target=torch.tensor([0, 1, 2]),
         mask=torch.tensor([0.5, 0.25, 0.125])[:, None, None].expand(3, 2, 2),
@@ -170,7 +171,39 @@ def test_carving_is_of_absent_classes_and_metrics_of_the_decision(batch):
     )
     for field in ("masked", "clean_X", "audio", "clean_audio", "probs_resynthesised"):
         setattr(outcome, field, None)
-    scores = brain.score(outcome)
+    scores = brain.score(outcome, step)
     assert scores["carving"].isnan().tolist() == [True, True, False] and scores["carving"][2] == 1
     assert scores["MM absent"][2] == 0.125
     assert scores["AI"].isnan().tolist() == [False, True, True] and scores["AI"][0] == 100
+
+
+class Network:
+    """A transfer classifier that decides as told on the input and answers from what is kept."""
+
+    def __init__(self, decisions):
+        self.decisions, self.seen = decisions, []
+
+    def logits(self, X, phase):
+        self.seen.append(X)
+        if len(self.seen) == 1:
+            return nn.functional.one_hot(self.decisions, 5).float()
+        return X.mean((1, 2))[:, None] * torch.arange(5.0)
+
+
+def test_transfer_classifiers_have_to_decide_the_target_where_they_do_so_themselves(batch):
+    brain = brain_with(TargetClasses(0.0, 0.0, 0.0))
+    brain.step = 1
+    target = brain.compute_forward(batch, sb.Stage.VALID).target
+    alone = brain.compute_objectives(
+        brain.compute_forward(batch, sb.Stage.VALID), batch, sb.Stage.VALID
+    )
+    decisions = target.clone()
+    decisions[1:] = (target[1:] + 1) % 5  # the target of the first clip alone is there for it
+    brain.others, brain.hparams.l_transfer = [Network(decisions)], 3.0
+    step = brain.compute_forward(batch, sb.Stage.VALID)
+    loss = brain.compute_objectives(step, batch, sb.Stage.VALID)
+    kept = step.mask * step.X  # faded as in the explanation
+    assert torch.equal(brain.others[0].seen[1], kept)
+    logits = [float(kept[0].mean()) * k for k in range(5)]
+    log_p = logits[int(target[0])] - math.log(sum(math.exp(x) for x in logits))
+    assert float((loss - alone).detach()) == pytest.approx(-3 * log_p, rel=1e-4)

@@ -1,5 +1,7 @@
 """Brains: what L-MAC is trained on and validated on, and the rate that follows a plateau."""
 
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,7 @@ from speechbrain.nnet.schedulers import ReduceLROnPlateau
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import nn
 
-from lmac.core.losses import lmac_loss
+from lmac.core.losses import Step, lmac_loss
 from lmac.training.augment import ClipMixer, WaveformAugment
 from lmac.training.brain import TrainingBrain, _plain
 from lmac.training.checkpointer import Checkpointer
@@ -37,7 +39,7 @@ class FixedMask(nn.Module):
 def brain_with(l_guidance=4.0, logit=0.0, mixer=None, **options):
     mixer = mixer or ClipMixer(probability=1.0, snr_db=(0, 0))
     hparams = {"augment": WaveformAugment(mixer=mixer), "out_share": 1.0, "seed": 1}
-    hparams["lmac_loss"] = lambda *args: lmac_loss(*args, l_guidance=l_guidance, **options)
+    hparams["lmac_loss"] = partial(lmac_loss, l_guidance=l_guidance, **options)
     brain = DecoderBrain(make_explained(), modules={"decoder": FixedMask(logit)}, hparams=hparams)
     brain.on_stage_start(sb.Stage.VALID)
     return brain
@@ -65,9 +67,9 @@ def test_it_is_trained_on_the_decision_of_the_classifier_not_on_the_label(batch)
     assert torch.equal(labelled["class"], wrong)
     given = []
 
-    def loss(logits_in, logits_out, target, *rest):
-        given.append(target)
-        return lmac_loss(logits_in, logits_out, target, *rest)
+    def loss(step):
+        given.append(step.target)
+        return lmac_loss(step)
 
     brain.hparams.lmac_loss = loss
     for stage in (sb.Stage.TRAIN, sb.Stage.VALID):
@@ -78,9 +80,9 @@ def test_it_is_trained_on_the_decision_of_the_classifier_not_on_the_label(batch)
 def test_without_augmentation_the_clips_are_validated_as_they_are(batch):
     brain = brain_with(l_guidance=0.0)
     brain.hparams.augment = None
-    *_, X, clean_X = brain.compute_forward(batch, sb.Stage.VALID)
+    step = brain.compute_forward(batch, sb.Stage.VALID)
     expected, _ = brain.explained.domain.analyse(batch.sig.data)
-    assert torch.equal(X, expected) and torch.equal(clean_X, expected)
+    assert torch.equal(step.X, expected) and torch.equal(step.clean_X, expected)
 
 
 @pytest.mark.parametrize("share, n", [(1.0, 4), (0.5, 2), (0.3, 2), (0.25, 1), (0.01, 1)])
@@ -89,11 +91,12 @@ def test_the_masked_out_part_of_a_share_of_the_batch(batch, share, n):
     brain = brain_with(l_guidance=0.0, logit=1.0)
     brain.hparams.out_share = share
     brain.hparams.augment = None
-    _, logits_in, logits_out, _, mask, X, _ = brain.compute_forward(batch, sb.Stage.TRAIN)
-    assert len(logits_out) == n
-    torch.testing.assert_close(logits_in, brain.explained.logits(mask * X))
-    torch.testing.assert_close(logits_out, brain.explained.logits((1 - mask[:n]) * X[:n]))
-    assert len(brain.compute_forward(batch, sb.Stage.VALID)[2]) == 4
+    step = brain.compute_forward(batch, sb.Stage.TRAIN)
+    mask, X = step.mask, step.X
+    assert len(step.logits_out) == n
+    torch.testing.assert_close(step.logits_in, brain.explained.logits(mask * X))
+    torch.testing.assert_close(step.logits_out, brain.explained.logits((1 - mask[:n]) * X[:n]))
+    assert len(brain.compute_forward(batch, sb.Stage.VALID).logits_out) == 4
 
 
 class Other:
@@ -109,7 +112,7 @@ class Other:
 def test_others_have_to_be_convinced_of_what_they_decide_themselves(batch):
     brain = brain_with(l_guidance=0.0)
     brain.hparams.augment, brain.hparams.l_transfer = None, 0.5
-    decision = brain.compute_forward(batch, sb.Stage.VALID)[3]
+    decision = brain.compute_forward(batch, sb.Stage.VALID).target
     alone = brain.compute_objectives(
         brain.compute_forward(batch, sb.Stage.VALID), batch, sb.Stage.VALID
     )
@@ -125,10 +128,55 @@ def test_others_have_to_be_convinced_of_what_they_decide_themselves(batch):
     first = -sum(float(p[0, i, decision[i]].log()) for i in range(4)) / 4
     last = -float(p[1, 3, decision[3]].log())
     assert float((loss - alone).detach()) == pytest.approx(0.5 * (first + last) / 2, rel=1e-5)
-    assert float(brain.parts[-1]["others"]) == pytest.approx(0.5 * (first + last) / 2, rel=1e-5)
+    assert float(brain.parts[-1]["transfer"]) == pytest.approx(0.5 * (first + last) / 2, rel=1e-5)
     # Nobody decides alike: nothing is asked of the mask.
     brain.others = [Other(agrees.roll(1, 1), kept[0])]
-    assert float(brain.loss_of_others(None, None, None, decision)) == 0
+    assert float(brain.loss_of_others(None, Step(target=decision))) == 0
+
+
+class Loud(nn.Module):
+    """A decoder whose mask is what X is, over that of full scale: it knows place and level."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale))
+
+    def forward(self, representations, X, target, domain):
+        return self.scale * X.detach()
+
+
+def test_masks_are_compared_on_the_same_frames_of_the_sound(batch):
+    """A mask that goes with the sound changes by its level alone."""
+    brain = brain_with(l_guidance=0.0, l_consistency=1.0)
+    brain.hparams.augment, brain.step = None, 1
+    step = brain.compute_forward(batch, sb.Stage.VALID)
+    assert torch.equal(step.moved[0], step.moved[1])  # of the fixed mask
+    brain.modules["decoder"] = Loud()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lmac.training.lmac.SOFTER_DB", 0.0)
+        step = brain.compute_forward(batch, sb.Stage.VALID)
+    mask, moved, alike = step.moved
+    shift = step.mask.shape[1] - mask.shape[1]
+    assert 1 <= shift <= 9 and alike.dtype == torch.bool
+    # All but the end, where the clip is cut off, to the bit.
+    torch.testing.assert_close(mask[:, :-2], moved[:, :-2], rtol=1e-4, atol=1e-5)
+    still = step.mask[:, shift:]
+    assert float((still - mask).detach().abs().mean()) > 0.01  # it does move
+    softer = brain.compute_forward(batch, sb.Stage.VALID).moved
+    less = (softer[0] - softer[1]).detach()[:, :-2]  # as the level
+    assert float(less.min()) > -1e-4 and float(less.mean()) > 1e-3
+    assert torch.equal(brain.compute_forward(batch, sb.Stage.VALID).moved[1], softer[1])
+
+
+def test_consistency_is_trained_and_costs_nothing_without_its_weight(batch):
+    brain = brain_with(l_guidance=0.0)
+    assert brain.compute_forward(batch, sb.Stage.TRAIN).moved is None
+    brain = brain_with(l_guidance=0.0, l_in=0.0, l_out=0.0, l_sparse=0.0, l_consistency=1.0)
+    brain.modules["decoder"] = decoder = Loud()
+    step = brain.compute_forward(batch, sb.Stage.TRAIN)
+    step.moved = (*step.moved[:2], torch.ones(4, dtype=torch.bool))
+    brain.compute_objectives(step, batch, sb.Stage.TRAIN).backward()
+    assert float(decoder.scale.grad) != 0
 
 
 def test_the_sound_for_another_network_has_a_gradient(tmp_path):
@@ -165,9 +213,9 @@ def test_it_validates_on_mixtures_with_their_clean_part(batch, l_guidance):
     torch.testing.assert_close(clean, gain * batch.sig.data)
     torch.testing.assert_close((wav - clean).norm(dim=1), clean.norm(dim=1))
     torch.testing.assert_close(wav.abs().amax(1), torch.ones(4))
-    *_, X, clean_X = brain.compute_forward(batch, sb.Stage.VALID)
-    torch.testing.assert_close(X, brain.explained.domain.analyse(wav)[0])
-    torch.testing.assert_close(clean_X, brain.explained.domain.analyse(clean)[0])
+    step = brain.compute_forward(batch, sb.Stage.VALID)
+    torch.testing.assert_close(step.X, brain.explained.domain.analyse(wav)[0])
+    torch.testing.assert_close(step.clean_X, brain.explained.domain.analyse(clean)[0])
 
 
 @pytest.mark.parametrize("guidance", ["bce", "mse"])
@@ -177,10 +225,11 @@ def test_a_mask_of_ones_is_not_the_best_of_the_validation_of_stage_2(batch, guid
     brain = brain_with(**options)
 
     def loss(mask_of):
-        *first, mask, X, clean_X = brain.compute_forward(batch, sb.Stage.VALID)
-        mask = mask_of(X, clean_X)
+        step = brain.compute_forward(batch, sb.Stage.VALID)
+        mask, X = mask_of(step.X, step.clean_X), step.X
         logits = brain.explained.logits(mask * X), brain.explained.logits((1 - mask) * X)
-        parts = brain.hparams.lmac_loss(*logits, first[3], mask, X, clean_X)
+        step = replace(step, logits_in=logits[0], logits_out=logits[1], mask=mask)
+        parts = brain.hparams.lmac_loss(step)
         return float(parts["loss"]), float(parts["guidance"])
 
     ones = loss(lambda X, clean_X: torch.ones_like(X))
@@ -197,7 +246,7 @@ def test_validation_draws_the_same_every_time_and_nothing_from_training(batch):
 
     def validated(step):
         brain.step = step
-        return brain.compute_forward(batch, sb.Stage.VALID)[-2]
+        return brain.compute_forward(batch, sb.Stage.VALID).X
 
     torch.manual_seed(11)
     first, state = validated(1), torch.get_rng_state()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +24,7 @@ from lmac.classifiers.prompts import phrasings
 from lmac.core.decoder import TopDownDecoder
 from lmac.core.domain import FrontEnd, get_domain
 from lmac.core.explained import ExplainedClassifier
-from lmac.core.losses import cross_entropy, zero_shot_loss
+from lmac.core.losses import Step, cross_entropy, zero_shot_loss
 from lmac.io.prompts import read_prompts
 from lmac.settings.load import ConfigError, load
 from lmac.training.augment import ClipMixer, WaveformAugment
@@ -297,13 +298,13 @@ def test_the_loss_by_hand():
         similarity += abs(cosines[pair, asked[pair]] - cosines_in[pair, asked[pair]]) / n
         sparse += mask[pair].mean() / n
     given = [torch.tensor(scale * x) for x in (cosines, cosines_in)]
-    given += [None, torch.tensor(asked)]
-    given += [torch.tensor(mask), torch.zeros(n, dtype=torch.bool), torch.tensor(scale)]
-    found = zero_shot_loss(*given, l_similarity=3.0, l_sparse=0.5)
+    step = Step(given[1], None, torch.tensor(asked), torch.tensor(mask), logits=given[0],
+                source=torch.zeros(n, dtype=torch.bool), scale=torch.tensor(scale))  # fmt: skip
+    found = zero_shot_loss(step, l_similarity=3.0, l_sparse=0.5)
     assert float(found["loss"]) == pytest.approx(3 * similarity + 0.5 * sparse, abs=1e-12)
     assert float(found["similarity"]) == pytest.approx(3 * similarity, abs=1e-12)
     # With every option: the terms of the other loss are added.
-    more = zero_shot_loss(*given, l_similarity=3.0, l_sparse=0.5, l_in=1.5, l_absent=2.0)
+    more = zero_shot_loss(step, l_similarity=3.0, l_sparse=0.5, l_in=1.5, l_absent=2.0)
     p = np.exp(scale * cosines) / np.exp(scale * cosines).sum(1, keepdims=True)
     log_in = scale * cosines_in - np.log(np.exp(scale * cosines_in).sum(1, keepdims=True))
     extra = 0.0
@@ -339,7 +340,7 @@ class Told(torch.nn.Module):
 def zero_shot_brain(text, **hparams):
     hparams = {
         "augment": WaveformAugment(mixer=ClipMixer(1.0, (0, 0))), "seed": 1,
-        "l_out": 0.0, "lmac_loss": zero_shot_loss, "target_classes": TargetClasses(0.3, 0.3, 0.2),
+        "lmac_loss": zero_shot_loss, "target_classes": TargetClasses(0.3, 0.3, 0.2),
         "prompts_per_sound": 2, **hparams,
     }  # fmt: skip
     brain = ZeroShotBrain(contrastive(text), modules={"decoder": Told()}, hparams=hparams)
@@ -350,8 +351,9 @@ def zero_shot_brain(text, **hparams):
 def test_every_pair_is_its_own_sound_and_its_own_prompt(batch, text):
     brain = zero_shot_brain(text)
     explained, decoder = brain.explained, brain.modules.decoder
-    logits, logits_in, logits_out, asked, mask, known = brain.compute_forward(batch, sb.Stage.VALID)
-    assert len(asked) == len(mask) == len(logits_out) == 6 and known.shape == (6,)
+    step = brain.compute_forward(batch, sb.Stage.VALID)
+    logits, logits_in, asked, mask = step.logits, step.logits_in, step.target, step.mask
+    assert len(asked) == len(mask) == len(step.logits_out) == 6 and step.source.shape == (6,)
     X = decoder.told.X
     for sound in range(3):  # sound by sound
         assert torch.equal(X[2 * sound], X[2 * sound + 1])
@@ -368,9 +370,9 @@ def test_every_pair_is_its_own_sound_and_its_own_prompt(batch, text):
 
 def test_the_masked_out_part_is_not_computed_for_nothing(batch, text):
     for l_out, missing in ((0.0, True), (0.2, False)):
-        brain = zero_shot_brain(text, l_out=l_out)
+        brain = zero_shot_brain(text, lmac_loss=partial(zero_shot_loss, l_out=l_out))
         predictions = brain.compute_forward(batch, sb.Stage.TRAIN)
-        assert (predictions[2] is None) == missing
+        assert (predictions.logits_out is None) == missing
         loss = brain.compute_objectives(predictions, batch, sb.Stage.TRAIN)
         loss.backward()
         assert float(brain.modules.decoder.logit.grad.abs()) > 0

@@ -1,15 +1,21 @@
 """Fast paths give what the plain ones do, and keep out of the way of whoever looks inside."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
+from conftest import make_explained
 from torch import nn
 
 from lmac.classifiers import Cnn14
-from lmac.classifiers.aisfx import Aisfx
+from lmac.classifiers.aisfx import Aisfx, AisfxFrontEnd
 from lmac.classifiers.conv2d import Conv2dEncoder
+from lmac.core import fast
 from lmac.core.decoder import TopDownDecoder
 from lmac.core.domain import FrontEnd, get_domain
-from lmac.core.fused import conv_norm_relu
+from lmac.core.fast import conv_norm_relu
 
 NETWORKS = {
     "cnn14": (lambda: Cnn14(width=4), (2, 64, 80)),
@@ -180,3 +186,131 @@ def test_what_is_not_a_number_stays_so(need):
     x[0, 0, 40, 30] = float("nan")
     found = conv_norm_relu(x.requires_grad_(need == "gradient"), *layers)
     assert found[0, :, 40, 30].isnan().all()
+
+
+def cells(slices):
+    return sum((a.stop - a.start) * (b.stop - b.start) for a, b in slices)
+
+
+def band(n, m, width):
+    """A random matrix whose columns each have ``width`` rows about their place."""
+    centre = torch.linspace(0, n - 1, m).round()
+    near = (torch.arange(n)[:, None] - centre).abs() <= width / 2
+    return torch.rand(n, m, dtype=torch.double) * near
+
+
+@pytest.fixture(params=[FrontEnd, AisfxFrontEnd])
+def front_end(request):
+    return request.param()
+
+
+def test_filterbanks_take_less_than_half_of_the_work_and_answer_the_same(front_end):
+    for matrix, blocks in (
+        (front_end.mel_matrix, front_end.mel_blocks),
+        (front_end.band_matrix, front_end.band_blocks),
+    ):
+        torch.manual_seed(0)
+        x = torch.rand(2, 7, len(matrix), dtype=torch.double)
+        plain = x @ matrix.double()
+        torch.testing.assert_close(fast.multiply(x, matrix.double(), blocks), plain)
+        for turned in blocks:
+            assert len(turned) > 1 and cells(turned) < matrix.numel() / 2
+
+
+@pytest.mark.parametrize("shape", [(300, 40), (40, 300), (200, 200)])
+def test_every_cell_that_is_not_zero_is_in_one_block(shape):
+    matrix = band(*shape, 5)
+    covered = torch.zeros_like(matrix)
+    for rows, columns in fast.blocks_of(matrix).columns:
+        covered[rows, columns] += 1
+    assert covered.max() == 1 and (covered[matrix != 0] == 1).all()
+    assert covered.sum() < matrix.numel()
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        torch.rand(60, 90, dtype=torch.double),
+        torch.zeros(60, 90, dtype=torch.double),
+        torch.eye(120, dtype=torch.double)[torch.randperm(120, generator=torch.manual_seed(0))],
+        band(150, 100, 3) * (torch.arange(100) % 10 > 2),  # filters that reach no bin
+    ],
+    ids=["full", "zero", "permuted", "empty columns"],
+)
+def test_any_matrix_is_multiplied(matrix):
+    x = torch.randn(3, len(matrix), dtype=torch.double)
+    torch.testing.assert_close(fast.multiply(x, matrix, fast.blocks_of(matrix)), x @ matrix)
+
+
+def test_gradients(monkeypatch):
+    monkeypatch.setattr(fast, "WORTH", 0)
+    matrix = band(12, 7, 3)
+    blocks = fast.blocks_of(matrix)
+    assert len(blocks.columns) > 1 and len(blocks.rows) > 1
+    x = torch.randn(2, 3, 12, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: fast.multiply(x, matrix, blocks), x)
+    assert torch.autograd.gradgradcheck(lambda x: fast.multiply(x, matrix, blocks), x)
+
+
+def test_mixed_precision_as_the_plain_product():
+    front_end = FrontEnd()
+    x = torch.rand(2, 5, front_end.n_bins, requires_grad=True)
+    gradients = []
+    for product in (front_end.mel, lambda x: x @ front_end.mel_matrix):
+        with torch.autocast("cpu", torch.bfloat16):
+            y = product(x)
+        assert y.dtype == torch.bfloat16
+        gradients.append(torch.autograd.grad(y.float().square().sum(), x)[0])
+    assert gradients[0].dtype == torch.float32
+    torch.testing.assert_close(*gradients, rtol=0.02, atol=0.02 * float(gradients[1].abs().max()))
+
+
+def test_mel_bands_of_what_is_not_a_number_are_none():
+    front_end = FrontEnd()
+    magnitude = torch.rand(1, 3, front_end.n_bins)
+    magnitude[0, 1, 200] = float("nan")
+    assert front_end.mel(magnitude)[0, 1].isnan().any()
+
+
+def test_one_flag_switches_all_of_it_off(wav, monkeypatch):
+    """From sound to mask and to the gradient: other arithmetic, and the same within rounding."""
+    explained = make_explained()
+    decoder = trained(TopDownDecoder(*explained.output_sizes())).eval()
+    called = []
+    for name in ("_folded", "_normed", "_split"):
+        real = getattr(fast, name)
+        monkeypatch.setattr(fast, name, lambda *a, n=name, f=real: called.append(n) or f(*a))
+    apply = fast._Product.apply
+    monkeypatch.setattr(fast._Product, "apply", lambda *a: called.append("product") or apply(*a))
+
+    def answer():
+        X, phase = explained.domain.analyse(wav)
+        logits, maps = explained(X)
+        assert (explained.domain.picture(X) is explained.domain.picture(X)) != fast.PLAIN
+        mask = decoder(maps, X, logits.argmax(1), explained.domain).sigmoid()
+        part = mask.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(explained.logits(part * X).square().sum(), part)
+        return X, logits, *maps, mask.detach(), gradient
+
+    found = answer()
+    assert {"_folded", "_normed", "product"} <= set(called)
+    called.clear()
+    with fast.plain():
+        expected = answer()
+        with fast.plain(False):
+            assert not fast.PLAIN
+        assert fast.PLAIN
+    assert not called and not fast.PLAIN
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(b.detach().abs().max()))
+    assert any((a != b).any() for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("value,plain", [(None, False), ("0", False), ("1", True)])
+def test_the_environment_has_the_flag(value, plain):
+    environment = {k: v for k, v in os.environ.items() if k != "LMAC_PLAIN"}
+    environment |= {} if value is None else {"LMAC_PLAIN": value}
+    code = "from lmac.core import fast; print(fast.PLAIN)"
+    run = subprocess.run([sys.executable, "-c", code], env=environment, text=True,
+                         capture_output=True, check=True)  # fmt: skip
+    assert run.stdout == f"{plain}\n"
