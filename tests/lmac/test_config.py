@@ -311,7 +311,7 @@ def test_hyperparams_yaml_stands_alone_and_names_its_slots(files, monkeypatch):
 def test_the_experiment_of_a_yaml(files):
     assert experiment_of("hparams/evaluation.yaml") == "evaluation"
     assert experiment_of("recipes/ESC10_aisfx/lmac_finetune_waveform.yaml") == "lmac_finetune"
-    assert experiment_of("recipes/ESC50/table1_id.yaml") == "tables"
+    assert experiment_of("recipes/ESC50_published/table1_id.yaml") == "tables"
     assert experiment_of("hparams/base.yaml") is None is experiment_of(files / "main.yaml")
     mine = files / "mine.yaml"
     mine.write_text(f"extends: {os.path.relpath('recipes/demo/l2i.yaml', files)}\n")

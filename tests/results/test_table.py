@@ -155,7 +155,7 @@ QUIRKS = {"id": "compare ours with 2 ×", "mixtures": "Fid-In 0.00", "white_nois
 
 @pytest.mark.parametrize(
     "recipe,scenario",
-    [(p, s) for folder in ("ESC10", "ESC50") for p, s in [
+    [(p, s) for folder in ("ESC10", "ESC50_published") for p, s in [
         (f"recipes/{folder}/table1_id.yaml", "id"),
         (f"recipes/{folder}/table2_mixtures.yaml", "mixtures"),
         (f"recipes/{folder}/table3_white_noise.yaml", "white_noise"),
