@@ -23,7 +23,8 @@ METRIC_NAMES = ("AI", "AD", "AG", "FF", "Fid-In")
 OURS = ("L-MAC", "L-MAC FT", "L-MAC refined")
 DRAWN = (*OURS, "GradCAM", "L2I", "Random", "Oracle")
 # Decoders that are told what to explain, which raises their scores, and other decoders.
-LEFT_OUT = ("ESC10_conditional/*", "zero_shot/*", "ESC10/decoder_input_*", "ESC10/others_*")
+LEFT_OUT = ("ESC10_conditional/*", "zero_shot/*", "ESC10/decoder_input_*", "ESC10/others_*",
+            "planted_cues/*")  # fmt: skip
 
 
 def summaries():

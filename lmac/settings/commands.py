@@ -81,7 +81,7 @@ COMMANDS = {
         Command("audit", f"{_CHECKS}.audit", _CHECK,
                 "do explanations convince other classifiers, too?", ("evaluation",)),
         Command("planted_cues", f"{_CHECKS}.planted_cues", _CHECK,
-                "are masks where the reason is? On clips whose deciding part is known",
+                "are masks where the planted reason is?",
                 ("evaluation",)),
         Command("held_out", f"{_CHECKS}.held_out", _CHECK,
                 "zero-shot accuracy on classes that were never trained on", ("held_out",)),
