@@ -6,7 +6,7 @@ Of its own, so that copying results need not wait for what computes them.
 import os
 from pathlib import Path
 
-PROVENANCE = "provenance.json"
+PROVENANCE, SUMMARY, TABLE = "provenance.json", "summary.csv", "table.md"
 RANDOMISATION, RESYNTHESIS = "randomisation", "resynthesis"
 ASKED, ASKED_CLIPS, HELD_OUT = "asked", "asked_clips", "held_out"
 AUDIT, AUDIT_CLIPS = "audit", "audit_clips"
@@ -16,7 +16,7 @@ ROWS = ("metrics.csv", f"{ASKED_CLIPS}.csv", f"{AUDIT_CLIPS}.csv", f"{RANDOMISAT
         f"{RESYNTHESIS}.csv")  # fmt: skip
 # What may be published: no audio that we did not make, and no path of a machine.
 PUBLISHED = (
-    *("summary.csv", "scenario.csv", "evaluation.json", "table.md", PROVENANCE, *ROWS),
+    *(SUMMARY, "scenario.csv", "evaluation.json", TABLE, PROVENANCE, *ROWS),
     *(f"{check}.{kind}" for check in CHECKS for kind in ("csv", "md")),
 )
 # Only where figures are asked for.

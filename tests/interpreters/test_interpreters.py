@@ -191,11 +191,11 @@ def test_a_step_of_refining_goes_down_the_slope(tmp_path):
     )
 
 
-def test_a_decoder_that_is_told_the_class_is_not_refined(tmp_path):
+def test_a_class_conditional_decoder_is_not_refined(tmp_path):
     explained = make_explained()
     told = lambda c, n: TopDownDecoder(c, n, hidden=8, conditioned=True)  # noqa: E731
     torch.save(told(*explained.output_sizes()).state_dict(), tmp_path / "decoder.ckpt")
-    with pytest.raises(ValueError, match="L-MAC refined: lmac_checkpoint is a decoder that is t"):
+    with pytest.raises(ValueError, match="L-MAC refined: lmac_checkpoint is a class-conditional"):
         RefinedLMAC(explained, told, tmp_path)
 
 

@@ -33,6 +33,7 @@ from data_prep.planted_cues import CUE_S, FAMILIES, TWO
 from lmac.checkpoints import weights_digest
 from lmac.core.scoring import analyse_clips, classify, explain, probabilities
 from lmac.evaluation.checks.row_cache import RowCache
+from lmac.evaluation.files import SUMMARY, TABLE
 from lmac.evaluation.folder import EvaluationFolder, in_order
 from lmac.evaluation.setup import EvaluationSetup
 from lmac.explain.figures import planted_figure
@@ -362,9 +363,9 @@ def main(argv):
     )
     text = report(summary, facts, about)
     print(text)
-    write_csv(summary, folder.path / "summary.csv")
+    write_csv(summary, folder.path / SUMMARY)
     write_csv(facts, folder.path / "controls.csv")
-    write_text(text, folder.path / "table.md")
+    write_text(text, folder.path / TABLE)
     rows = in_order(rows[rows["counts"] == 1], list(hparams["interpreters"]))
     planted_figure(rows.assign(family=rows["cue"].map(FAMILIES)), folder.path / "planted_cues.png")
     print(f"Clips, summary, table and figure: {folder.path}")
