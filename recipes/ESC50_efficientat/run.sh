@@ -10,8 +10,8 @@ cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
 recipe=recipes/ESC50_efficientat
 
-"$python" train_classifier.py $recipe/classifier.yaml --data_folder="$data" \
+"$python" train_classifier.py $recipe/recipe.yaml --data_folder="$data" \
     --classifier_weights="$weights" "$@"
-"$python" train_lmac.py $recipe/lmac.yaml --data_folder="$data" "$@"
-"$python" eval_explanations.py $recipe/evaluation.yaml --data_folder="$data" "$@"
+"$python" train_lmac.py $recipe/recipe.yaml --data_folder="$data" "$@"
+"$python" eval_explanations.py $recipe/recipe.yaml --data_folder="$data" "$@"
 "$python" -m lmac publish results/ESC50_efficientat $recipe/results --figures=mixtures_stft

@@ -462,7 +462,7 @@ def test_the_experiment_of_a_yaml(files):
     assert (
         experiment_of("recipes/ESC10_aisfx/recipe.yaml:lmac_finetune_waveform") == "lmac_finetune"
     )
-    assert experiment_of("recipes/ESC50_published/table1_id.yaml") == "tables"
+    assert experiment_of("recipes/ESC50_published/recipe.yaml:table1_id") == "tables"
     assert experiment_of("hparams/base.yaml") is None is experiment_of(files / "main.yaml")
     mine = files / "mine.yaml"
     mine.write_text(f"extends: {os.path.relpath('recipes/demo/recipe.yaml:l2i', files)}\n")
