@@ -73,10 +73,10 @@ class LMAC(Interpreter):
     def explain(self, X, target, phase=None, *, answer=None):
         logits, representations = answer or self.explained(X, phase)
         if self.any_class:
-            told = self.explained.condition(target, logits)
+            condition = self.explained.condition(target, logits)
         else:
-            told = target  # which this decoder does not look at
-        mask = self.decoder(representations, X, told, self.explained.domain).sigmoid_()
+            condition = target  # which this decoder does not look at
+        mask = self.decoder(representations, X, condition, self.explained.domain).sigmoid_()
         if self.presence_threshold is not None:
             presence = self.explained.presence(target, logits, self.presence_threshold)
             mask = mask * presence[:, None, None].to(mask.dtype)

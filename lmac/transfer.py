@@ -13,7 +13,7 @@ KEY = "transfer_classifiers"
 _NUMBERS = ("sample_rate", "n_fft", "hop_samples", "n_mels")
 
 
-class OtherClassifier:
+class TransferClassifier:
     """A trained classifier, rebuilt from what its training left.
 
     Arguments
@@ -91,7 +91,7 @@ class OtherClassifier:
     @property
     def description(self):
         """Name and how it is given an explanation."""
-        how = "reads f(M X) with its own front end" if self.direct else "hears its sound"
+        how = "reads f(M X) with its own front end" if self.direct else "gets its sound"
         return f"{self.name} {how}"
 
     def logits(self, X, phase):
@@ -117,8 +117,8 @@ class OtherClassifier:
 
 
 def transfer_classifiers(folders, explained, labels, device):
-    """An :class:`OtherClassifier` of each folder; ValueError for two of one name."""
-    others = [OtherClassifier(folder, explained, labels, device) for folder in folders]
+    """A :class:`TransferClassifier` of each folder; ValueError for two of one name."""
+    others = [TransferClassifier(folder, explained, labels, device) for folder in folders]
     names = {}
     for other in others:
         if other.name in names:

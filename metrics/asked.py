@@ -1,7 +1,7 @@
-"""Is an explanation of a class that was asked for honest? Checks from outside the classifier.
+"""Is an explanation of a target class honest? Checks from outside the classifier.
 
-A mask that makes the classifier decide for a class which is nowhere in the sound has carved it
-out. And of two sounds of known classes, the explanation of one should be that sound.
+A mask that makes the classifier decide for a class which is nowhere in the sound is a false
+explanation. And of two sounds of known classes, the explanation of one should be that sound.
 """
 
 import torch
@@ -13,7 +13,8 @@ from metrics.distance import si_sdr
 def decides_for(probs: Tensor, asked: Tensor) -> Tensor:
     """Whether the classifier decides for the class ``asked`` [B], by ``probs`` [B, C].
 
-    Returns 1 or 0, float64 [B]. Of an absent class, with the probabilities of M X, it is carving.
+    Returns 1 or 0, float64 [B]. With the probabilities of M X, for an absent class: a false
+    explanation.
     """
     return (probs.argmax(1) == asked).double()
 

@@ -75,7 +75,7 @@ SCENARIO = pd.DataFrame(
 )  # fmt: skip
 
 
-def check_of(kind, explained, path, interpreters, scenario, dataset=None, others=None, **more):
+def check_of(kind, explained, path, interpreters, scenario, dataset=None, transfer=None, **more):
     """A check of ``scenario`` into the folder ``path``, without a data set on the disk."""
     if dataset is None and "gain_target" in scenario:
         dataset = tones(scenario)
@@ -89,5 +89,5 @@ def check_of(kind, explained, path, interpreters, scenario, dataset=None, others
         "n_boot": 20, "asked_p": 0.05, "audit_clips": None, "scenario": "mixtures",
         "domain": "stft", **more,
     }  # fmt: skip
-    given = {} if others is None else {"others": others}
+    given = {} if transfer is None else {"transfer": transfer}
     return kind(hparams, setup, **given)

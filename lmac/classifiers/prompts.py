@@ -46,7 +46,7 @@ class PromptHead(nn.Module):
     labels : list of str
         Their names, in the order of the logits.
     vectors : Tensor [K, D]
-        Their embeddings, of unit length: what a decoder is told of a prompt.
+        Their embeddings, of unit length: what a decoder is given of a prompt.
     """
 
     def __init__(self, prompts):

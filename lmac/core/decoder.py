@@ -121,10 +121,9 @@ class TopDownDecoder(Decoder):
         learning rate a step, so without it the mask takes long to saturate. Kept with
         the weights.
     conditioned : bool
-        Tell the decoder what to explain, so that any class can be asked for; the vector that tells
-        it takes the place of the summary. Off, as in the paper. One that is trained on the
-        classifier's own decisions alone learns to carve that class out of any input;
-        ``lmac.core.losses.conditional_loss`` is for this one.
+        Explain any target class; its vector takes the place of the summary. Off, as in the paper.
+        Trained on the classifier's own decisions alone, such a decoder learns to find that class
+        in any input; ``lmac.core.losses.conditional_loss`` is for this one.
     reads_input : bool
         Read X, too: the features at the finest level, and what stands out in a band.
     condition_size : int, optional

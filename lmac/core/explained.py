@@ -66,19 +66,19 @@ class ExplainedClassifier(nn.Module):
         return self.logits(X, phase).double().softmax(1)
 
     def condition(self, target, logits):
-        """What decoders are told of the classes ``target`` [B]: vectors [B, D].
+        """What decoders are given of the classes ``target`` [B]: vectors [B, D].
 
         Of a prompt its vector. Of a fixed class a one-hot vector of the K classes, and behind it
         how probable the class is by ``logits`` [B, K] of the input: log p, from the log of 0.05
-        and in units of 3. An absent class is then told from one that is there by the classifier's
+        and in units of 3. An absent class then differs from one that is there by the classifier's
         own answer, and a decoder need not learn to recognise it.
         """
         vectors = self.classifier.prompt_vectors
         if vectors is not None:
             return vectors[target]
         log_p = logits.detach().float().log_softmax(1).gather(1, target[:, None])
-        told = ((log_p - math.log(0.05)) / 3).clamp_min(-4)
-        return torch.cat([F.one_hot(target, logits.shape[1]).to(told.dtype), told], dim=1)
+        known = ((log_p - math.log(0.05)) / 3).clamp_min(-4)
+        return torch.cat([F.one_hot(target, logits.shape[1]).to(known.dtype), known], dim=1)
 
     def presence(self, target, logits, presence_threshold):
         """How much of the classes ``target`` [B] there is in clips of ``logits`` [B, K]: [B].
@@ -88,8 +88,8 @@ class ExplainedClassifier(nn.Module):
         of that one.
         """
         p = logits.softmax(1).gather(1, target[:, None]).squeeze(1)
-        heard = (target == logits.argmax(1)) | (target == self.silent_class)
-        return torch.where(heard, torch.ones_like(p), (p / presence_threshold).clamp_max(1))
+        decided = (target == logits.argmax(1)) | (target == self.silent_class)
+        return torch.where(decided, torch.ones_like(p), (p / presence_threshold).clamp_max(1))
 
     @cached_property
     def silent_class(self):

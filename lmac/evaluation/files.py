@@ -10,13 +10,15 @@ PROVENANCE, SUMMARY, TABLE = "provenance.json", "summary.csv", "table.md"
 RANDOMISATION, RESYNTHESIS = "randomisation", "resynthesis"
 ASKED, ASKED_CLIPS, HELD_OUT = "asked", "asked_clips", "held_out"
 AUDIT, AUDIT_CLIPS = "audit", "audit_clips"
+PLANTED, CONTROLS = "planted_cues", "controls.csv"
 CHECKS = (RANDOMISATION, RESYNTHESIS, ASKED, HELD_OUT, AUDIT)
 # Rows, of which the rest is made: published compressed, as pandas reads them.
 ROWS = ("metrics.csv", f"{ASKED_CLIPS}.csv", f"{AUDIT_CLIPS}.csv", f"{RANDOMISATION}.csv",
-        f"{RESYNTHESIS}.csv")  # fmt: skip
+        f"{RESYNTHESIS}.csv", f"{PLANTED}_clips.csv")  # fmt: skip
 # What may be published: no audio that we did not make, and no path of a machine.
 PUBLISHED = (
     *(SUMMARY, "scenario.csv", "evaluation.json", TABLE, PROVENANCE, *ROWS),
+    *(CONTROLS, f"{PLANTED}.png"),
     *(f"{check}.{kind}" for check in CHECKS for kind in ("csv", "md")),
 )
 # Only where figures are asked for.

@@ -471,12 +471,14 @@ class EvaluationFolder:
             return None
         return pd.read_csv(path, dtype={"ID": str}) if path.is_file() else None
 
-    def write_check(self, name, rows, text=None):
-        """Write the rows of a check and, when complete, its report; returns the CSV's path."""
+    def write_check(self, name, rows, text=None, report=None):
+        """Write the rows of a check and, when complete, its report; returns the CSV's path.
+
+        ``report``: the report's name, where it is another."""
         remove_remains(self.path, f"{name}.*")
         write_csv(rows, self.path / f"{name}.csv", checked=True)
         if text is not None:
-            write_text(text, self.path / f"{name}.md", checked=True)
+            write_text(text, self.path / f"{report or name}.md", checked=True)
         return self.path / f"{name}.csv"
 
     # Samples

@@ -47,9 +47,10 @@ def write_report(folder, hparams, classifier_info, device, fresh=True):
 
 
 _ASKED = (
-    "carving: share of the mixtures, mixed anew at this level, where the explanation of a class "
-    "that is in neither sound makes the classifier decide for it; asked source: share of the "
-    "explanations that are nearer to the sound of the class asked for than to the other (asked.md)."
+    "false explanation: share of the mixtures, mixed anew at this level, where the explanation of "
+    "a class that is in neither sound makes the classifier decide for it; asked source: share of "
+    "the explanations that are nearer to the sound of the class asked for than to the other "
+    "(asked.md)."
 )
 
 
@@ -63,7 +64,8 @@ _AUDIT = (
 def _check_columns(folder):
     """What checks add to the table, a row per method; None where none was made.
 
-    Carving and asked source at every level; deletion, insertion and Fid-In under other networks.
+    False explanations and asked source at every level; deletion, insertion and Fid-In under
+    other networks.
     """
     found = {}
     audit = folder.check(AUDIT)
@@ -75,7 +77,10 @@ def _check_columns(folder):
     asked = folder.check(ASKED)
     if asked is None:
         return pd.DataFrame(found).rename_axis("method").reset_index() if found else None
-    for name, head in (("carving", "carving"), ("asked_source", "asked source")):
+    for name, head in (
+        ("false_explanation", "false explanation"),
+        ("asked_source", "asked source"),
+    ):
         for level, part in asked.dropna(subset=[name]).groupby("snr_db"):
             found[f"{head} {level:g} dB (%)"] = part.set_index("method")[name]
     return pd.DataFrame(found).rename_axis("method").reset_index()
@@ -170,8 +175,10 @@ def _training(info):
         )
     if info.get("out_share", 1) < 1:
         facts.append(f"the masked-out part for {100 * info['out_share']:g} % of the clips")
-    if info.get("others"):
-        facts.append(f"l_transfer {info['l_transfer']:g} for {' and '.join(info['others'])}")
+    if info.get("transfer_classifiers"):
+        facts.append(
+            f"l_transfer {info['l_transfer']:g} for {' and '.join(info['transfer_classifiers'])}"
+        )
     facts += [f"{info['epochs']} epochs"] if "epochs" in info else []
     if not info.get("decoder", {}).get("reads_input", True):
         facts.append("a decoder that does not read X")
@@ -192,8 +199,8 @@ def augmentation(recorded):
     else:
         snr_db = levels(recorded[f"{kind}_snr_db"])
         said = f"{what} mixed in at {snr_db} in {100 * share:g} % of the clips"
-    speeds = recorded.get("speed_perturbation")
-    return f"{said}, speeds of {' or '.join(map(str, speeds))} %" if speeds else said
+    speed = recorded.get("speed_perturbation")
+    return f"{said}, speed perturbation {' or '.join(map(str, speed))} %" if speed else said
 
 
 def _noise(hparams, trained):

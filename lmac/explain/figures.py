@@ -277,7 +277,8 @@ def asked_figure(summary, path, scores=None):
     Arguments
     ---------
     summary : DataFrame
-        ``method, snr_db, carving, asked_source`` (percent), and the last two with " lo" and " hi".
+        ``method, snr_db, false_explanation, asked_source`` (percent), and the last
+        two with " lo" and " hi".
     path : path
         Of the PNG.
     scores : dict, optional
@@ -294,14 +295,16 @@ def asked_figure(summary, path, scores=None):
         for row in rows.to_dict("records"):
             spans = [
                 [[max(0, row[name] - row[f"{name} lo"])], [max(0, row[f"{name} hi"] - row[name])]]
-                for name in ("carving", "asked_source")
+                for name in ("false_explanation", "asked_source")
             ]
             axis.errorbar(
-                row["carving"], row["asked_source"], xerr=spans[0], yerr=spans[1],
+                row["false_explanation"], row["asked_source"], xerr=spans[0], yerr=spans[1],
                 marker="o", linewidth=1, linestyle="none", label=_with_ai(row["method"], scores),
             )  # fmt: skip
         axis.axhline(50, color="grey", linewidth=0.8, linestyle=":")
-        axis.set(title=f"{level:g} dB", xlabel="carving (%), less is better", ylim=(40, 102))
+        axis.set(
+            title=f"{level:g} dB", xlabel="false explanations (%), less is better", ylim=(40, 102)
+        )
         axis.set_xlim(left=-0.5)
     axes[0][0].set_ylabel("asked source (%), 50 is chance")
     axes[0][-1].legend(fontsize=8)

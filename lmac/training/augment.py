@@ -96,17 +96,21 @@ class WaveformAugment:
     gain_db : list of two floats
         Range of a random gain after peak normalisation.
     mixer : ClipMixer, optional
-    speeds : list of int
+    speed_perturbation : list of int
         Percent; each batch is played at one of them, by SpeechBrain's SpeedPerturb. A clip keeps
         its length: a slow one loses its end, a fast one is padded with silence.
     """
 
-    def __init__(self, shift=True, gain_db=(-12, 0), mixer=None, speeds=(100,)):
+    def __init__(self, shift=True, gain_db=(-12, 0), mixer=None, speed_perturbation=(100,)):
         self.shift = shift
         self.gain_db = gain_db
         self.mixer = mixer
         # Whole percentages do not need the sample rate.
-        self.perturb = None if set(speeds) == {100} else SpeedPerturb(None, list(speeds))
+        self.perturb = (
+            None
+            if set(speed_perturbation) == {100}
+            else SpeedPerturb(None, list(speed_perturbation))
+        )
 
     def __call__(self, wav):
         """Clips [B, L] to augmented clips and the clips' own part in them, both [B, L].

@@ -17,8 +17,8 @@ class ConditionalBrain(DecoderBrain):
     ``lmac.core.losses.conditional_loss``.
 
     Validation clips have the same targets in every epoch. Of those whose target is an absent class,
-    "carving" is the share of false explanations, which are decided as that class, and "MM absent"
-    the mean of their masks. The metrics are of those whose target is the classifier's decision.
+    "false_explanation" is the share that is decided as that class, and "MM absent" the mean
+    of their masks. The metrics are of those whose target is the classifier's decision.
     """
 
     @classmethod
@@ -83,9 +83,9 @@ class ConditionalBrain(DecoderBrain):
         own = outcome.probs.argmax(1) == outcome.target
         absent = ~own & ~step.source
         nan = torch.full_like(outcome.p, float("nan"))
-        carved = (outcome.probs_in.argmax(1) == outcome.target).double()
+        false = (outcome.probs_in.argmax(1) == outcome.target).double()
         return {
             **{name: torch.where(own, value, nan) for name, value in compute(outcome).items()},
-            "carving": torch.where(absent, carved, nan),
+            "false_explanation": torch.where(absent, false, nan),
             "MM absent": torch.where(absent, outcome.mask.flatten(1).mean(1).double(), nan),
         }

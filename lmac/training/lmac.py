@@ -58,23 +58,23 @@ def train_decoder(explained, hparams, run_opts, brain_class=None, datasets=None,
     key = "finetune_from"
     if hparams[key] is not None or hparams["l_guidance"] > 0:
         load_decoder(decoder, explained, decoder_file(hparams[key], key), key)
-    others = []
+    transfer = []
     if hparams["transfer_classifiers"]:
         device = device_of(run_opts)
         labels = labels_of(explained.classifier, hparams["classifier_checkpoint"])
-        others = transfer_classifiers(
+        transfer = transfer_classifiers(
             hparams["transfer_classifiers"], explained.to(device), labels, device
         )
     datasets = datasets or explainer_datasets(hparams)
     brain = train_explainer(
-        brain_class, explained, {"decoder": decoder}, datasets, hparams, run_opts, others=others
+        brain_class, explained, {"decoder": decoder}, datasets, hparams, run_opts, transfer=transfer
     )
     if sb.utils.distributed.if_main_process() and brain.exports:
         info = training_facts(hparams, explained.domain) | brain.recorded(hparams)
         info |= explained_facts(explained) | decoder_facts(decoder) | facts
-        if others:
-            names = [other.name for other in others]
-            info |= {"l_transfer": hparams["l_transfer"], "others": names}
+        if transfer:
+            names = [other.name for other in transfer]
+            info |= {"l_transfer": hparams["l_transfer"], "transfer_classifiers": names}
         info |= {"epochs": brain.epochs_done, "valid": brain.test_stats}
         brain.export(Path(hparams["output_folder"]) / "best", info)
     return brain
@@ -86,12 +86,12 @@ class DecoderBrain(TrainingBrain):
     Arguments
     ---------
     explained : lmac.core.explained.ExplainedClassifier
-    others : list of lmac.transfer.OtherClassifier
+    transfer : list of lmac.transfer.TransferClassifier
         Further networks that what is kept has to convince.
     **kwargs
         Of ``speechbrain.Brain``. ``hparams`` beside SpeechBrain's: ``augment``
         (``lmac.training.augment.WaveformAugment``), ``lmac_loss``, ``out_share``,
-        ``l_transfer`` where there are others, and what ``TrainingBrain`` needs.
+        ``l_transfer`` where there are any, and what ``TrainingBrain`` needs.
 
     Validation clips are mixed as in training, the same way in every epoch. On clips as they are, a
     large mask loses little, and in stage 2 one of ones would be the best.
@@ -99,10 +99,10 @@ class DecoderBrain(TrainingBrain):
 
     stage_sums = ("parts", "scores", "clips")
 
-    def __init__(self, explained, others=(), **kwargs):
+    def __init__(self, explained, transfer=(), **kwargs):
         super().__init__(**kwargs)
         self.explained = explained.to(self.device)
-        self.others = others
+        self.transfer = transfer
 
     @classmethod
     def require(cls, hparams, explained):
@@ -131,8 +131,8 @@ class DecoderBrain(TrainingBrain):
         with torch.no_grad():
             step = self.begin(*self.sounds(batch, stage), stage)
         step.mask = self.mask(step, stage)
-        if self.others:
-            step.transfer = self.loss_of_others(step.mask * step.X, step)
+        if self.transfer:
+            step.transfer = self.loss_of_transfer(step.mask * step.X, step)
         step.logits_in, step.logits_out = self.parts_of(step, stage)
         step.mask = step.mask.float()
         if self.weighs("l_consistency"):
@@ -186,7 +186,7 @@ class DecoderBrain(TrainingBrain):
         """A context of random numbers: in validation the same in every epoch."""
         return contextlib.nullcontext() if stage == sb.Stage.TRAIN else self.validation_numbers()
 
-    def loss_of_others(self, kept, step):
+    def loss_of_transfer(self, kept, step):
         """Mean cross-entropy of transfer classifiers for the targets, a scalar.
 
         Given M X, ``kept``; over the clips that a network decides so, too. No network has to see
@@ -194,7 +194,7 @@ class DecoderBrain(TrainingBrain):
         """
         phase, target = step.phase, step.target
         sums = []
-        for other in self.others:
+        for other in self.transfer:
             with torch.no_grad():
                 alike = other.logits(step.X, phase).argmax(1) == target
             losses = F.cross_entropy(other.logits(kept, phase).float(), target, reduction="none")

@@ -15,8 +15,5 @@ set -- --background_folder="$data" "$@"
 "$python" train_lmac.py $recipe/recipe.yaml:lmac_transfer "$@"
 for name in cnn14 cnn14_transfer two_reasons; do
     "$python" -m lmac planted_cues $recipe/recipe.yaml:$name "$@"
-    mkdir -p $recipe/results/$name
-    from=$results/evaluation/$name
-    cp "$from"/{summary.csv,controls.csv,table.md,planted_cues.png} $recipe/results/$name
-    gzip -nc "$from"/planted_cues_clips.csv >$recipe/results/$name/clips.csv.gz
 done
+"$python" -m lmac publish $results $recipe/results

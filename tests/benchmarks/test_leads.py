@@ -10,12 +10,12 @@ from benchmarks.leads import (
     PAGE,
     best_baseline,
     convinces,
-    inventing,
     leads,
     summaries,
     table,
     transfer,
     with_tables,
+    wrong_decisions,
 )  # fmt: skip
 
 
@@ -75,7 +75,8 @@ def test_rows_of_audits(tmp_path, monkeypatch):
     pd.DataFrame(
         {"method": ["L-MAC", "GradCAM"],
          "n (x)": [7, 7], "Fid-In (x)": [0.9, 0.8], "Fid-In random (x)": [0.4, 0.95],
-         "n invented (x)": [3, 3], "invented (x)": [66.7, 33.3], "invented random (x)": [0.0, 0],
+         "n wrong decision (x)": [3, 3], "wrong decision (x)": [66.7, 33.3],
+         "wrong decision random (x)": [0.0, 0],
          "n (y)": [5, 5], "Fid-In (y)": [0.7, 0.8], "Fid-In random (y)": [0.1, 0.1]},
     ).to_csv(tmp_path / "audit.csv", index=False)  # fmt: skip
     name = "ESC10/mixtures_stft"
@@ -84,4 +85,4 @@ def test_rows_of_audits(tmp_path, monkeypatch):
         f"| {link} | x | 7 | **0.90** (0.40) |  | 0.80 (0.95) |  |",
         f"| {link} | y | 5 | 0.70 (0.10) |  | 0.80 (0.10) |  |",
     ]
-    assert inventing({name: None})[2:] == [f"| {link} | x | 3 | 67 (0) |  | 33 (0) |  |"]
+    assert wrong_decisions({name: None})[2:] == [f"| {link} | x | 3 | 67 (0) |  | 33 (0) |  |"]

@@ -59,7 +59,7 @@ def test_speed_moves_a_tone_and_keeps_the_length():
     """Faster by a quarter: a tone of 1000 Hz is one of 1250, and the last fifth is silent."""
     torch.manual_seed(0)
     tone = (2 * torch.pi * 1000 * torch.arange(16000) / 16000).sin().repeat(2, 1)
-    augment = WaveformAugment(shift=False, gain_db=(0, 0), speeds=[80, 125])
+    augment = WaveformAugment(shift=False, gain_db=(0, 0), speed_perturbation=[80, 125])
     heard = set()
     for _ in range(12):
         out, clean = augment(tone)

@@ -172,7 +172,10 @@ def test_false_explanations_are_of_absent_classes_and_metrics_of_the_decision(ba
     for field in ("masked", "clean_X", "audio", "clean_audio", "probs_resynthesised"):
         setattr(outcome, field, None)
     scores = brain.score(outcome, step)
-    assert scores["carving"].isnan().tolist() == [True, True, False] and scores["carving"][2] == 1
+    assert (
+        scores["false_explanation"].isnan().tolist() == [True, True, False]
+        and scores["false_explanation"][2] == 1
+    )
     assert scores["MM absent"][2] == 0.125
     assert scores["AI"].isnan().tolist() == [False, True, True] and scores["AI"][0] == 100
 

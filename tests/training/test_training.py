@@ -20,7 +20,7 @@ from lmac.training.brain import TrainingBrain, _plain
 from lmac.training.checkpointer import Checkpointer
 from lmac.training.lmac import DecoderBrain
 from lmac.training.schedules import one_cycle
-from lmac.transfer import OtherClassifier
+from lmac.transfer import TransferClassifier
 
 N_SAMPLES = 6000
 
@@ -109,7 +109,7 @@ class Other:
         return self.answers.pop(0)
 
 
-def test_others_have_to_be_convinced_of_what_they_decide_themselves(batch):
+def test_transfer_classifiers_have_to_be_convinced_of_what_they_decide_themselves(batch):
     brain = brain_with(l_guidance=0.0)
     brain.hparams.augment, brain.hparams.l_transfer = None, 0.5
     decision = brain.compute_forward(batch, sb.Stage.VALID).target
@@ -121,7 +121,7 @@ def test_others_have_to_be_convinced_of_what_they_decide_themselves(batch):
     agrees = nn.functional.one_hot(decision, 5).float()
     partly = agrees.clone()
     partly[:3] = partly[:3].roll(1, 1)  # decides so for the last clip alone
-    brain.others = [Other(agrees, kept[0]), Other(partly, kept[1])]
+    brain.transfer = [Other(agrees, kept[0]), Other(partly, kept[1])]
     predictions = brain.compute_forward(batch, sb.Stage.VALID)
     loss = brain.compute_objectives(predictions, batch, sb.Stage.VALID)
     p = kept.softmax(2)
@@ -130,8 +130,8 @@ def test_others_have_to_be_convinced_of_what_they_decide_themselves(batch):
     assert float((loss - alone).detach()) == pytest.approx(0.5 * (first + last) / 2, rel=1e-5)
     assert float(brain.parts[-1]["transfer"]) == pytest.approx(0.5 * (first + last) / 2, rel=1e-5)
     # Nobody decides alike: nothing is asked of the mask.
-    brain.others = [Other(agrees.roll(1, 1), kept[0])]
-    assert float(brain.loss_of_others(None, Step(target=decision))) == 0
+    brain.transfer = [Other(agrees.roll(1, 1), kept[0])]
+    assert float(brain.loss_of_transfer(None, Step(target=decision))) == 0
 
 
 class Loud(nn.Module):
@@ -185,7 +185,7 @@ def test_the_sound_for_another_network_has_a_gradient(tmp_path):
     wav = 0.1 * torch.randn(1, 2000)
     X, phase = explained.domain.analyse(wav)
     net = nn.Linear(500, 5)
-    other = OtherClassifier.__new__(OtherClassifier)
+    other = TransferClassifier.__new__(TransferClassifier)
     other.direct, other.explained, other._columns = False, explained, torch.arange(5)
     other._network = SimpleNamespace(
         domain=SimpleNamespace(

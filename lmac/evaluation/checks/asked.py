@@ -1,13 +1,13 @@
-"""Asking for a class: do methods carve absent ones, and do they find the one that was asked for?
+"""Target classes: is an absent one explained, and is the explanation of one its own sound?
 
     python -m lmac asked recipes/ESC10_conditional/recipe.yaml --data_folder=… \
         --methods=[L-MAC,GradCAM]
 
 The pairs of the mixtures' scenario, mixed anew at each of --asked_snr_db, and for each of them
 
-- carving: asked for a random class that is in neither sound, does the explanation alone make the
-  classifier decide for it? And what share of the energy does it keep?
-- asked source: asked for the class of each of the two sounds, where the classifier gives both a
+- false explanation: for a random class that is in neither sound, does the explanation alone make
+  the classifier decide for it? And what share of the energy does it keep?
+- asked source: for the class of each of the two sounds, where the classifier gives both a
   probability of at least --asked_p, is the explanation nearer (SI-SDR) to the one asked for?
 
 Writes asked.csv (a row per method and level), asked.md, asked.png (one against the other) and
@@ -32,7 +32,7 @@ from metrics.tables import markdown_table
 
 ABSENT, SOURCE = "absent", "source"
 # Values of a question: percent but for the probabilities.
-VALUES = ("carving", "energy_absent", "p_absent", "p_in_absent", "asked_source")
+VALUES = ("false_explanation", "energy_absent", "p_absent", "p_in_absent", "asked_source")
 
 
 def absent_classes(scenario, labels, seed):
@@ -151,7 +151,7 @@ class Asked(MaskCheck):
         ]
         masked, p_in = self._explained(interpreter, clips, classes[0])
         found = {
-            "carving": 100 * decides_for(p_in, classes[0]),
+            "false_explanation": 100 * decides_for(p_in, classes[0]),
             "energy_absent": 100 * energy_kept(masked, clips.X),
             "p_absent": pick(clips.probs, classes[0]),
             "p_in_absent": pick(p_in, classes[0]),
@@ -163,8 +163,8 @@ class Asked(MaskCheck):
         ]  # fmt: skip
         if not self.explained.domain.listenable:
             return answers
-        heard = torch.stack([pick(clips.probs, c) for c in classes[1:]]).amin(0) >= self.least_p
-        if not bool(heard.any()):
+        present = torch.stack([pick(clips.probs, c) for c in classes[1:]]).amin(0) >= self.least_p
+        if not bool(present.any()):
             return answers
         for which, key in enumerate(("label", "contaminant_label")):
             masked, _ = self._explained(interpreter, clips, classes[1 + which])
@@ -174,7 +174,7 @@ class Asked(MaskCheck):
                 {"row": i, "question": SOURCE, "asked": rows[i][key],
                  "asked_source": float(nearer[i])}
                 for i in range(len(rows))
-                if heard[i]
+                if present[i]
             ]  # fmt: skip
         return answers
 
@@ -217,26 +217,27 @@ def summary_of(rows, n_boot):
 
 def report(summary, least_p, about):
     """Markdown of :func:`summary_of`."""
-    deaf = summary[~summary["can_be_asked"].astype(bool)]["method"].unique()
+    unaware = summary[~summary["can_be_asked"].astype(bool)]["method"].unique()
     lines = [
-        "# Asking for a class",
+        "# Explanations of target classes",
         "",
         about,
         "",
-        "Carving: share of the mixtures for which the explanation of a random class that is in "
-        "neither sound makes the classifier decide for it; beside it the share of the energy that "
-        "is kept, and the mean probability of that class before and after. Asked source: of the "
-        "classes of the two sounds, asked for where the classifier gives both a probability of at "
-        f"least {least_p:g}, share of the explanations whose sound is nearer (SI-SDR) to the sound "
-        "asked for than to the other; 50 % is chance. Mean [95 % bootstrap interval of the mean]."
-        + (f" {', '.join(deaf)}: the same mask whatever is asked for." if len(deaf) else ""),
+        "False explanation: share of the mixtures for which the explanation of a random class "
+        "that is in neither sound makes the classifier decide for it; beside it the share of the "
+        "energy that is kept, and the mean probability of that class before and after. Asked "
+        "source: of the classes of the two sounds, asked for where the classifier gives both a "
+        f"probability of at least {least_p:g}, share of the explanations whose sound is nearer "
+        "(SI-SDR) to the sound asked for than to the other; 50 % is chance. Mean [95 % bootstrap "
+        "interval of the mean]."
+        + (f" {', '.join(unaware)}: the same mask for every target class." if len(unaware) else ""),
         "",
     ]
     lines += markdown_table(
-        ["method", "SNR (dB)", "carving (%) ↓", "energy kept (%)", "p before", "p after",
+        ["method", "SNR (dB)", "false explanation (%) ↓", "energy kept (%)", "p before", "p after",
          "asked source (%) ↑", "questions"],
         [
-            [r["method"], f"{r['snr_db']:g}", with_interval(r, "carving", 1),
+            [r["method"], f"{r['snr_db']:g}", with_interval(r, "false_explanation", 1),
              with_interval(r, "energy_absent", 1), f"{r['p_absent']:.3f}",
              f"{r['p_in_absent']:.3f}",
              with_interval(r, "asked_source", 1) if r["n_source"] else "",

@@ -13,10 +13,10 @@ method, and asks
   or in noise at 30 dB?
 - deletion and insertion (Petsiuk et al., 2018): area under p as cells are removed, or put back, in
   the order of the mask, in ten steps of equal energy.
-- inventing: where the decision is a class of neither sound, and another classifier does not hear
-  it in the input either, does it hear it in the explanation? Then the mask has made it.
-- carving: asked for a class that is not there, by how many explanations are the classifier, and
-  the others, convinced?
+- wrong decisions: where the decision is a class of neither sound, and another classifier does not
+  share it on the input, does it on the explanation? Then the mask has made the class.
+- false explanations: of a class that is not there, how many convince the classifier, and the
+  others?
 
 Writes audit.csv (a row per method), audit.md, audit.png and audit_clips.csv (a row per clip,
 method and network) beside the rows of eval_explanations.py; a method or a classifier that is added
@@ -48,30 +48,30 @@ ALIKE = "decides alike"
 # Of every network, where it decides alike on the input.
 TRANSFER = ("Fid-In", "p", "p in", "Fid-In random", "p random")
 # Of the others, where the decision is of neither sound and they do not share it; percent.
-INVENTED = ("invented", "invented random")
+WRONG = ("wrong decision", "wrong decision random")
 ALONE = ("MM", *JITTERS, "deletion", "insertion")
-VALUES = (*ALONE, ALIKE, *TRANSFER, *INVENTED, "carved")
+VALUES = (*ALONE, ALIKE, *TRANSFER, *WRONG, "false explanation")
 
 
 class Audit(MaskCheck):
-    """Audits masks of one classifier; ``others``: list of lmac.transfer.OtherClassifier."""
+    """Audits masks of one classifier; ``transfer``: list of lmac.transfer.TransferClassifier."""
 
     name, variant, n_clips, in_table = AUDIT, "network", "audit_clips", True
     columns = ("method", "network", "ID", "target_id", "contaminant", *VALUES)
 
-    def __init__(self, hparams, setup, others=None):
+    def __init__(self, hparams, setup, transfer=None):
         super().__init__(hparams, setup)
         # First, so that a wrong folder is known before audio is read.
-        if others is None:
-            others = transfer_classifiers(
+        if transfer is None:
+            transfer = transfer_classifiers(
                 hparams["transfer_classifiers"], setup.explained, setup.labels, setup.device
             )
-            self._warn_of_leaks(others)
-        self.others = {other.name: other for other in others}
+            self._warn_of_leaks(transfer)
+        self.transfer = {other.name: other for other in transfer}
         self._on_input = {}
 
-    def _warn_of_leaks(self, others):
-        trained = {f"{o.folder} (transfer_classifiers)": o.training for o in others}
+    def _warn_of_leaks(self, transfer):
+        trained = {f"{o.folder} (transfer_classifiers)": o.training for o in transfer}
         trained["classifier_checkpoint"] = {"train_folds": []}  # which the scenario has seen to
         warn_of_scenario_leaks(
             self.setup.scenario, self.setup.manifest, trained, self.hparams["train_folds"]
@@ -79,10 +79,10 @@ class Audit(MaskCheck):
 
     @property
     def variants(self):
-        return (OWN, *self.others)
+        return (OWN, *self.transfer)
 
     def detail(self, variant):
-        return "" if variant == OWN else f", other {self.others[variant].digest}"
+        return "" if variant == OWN else f", other {self.transfer[variant].digest}"
 
     def scenario(self):
         """With a column ``absent``: for each clip the name of a class that is not in it."""
@@ -118,7 +118,7 @@ class Audit(MaskCheck):
 
     def report(self, summary, rows):
         about = self.about(f"{rows['ID'].nunique()} clips")
-        known = (f"{o.description}{_accuracy(o.training)}." for o in self.others.values())
+        known = (f"{o.description}{_accuracy(o.training)}." for o in self.transfer.values())
         return report(summary, networks_of(rows), " ".join([about, *known]))
 
     def figure(self, summary, rows, path):
@@ -128,7 +128,7 @@ class Audit(MaskCheck):
         """Probabilities [B, K] of ``network`` for ``X`` of ``clips``, in the same batches."""
         if network == OWN:
             return probabilities(self.explained, clips, X)
-        other = self.others[network]
+        other = self.transfer[network]
         parts = [other.probabilities(X[part], clips.phase[part]) for part in clips.batches()]
         return torch.cat(parts)
 
@@ -163,17 +163,19 @@ class Audit(MaskCheck):
         found = {}
         for network, probs in on_input.items():
             alike = probs.argmax(1) == target
-            values, invented = {"p": pick(probs, target)}, {}
+            values, wrong = {"p": pick(probs, target)}, {}
             for kept, end, X in ((" in", "", masked), (" random", " random", random)):
                 answer = self.answers(network, clips, X)
                 values[f"p{kept}"] = pick(answer, target)
                 values[f"Fid-In{end}"] = fidelity_in(answer, target)
-                invented[f"invented{end}"] = 100 * decides_for(answer, target)
+                wrong[f"wrong decision{end}"] = 100 * decides_for(answer, target)
             values = {key: v.masked_fill(~alike, float("nan")) for key, v in values.items()}
-            values |= {k: v.masked_fill(alike | right, float("nan")) for k, v in invented.items()}
+            values |= {k: v.masked_fill(alike | right, float("nan")) for k, v in wrong.items()}
             values[ALIKE] = alike.double()
             if asked is not None:
-                values["carved"] = 100 * decides_for(self.answers(network, clips, asked), absent)
+                values["false explanation"] = 100 * decides_for(
+                    self.answers(network, clips, asked), absent
+                )
             if network == OWN:
                 values |= self._alone(clips, target, mask, masked, seeds)
             found[network] = [
@@ -210,14 +212,14 @@ def summary_of(rows, n_boot):
     """
     tables = []
     for network, part in rows.groupby("network", sort=False):
-        names = [*(ALONE if network == OWN else (ALIKE,)), *INVENTED, "carved"]
+        names = [*(ALONE if network == OWN else (ALIKE,)), *WRONG, "false explanation"]
         # Where nothing could be asked there is no column; where no clip is alike, empty cells.
         names = [*TRANSFER, *(name for name in names if part[name].notna().any())]
         table = summarise(part, ["method"], names, n_boot=n_boot, crossed_column="contaminant")
-        counts = part.groupby("method").agg({ALIKE: "sum", INVENTED[0]: "count"}).astype(int)
+        counts = part.groupby("method").agg({ALIKE: "sum", WRONG[0]: "count"}).astype(int)
         table["n"] = table["method"].map(counts[ALIKE])
-        if INVENTED[0] in table:
-            table["n invented"] = table["method"].map(counts[INVENTED[0]])
+        if WRONG[0] in table:
+            table["n wrong decision"] = table["method"].map(counts[WRONG[0]])
         table = table.drop(columns=[c for c in table if c.endswith(" undefined")])
         table = table.set_index("method")
         if network != OWN:  # its name goes before the ends of an interval
@@ -277,47 +279,55 @@ def report(summary, networks, about):
             "",
             _verdict(summary, end),
         ]
-    lines += [*_inventing(summary, networks), *_carving(summary, networks)]
+    lines += [*_wrong_decisions(summary, networks), *_false_explanations(summary, networks)]
     return "\n".join(lines) + "\n"
 
 
-def _inventing(summary, networks):
+def _wrong_decisions(summary, networks):
     """Lines of the report: wrong decisions that only the explanation makes others share."""
     columns = {}
-    for name in (name for name in networks if f"invented ({name})" in summary):
+    for name in (name for name in networks if f"wrong decision ({name})" in summary):
         columns |= {
-            f"n invented ({name})": f"{name}: clips", f"invented ({name})": "invented ↓",
-            f"invented random ({name})": "random",
+            f"n wrong decision ({name})": f"{name}: clips",
+            f"wrong decision ({name})": "wrong decision ↓",
+            f"wrong decision random ({name})": "random",
         }  # fmt: skip
     if not columns:
         return []
     return [
         "",
-        "## Inventing",
+        "## False explanations of wrong decisions",
         "",
         "Clips where the decision is a class of neither sound, and the other network does not "
         "share it: share of the explanations (%) by which it then does, and by the mask's own "
-        "values in random cells. What nobody heard in the input, nor put there, the mask has "
-        "made: the more often, the less its picture and its sound are evidence.",
+        "values in random cells. A class that neither was put there nor is decided on the input, "
+        "the mask has made: the more often, the less its picture and its sound are evidence.",
         "",
         *_table(summary.to_dict("records"), columns, 1),
     ]
 
 
-def _carving(summary, networks):
+def _false_explanations(summary, networks):
     """Lines of the report: absent classes that were asked for."""
-    columns = {"carved": "own ↓"} | {f"carved ({name})": f"{name} ↓" for name in networks}
+    columns = {"false explanation": "own ↓"} | {
+        f"false explanation ({name})": f"{name} ↓" for name in networks
+    }
     columns = {key: head for key, head in columns.items() if key in summary}
-    able = summary.dropna(subset=["carved"]) if "carved" in columns else summary[:0]
+    able = (
+        summary.dropna(subset=["false explanation"])
+        if "false explanation" in columns
+        else summary[:0]
+    )
     if able.empty:
         return []
     return [
         "",
-        "## Carving",
+        "## False explanations of absent classes",
         "",
-        "Asked for a random class that is not in the clip: share of the explanations (%) by "
-        "which each network decides for it. Only methods that can be asked. A class that is "
-        "carved, and convinces others as well, shows that transfer alone does not prove truth.",
+        "Of a random class that is not in the clip: share of the explanations (%) by which each "
+        "network decides for it. Only methods that take a target class. A class that is "
+        "explained all the same, and convinces others as well, shows that transfer alone does not "
+        "prove truth.",
         "",
         *_table(able.to_dict("records"), columns, 1),
     ]

@@ -52,6 +52,7 @@ class Check:
     """
 
     name = ""
+    files = None  # names of its table and of its report, without ending; None: its name
     rows_name = None  # of the file of its rows; None: they are computed anew each time
     in_table = False  # whether table.md of the evaluation has columns of it
 
@@ -101,14 +102,15 @@ class Check:
         print(check.run())
         manifest = Path(hparams.get("scenario_manifest") or output / "scenario.csv")
         complete(hparams, check.setup.device, manifest if manifest.is_file() else None)
-        print(f"Table: {output / cls.name}.csv")
+        print(f"Table: {output / (cls.files or [cls.name])[0]}.csv")
 
     def run(self):
         """Compute what is missing and write everything; returns the report."""
         rows = self.rows()
         summary = self.summary(rows)
         text = self.report(summary, rows)
-        self.folder.write_check(self.name, summary, text)
+        table, report = self.files or (self.name, self.name)
+        self.folder.write_check(table, summary, text, report)
         if self.in_table and self.folder.has_rows:
             info, device = self.setup.classifier_info, self.setup.device
             write_report(self.folder, self.hparams, info, device, fresh=False)
@@ -155,9 +157,7 @@ class MaskCheck(Check):
 
     def __init__(self, hparams, setup):
         super().__init__(hparams, setup)
-        if (
-            self.folder.has_rows
-        ):  # of the same clips, classifier and domain, or it is no check of them
+        if self.folder.has_rows:  # of the same clips, classifier and domain, or of no use
             self.folder.require_setting({k: v for k, v in setup.shared.items() if k != "precision"})
         self.rows_name = self.rows_name or f"{self.name}_clips"
         self.interpreters = dict(setup.interpreters)

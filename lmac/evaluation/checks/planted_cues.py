@@ -21,25 +21,21 @@ there are only so many clips, the first of every class.
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from data_prep.audio import AudioCache, fit_length
 from data_prep.generated import RECORD
 from data_prep.planted_cues import CUE_S, FAMILIES, TWO
-from lmac.checkpoints import weights_digest
-from lmac.core.scoring import analyse_clips, classify, explain, probabilities
-from lmac.evaluation.checks.row_cache import RowCache
-from lmac.evaluation.files import SUMMARY, TABLE
+from lmac.core.scoring import classify, probabilities
+from lmac.evaluation.checks.base import MaskCheck
+from lmac.evaluation.files import CONTROLS, PLANTED
 from lmac.evaluation.folder import EvaluationFolder, in_order
-from lmac.evaluation.setup import EvaluationSetup
 from lmac.explain.figures import planted_figure
-from lmac.io.files import write_csv, write_text
-from lmac.io.lock import claim
-from lmac.settings.load import load, parse, run_opts_of
+from lmac.io.files import write_csv
 from metrics import planted
 from metrics.faithfulness import (
     average_drop,
@@ -53,7 +49,6 @@ from metrics.masks import mask_mean
 from metrics.summary import summarise
 from metrics.tables import markdown_table
 
-CLIPS = "planted_cues_clips"
 ENOUGH, LITTLE = 0.6, 0.25  # of the cue, and of the background
 TRUTH = {
     "auc": "AUC ↑", "ap": "AP ↑", "cue_kept": "cue kept ↑", "distractor_kept": "distractor kept ↓",
@@ -63,11 +58,92 @@ TRUTH = {
 FAITH = ("MM", "AI", "AD", "AG", "FF", "Fid-In")
 MEDIANS = ("snr_gain",)
 WHO = ("ID", "target_id", "setting", "snr_db", "cue", "counts")
-COLUMNS = ("method", *WHO, "cells", *TRUTH, *FAITH, "computed_with")
 BY = ["method", "snr_db", "setting"]
 
 
-def measure(explained, clips, mask, parts):
+class PlantedCues(MaskCheck):
+    """Compares masks of the classifier's decisions with the cues that were planted.
+
+    ValueError for the folder of an evaluation, another scenario and another data set.
+    """
+
+    name, files, n_clips = PLANTED, ("summary", "table"), "audit_clips"
+    columns = ("method", *WHO, "cells", *TRUTH, *FAITH)
+
+    def __init__(self, hparams, setup):
+        folder = EvaluationFolder(hparams["output_folder"])
+        if folder.has_rows:
+            raise ValueError(
+                f"{folder.path} is the folder of an evaluation, whose summary.csv would be lost: "
+                "give another --output_folder."
+            )
+        super().__init__(hparams, setup)
+        n = round(hparams["signal_length_s"] * hparams["sample_rate"])
+        self.truth = Planted(hparams["data_folder"], n, hparams["sample_rate"])
+        if hparams["scenario"] != "plain":
+            raise ValueError("Planted cues are explained as they are: give --scenario=plain.")
+
+    def detail(self, variant):
+        made = hashlib.sha256((self.truth.folder / RECORD).read_bytes()).hexdigest()[:12]
+        return f", data {made}, {self.explained.domain.description}"
+
+    @cached_property
+    def chosen(self):
+        scenario = self.setup.scenario.reset_index(drop=True)
+        return first_of_each(scenario, self.hparams[self.n_clips])
+
+    @cached_property
+    def facts(self):
+        """A row per clip, of :func:`controls`."""
+        return controls(self.explained, self.truth, self.setup.labels, self.chosen,
+                        self.hparams["batch_size"], self.setup.device)  # fmt: skip
+
+    @cached_property
+    def _counts(self):
+        """ID to 1 where the clip is decided for the cue, else 0."""
+        right = self.facts["accuracy"] == 1
+        if self.truth.shortcut:  # without the cue it must be decided otherwise
+            right &= self.facts["background_alone"] == 0
+        return dict(zip(self.facts["ID"], right.astype(int), strict=True))
+
+    def measure(self, interpreter, batch, variants):
+        IDs = [row["ID"] for row in batch.rows]
+        target, seed = batch.clips.decision, self.seed + batch.number
+        mask = self.mask(interpreter, batch.clips, target, seed)
+        parts = parts_of(self.explained, self.truth, IDs, batch.sig)
+        found = values_of(self.explained, batch.clips, mask, parts)
+        return {
+            None: [
+                self._who(ID) | {name: float(value[i]) for name, value in found.items()}
+                for i, ID in enumerate(IDs)
+            ]
+        }
+
+    def _who(self, ID):
+        row = self.truth.table.loc[ID]
+        known = {"ID": ID, "target_id": row["source"], "setting": self.truth.setting(ID)}
+        known |= {"snr_db": row["snr_db"], "cue": row["cue"]}
+        return known | {"counts": self._counts.get(ID, 0)}
+
+    def summary(self, rows):
+        order = list(self.hparams["interpreters"])
+        summary = in_order(summary_of(rows, self.hparams["n_boot"]), order)
+        return summary.sort_values(["setting", "snr_db"], ascending=[True, False], kind="stable")
+
+    def report(self, summary, rows):
+        write_csv(self.facts, self.folder.path / CONTROLS, checked=True)
+        return report(summary, self.facts, self.about(f"{len(self.chosen)} clips"))
+
+    def about(self, n_clips):
+        folds = ", ".join(map(str, self.hparams["target_folds"]))
+        return super().about(f"{n_clips} of fold {folds}")
+
+    def figure(self, summary, rows, path):
+        rows = rows[rows["counts"] == 1]
+        planted_figure(rows.assign(family=rows["cue"].map(FAMILIES)), path)
+
+
+def values_of(explained, clips, mask, parts):
     """What a mask keeps of what was planted, and what it does to the classifier.
 
     Arguments
@@ -169,21 +245,15 @@ class Planted:
         return torch.stack([clip, cue, distractor, first, second])
 
 
-@torch.no_grad()
-def clips_of(explained, truth, dataset, scenario, batch_size, device):
-    """Batches of (IDs, Clips, parts of :func:`measure`), at the level that is explained."""
-    analyse = explained.domain.analyse
-    for start in range(0, len(scenario), batch_size):
-        IDs = scenario["ID"].iloc[start : start + batch_size].tolist()
-        places = scenario.index[start : start + batch_size]
-        sig = torch.stack([dataset[i]["sig"] for i in places]).to(device)
-        sounds = torch.stack([truth.sounds(ID) for ID in IDs]).to(device)
-        written = sounds[:, 0].abs().amax(1).clamp_min(1e-8)
-        sounds = sounds * (sig.abs().amax(1) / written)[:, None, None]
-        _, cue, distractor, first, second = sounds.unbind(1)
-        parts = {"cue": cue, "background": sig - cue, "distractor": distractor}
-        parts |= {"first": first, "second": second}
-        yield IDs, analyse_clips(explained, sig), {n: analyse(x)[0] for n, x in parts.items()}
+def parts_of(explained, truth, IDs, sig):
+    """The parts of :func:`values_of` of clips ``sig`` [B, L], at the level that they have."""
+    sounds = torch.stack([truth.sounds(ID) for ID in IDs]).to(sig.device)
+    written = sounds[:, 0].abs().amax(1).clamp_min(1e-8)
+    sounds = sounds * (sig.abs().amax(1) / written)[:, None, None]
+    _, cue, distractor, first, second = sounds.unbind(1)
+    parts = {"cue": cue, "background": sig - cue, "distractor": distractor}
+    parts |= {"first": first, "second": second}
+    return {name: explained.domain.analyse(x)[0] for name, x in parts.items()}
 
 
 @torch.no_grad()
@@ -243,45 +313,6 @@ def first_of_each(scenario, n):
     return scenario.groupby("label", sort=False).head(each)
 
 
-def check(setting, truth, folder, n_clips, batch_size, seed):
-    """Rows (COLUMNS) for all methods, kept from call to call, and those of :func:`controls`."""
-    explained, scenario = setting.explained, first_of_each(setting.scenario, n_clips)
-    facts = controls(explained, truth, setting.labels, scenario, batch_size, setting.device)
-    # With a shortcut: without the cue it must be decided otherwise.
-    right = facts["accuracy"] == 1
-    if truth.shortcut:
-        right &= facts["background_alone"] == 0
-    counts = dict(zip(facts["ID"], right.astype(int), strict=True))
-    text = scenario["ID"].str.cat(sep=" ") + (truth.folder / RECORD).read_text()
-    shared = f"classifier {weights_digest(explained.classifier)}, seed {seed}, clips "
-    shared += f"{hashlib.sha256(text.encode()).hexdigest()[:12]}, {explained.domain.description}"
-    cache, todo = RowCache(folder, CLIPS, COLUMNS), {}
-    for method, interpreter in setting.interpreters.items():
-        computed_with = f"{interpreter.description}, {shared}"
-        if cache.lacks(computed_with, method=method):
-            todo[method] = (interpreter, computed_with, [])
-    if todo:
-        n = -(-len(scenario) // batch_size)
-        clips = clips_of(explained, truth, setting.dataset, scenario, batch_size, setting.device)
-        for number, (IDs, batch, parts) in enumerate(tqdm(clips, "planted cues", n, unit="batch")):
-            for interpreter, _, rows in todo.values():
-                mask = explain(explained, interpreter, batch, batch.decision, seed + number)
-                values = measure(explained, batch, mask, parts)
-                for i, ID in enumerate(IDs):
-                    row = {name: float(value[i]) for name, value in values.items()}
-                    rows.append(_who(truth, ID) | {"counts": counts.get(ID, 0)} | row)
-    for method, (_, computed_with, rows) in todo.items():
-        cache.put(rows, computed_with, method=method)
-    rows = cache.rows()
-    return rows[rows["method"].isin(setting.interpreters)], facts
-
-
-def _who(truth, ID):
-    row = truth.table.loc[ID]
-    known = {"ID": ID, "target_id": row["source"], "setting": truth.setting(ID)}
-    return known | {"snr_db": row["snr_db"], "cue": row["cue"]}
-
-
 def summary_of(rows, n_boot):
     """A row per method, level and setting: means with intervals (backgrounds' recordings are
     resampled), SNR gain as median, ``n`` clips that are decided for the cue."""
@@ -291,8 +322,7 @@ def summary_of(rows, n_boot):
     medians = rows.groupby(BY)[list(MEDIANS)].median().reset_index()
     summary = summary.merge(medians, on=BY).drop(columns=[c for c in summary if "undefined" in c])
     first = [*BY, *(n for n in TRUTH if n in summary), *(n for n in FAITH if n in summary), "n"]
-    summary = summary[[*first, *(c for c in summary if c not in first)]]
-    return summary.sort_values(["setting", "snr_db"], ascending=[True, False], kind="stable")
+    return summary[[*first, *(c for c in summary if c not in first)]]
 
 
 def report(summary, facts, about):
@@ -335,37 +365,4 @@ def _number(value, name):
     return f"{value:.{decimals}f}"
 
 
-def main(argv):
-    path, options, overrides = parse(argv)
-    hparams, _ = load(path, overrides)
-    output = Path(hparams["output_folder"])
-    output.mkdir(parents=True, exist_ok=True)
-    claim(output)
-    setting = EvaluationSetup(hparams, run_opts_of(options))
-    scenario = setting.scenario
-    n = round(hparams["signal_length_s"] * hparams["sample_rate"])
-    truth = Planted(hparams["data_folder"], n, hparams["sample_rate"])
-    if set(scenario["contaminant"]) != {""}:
-        raise ValueError("Planted cues are explained as they are: give --scenario=plain.")
-    folder = EvaluationFolder(hparams["output_folder"])
-    if folder.metrics_csv.is_file():
-        raise ValueError(
-            f"{folder.path} is the folder of an evaluation, whose summary.csv would be lost: give "
-            "another --output_folder."
-        )
-    n_clips, seed = hparams["audit_clips"], hparams["seed"]
-    rows, facts = check(setting, truth, folder, n_clips, hparams["batch_size"], seed)
-    summary = in_order(summary_of(rows, hparams["n_boot"]), list(hparams["interpreters"]))
-    summary = summary.sort_values(["setting", "snr_db"], ascending=[True, False], kind="stable")
-    about = (
-        f"{hparams['dataset']}, folds {hparams['target_folds']}, domain {hparams['domain']}, "
-        f"classifier {hparams['classifier_name']}, seed {hparams['seed']}."
-    )
-    text = report(summary, facts, about)
-    print(text)
-    write_csv(summary, folder.path / SUMMARY)
-    write_csv(facts, folder.path / "controls.csv")
-    write_text(text, folder.path / TABLE)
-    rows = in_order(rows[rows["counts"] == 1], list(hparams["interpreters"]))
-    planted_figure(rows.assign(family=rows["cue"].map(FAMILIES)), folder.path / "planted_cues.png")
-    print(f"Clips, summary, table and figure: {folder.path}")
+main = PlantedCues.main

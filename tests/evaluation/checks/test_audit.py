@@ -15,7 +15,7 @@ from lmac.evaluation.checks.audit import OWN, Audit, networks_of, report, summar
 from lmac.evaluation.files import AUDIT
 from lmac.evaluation.report import _check_columns
 from lmac.explain.figures import audit_figure
-from lmac.transfer import OtherClassifier, transfer_classifiers
+from lmac.transfer import TransferClassifier, transfer_classifiers
 from metrics.asked import decides_for
 
 # A little of the quieter tone, so that "low" and "high" are decided by the louder.
@@ -62,7 +62,7 @@ class OfTones(Audit):
 
 def audit_of(explained, path, methods=(Listens, Wrong, Deaf), others=(), clips=CLIPS, **more):
     interpreters = {m.__name__: m(explained) for m in methods}
-    check = check_of(OfTones, explained, path, interpreters, clips, **more, others=list(others))
+    check = check_of(OfTones, explained, path, interpreters, clips, **more, transfer=list(others))
     return check.rows(), check.folder
 
 
@@ -91,19 +91,23 @@ def test_what_is_so_and_what_only_looks_so(explained, tmp_path):
     assert summary.loc["Listens", "insertion"] > summary.loc["Wrong", "insertion"]
 
 
-def test_carving_is_asked_of_those_that_can_be_asked(explained, tmp_path):
+def test_absent_classes_are_explained_where_a_method_takes_a_target(explained, tmp_path):
     rows, _ = audit_of(explained, tmp_path, others=[Planted("low", explained, "low")])
     summary = summary_of(rows, 50).set_index("method")
-    assert summary["carved"].notna().to_dict() == {"Listens": True, "Wrong": False, "Deaf": False}
+    assert summary["false explanation"].notna().to_dict() == {
+        "Listens": True,
+        "Wrong": False,
+        "Deaf": False,
+    }
     # Asked for "other" and "none", which the network that always hears "low" never does.
-    assert summary.loc["Listens", "carved (low)"] == 0
+    assert summary.loc["Listens", "false explanation (low)"] == 0
     asked = CLIPS["absent"].map(LABELS.index)
     data = tones(CLIPS)
     clips = analyse_clips(explained, *(torch.stack([i[k] for i in data]) for k in ("sig", "clean")))
     target = torch.tensor(asked.to_numpy())
     mask = Listens(explained).explain(clips.X, target)
     right = decides_for(probabilities(explained, clips, mask * clips.X), target)
-    assert summary.loc["Listens", "carved"] == pytest.approx(100 * right.mean().item())
+    assert summary.loc["Listens", "false explanation"] == pytest.approx(100 * right.mean().item())
 
 
 class OneAtATime(Planted):
@@ -116,7 +120,7 @@ class OneAtATime(Planted):
         return probs
 
 
-def test_what_only_the_mask_makes_others_hear_is_invented(explained, tmp_path):
+def test_wrong_decisions_that_only_the_mask_makes_others_share(explained, tmp_path):
     # The clips say that neither tone is there, so "low" and "high" are wrong in all of them.
     clips = CLIPS.assign(label="none", contaminant_label="")
     others = [OneAtATime("alone", explained), Planted("low", explained, "low")]
@@ -127,20 +131,22 @@ def test_what_only_the_mask_makes_others_hear_is_invented(explained, tmp_path):
         return summary_of(table, 20).set_index("method")
 
     summary = found(clips, tmp_path / "wrong")
-    assert (summary["n invented (alone)"] == 3).all()
-    assert summary["invented (alone)"].to_dict() == {"Listens": 100, "Wrong": 0, "Deaf": 0}
-    assert (summary["invented random (alone)"] == 0).all()
+    assert (summary["n wrong decision (alone)"] == 3).all()
+    assert summary["wrong decision (alone)"].to_dict() == {"Listens": 100, "Wrong": 0, "Deaf": 0}
+    assert (summary["wrong decision random (alone)"] == 0).all()
     # It heard "low" in two of them before, and hears nothing else in the third.
-    assert (summary["n invented (low)"] == 1).all() and (summary["invented (low)"] == 0).all()
-    assert not any(c.startswith("invented") and c.split(" (")[0] == c for c in summary)
+    assert (summary["n wrong decision (low)"] == 1).all() and (
+        summary["wrong decision (low)"] == 0
+    ).all()
+    assert not any(c.startswith("wrong decision") and c.split(" (")[0] == c for c in summary)
     text = report(summary.reset_index(), ["alone", "low"], "About.").split("## Inventing")[1]
     assert "| Listens | 3 | 100.0 [100.0, 100.0] | 0.0 [0.0, 0.0] | 1 |" in text
 
-    # "high" is mixed in to one: no invention there, and nothing left to ask the second network.
+    # "high" is mixed in to one: no wrong decision there, and nothing left for the second.
     part = found(clips.assign(contaminant_label=["", "high", ""]), tmp_path / "part")
-    assert (part["n invented (alone)"] == 2).all() and "invented (low)" not in part
+    assert (part["n wrong decision (alone)"] == 2).all() and "wrong decision (low)" not in part
     right = found(CLIPS, tmp_path / "right")
-    assert not [c for c in right if "invented" in c]
+    assert not [c for c in right if "wrong decision" in c]
     assert "Inventing" not in report(right.reset_index(), ["alone", "low"], "About.")
 
 
@@ -172,7 +178,7 @@ def test_what_is_there_is_kept_and_a_new_network_is_the_only_one_asked(explained
 
 def test_rows_do_not_depend_on_their_batch(explained, tmp_path):
     methods = {"Listens": Listens(explained)}
-    data, check = tones(CLIPS), check_of(OfTones, explained, tmp_path, methods, CLIPS, others=[])
+    data, check = tones(CLIPS), check_of(OfTones, explained, tmp_path, methods, CLIPS, transfer=[])
 
     def values(numbers):
         clips = analyse_clips(
@@ -245,7 +251,7 @@ def clips(wav):
 def test_one_with_the_same_front_end_reads_the_masked_input(clips, tmp_path):
     ours = make_explained()
     best, theirs = trained(tmp_path / "run", names=tuple(reversed(NAMES)))
-    other = OtherClassifier(best, ours, NAMES, "cpu")
+    other = TransferClassifier(best, ours, NAMES, "cpu")
     assert other.direct and other.name == "Small, seed 7"
     assert "reads f(M X) with its own front end" in other.description
     X = 0.5 * clips.X
@@ -260,7 +266,7 @@ def test_one_with_the_same_front_end_reads_the_masked_input(clips, tmp_path):
 def test_one_with_another_front_end_hears_the_sound(clips, wav, tmp_path, change):
     ours = make_explained()
     best, theirs = trained(tmp_path / "run", **change)
-    other = OtherClassifier(best, ours, NAMES, "cpu")
+    other = TransferClassifier(best, ours, NAMES, "cpu")
     assert not other.direct and other.description.endswith("hears its sound")
     # Of a mask of ones that is the recording.
     expected = classify(other._network, wav)
@@ -276,13 +282,13 @@ def test_one_with_another_front_end_hears_the_sound(clips, wav, tmp_path, change
 def test_the_mel_domain_goes_to_the_same_front_end_only(wav, tmp_path):
     ours = make_explained(domain="mel")
     best, theirs = trained(tmp_path / "same")
-    other = OtherClassifier(best, ours, NAMES, "cpu")
+    other = TransferClassifier(best, ours, NAMES, "cpu")
     clips = analyse_clips(ours, wav)
     expected = theirs.classifier(0.5 * clips.X)[0].double().softmax(1)
     torch.testing.assert_close(other.probabilities(0.5 * clips.X, clips.phase), expected)
     best, _ = trained(tmp_path / "wave", kind="wave1d")
     with pytest.raises(ValueError, match="needs sound, which domain mel has not: leave it out, or"):
-        OtherClassifier(best, ours, NAMES, "cpu")
+        TransferClassifier(best, ours, NAMES, "cpu")
 
 
 def test_folders_that_cannot_be_used_are_named(tmp_path):
@@ -291,18 +297,18 @@ def test_folders_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(
         ValueError, match="transfer_classifiers: .*run/best has the weights that are"
     ):
-        OtherClassifier(best, ours, NAMES, "cpu")
+        TransferClassifier(best, ours, NAMES, "cpu")
     ours = make_explained()
     with pytest.raises(ValueError, match=r"has other classes .* \(a, x\): give classifiers of"):
-        OtherClassifier(best, ours, ["x", *NAMES[1:]], "cpu")
+        TransferClassifier(best, ours, ["x", *NAMES[1:]], "cpu")
     with pytest.raises(FileNotFoundError, match="there is no .*nowhere/hyperparams.yaml, which"):
-        OtherClassifier(tmp_path / "nowhere" / "best", ours, NAMES, "cpu")
+        TransferClassifier(tmp_path / "nowhere" / "best", ours, NAMES, "cpu")
     again, _ = trained(tmp_path / "again", seed=6)
     with pytest.raises(ValueError, match="run/best and .*again/best are both Small, seed 7"):
         transfer_classifiers([best, again], ours, NAMES, "cpu")
     (best / "classifier.ckpt").unlink()
     with pytest.raises(ValueError, match="^transfer_classifiers: .*classifier.ckpt"):
-        OtherClassifier(best, ours, NAMES, "cpu")
+        TransferClassifier(best, ours, NAMES, "cpu")
 
 
 def test_a_network_that_never_decides_alike_has_empty_cells(explained, tmp_path):

@@ -5,7 +5,7 @@
 # was killed.
 #
 #   pip install --no-deps aisfx==0.1.2
-#   recipes/ESC10/others.sh /path/to/ESC-10
+#   recipes/ESC10/transfer.sh /path/to/ESC-10
 set -euo pipefail
 data=$(realpath "$1"); shift
 cd "$(dirname "$0")/../.."
@@ -24,16 +24,16 @@ compressive cnn14 classifier_compressive 1234 "$@"
 compressive vgg classifier_compressive_vgg 1234 "$@"
 compressive vgg classifier_compressive_vgg_1 1 "$@"
 compressive vgg classifier_compressive_vgg_2 2 "$@"
-for decoder in lmac_others lmac_compressive lmac_compressive_two lmac_compressive_four \
+for decoder in lmac_transfer lmac_compressive lmac_compressive_two lmac_compressive_four \
     lmac_compressive_two_finetune; do
     "$python" train_lmac.py $recipe/recipe.yaml:$decoder "$@"
 done
-others=$results/seeds/seed_1/classifier/best,results/ESC10_wave1d/classifier/best
-others+=,results/ESC10_aisfx/classifier/best
-others+=,$results/classifier_compressive/best,$results/classifier_compressive_vgg/best
+transfer=$results/seeds/seed_1/classifier/best,results/ESC10_wave1d/classifier/best
+transfer+=,results/ESC10_aisfx/classifier/best
+transfer+=,$results/classifier_compressive/best,$results/classifier_compressive_vgg/best
 score() {
-    "$python" eval_explanations.py $recipe/recipe.yaml:others "$@"
-    "$python" -m lmac audit $recipe/recipe.yaml:others --audit_clips=80 --transfer_classifiers=["$others"] "$@"
+    "$python" eval_explanations.py $recipe/recipe.yaml:transfer "$@"
+    "$python" -m lmac audit $recipe/recipe.yaml:transfer --audit_clips=80 --transfer_classifiers=["$transfer"] "$@"
 }
 score "$@"
 # On clips that chose nothing, and in white noise.
@@ -41,7 +41,7 @@ two="two compressive"
 some=--methods=["L-MAC,L-MAC ($two),L-MAC FT,L-MAC FT ($two),L-MAC FT ($two + floor 0.1),GradCAM,\
 All-ones,Random,Oracle"]
 score "$@" "$some" --target_folds=[5] --contaminant_folds=[4] \
-    --output_folder=$results/evaluation/others_stft_fold5
-"$python" eval_explanations.py $recipe/recipe.yaml:others "$@" "$some" --scenario=white_noise \
-    --output_folder=$results/evaluation/others_white_noise_stft
+    --output_folder=$results/evaluation/transfer_stft_fold5
+"$python" eval_explanations.py $recipe/recipe.yaml:transfer "$@" "$some" --scenario=white_noise \
+    --output_folder=$results/evaluation/transfer_white_noise_stft
 "$python" -m lmac publish $results $recipe/results
