@@ -7,19 +7,16 @@ Resumes where it was killed. The checkpoint with the highest fidelity on valid_f
 <output_folder>/best.
 """
 
-from pathlib import Path
-
 import speechbrain as sb
 import torch
 import torch.nn.functional as F
 
 from interpreters.piq import PIQ_FILE, PIQNetwork
-from lmac.checkpoints import explained_classifier, explained_facts, training_facts
-from lmac.io.processes import gather
-from lmac.io.provenance import complete
+from lmac.checkpoints import explained_classifier
 from lmac.settings.dry_run import dry_runnable
 from lmac.settings.load import load_experiment
-from lmac.training.brain import TrainingBrain, explainer_datasets, train_explainer
+from lmac.training.baseline import BaselineBrain, train_baseline
+from lmac.training.brain import explainer_datasets
 
 
 def piq_loss(X, mask_logits, maps, codes, threshold=0.35):
@@ -51,35 +48,22 @@ def piq_loss(X, mask_logits, maps, codes, threshold=0.35):
     return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
 
-class PIQBrain(TrainingBrain):
-    """Trains ``modules.piq``; the classifier is no module of the Brain and stays frozen.
+class PIQBrain(BaselineBrain):
+    """Trains ``modules.piq``.
 
     Statistics of a stage, beside the parts of the loss: ``mean_mask`` and, in validation,
     ``fidelity``, the share of clips whose masked input the classifier decides as the clip.
-
-    Arguments
-    ---------
-    explained : lmac.core.explained.ExplainedClassifier
-    **kwargs
-        Of ``speechbrain.Brain``. ``hparams`` beside SpeechBrain's: ``augment`` (waveforms),
-        ``piq_loss`` and what ``TrainingBrain`` needs.
+    ``hparams`` beside those of BaselineBrain: ``piq_loss``.
     """
 
+    name, file = "piq", PIQ_FILE
     best_key, best_is = "fidelity", "max"  # as published, there among the three best classes
-    stage_sums = ("sums",)
-
-    def __init__(self, explained, **kwargs):
-        super().__init__(**kwargs)
-        self.explained = explained.to(self.device)
 
     def compute_forward(self, batch, stage):
         """Batch to (X, mask logits [B, T, F], map, its codes [B, C, T', F'], phase, decision)."""
-        wav = batch.sig.data.to(self.device)
-        if stage == sb.Stage.TRAIN and self.hparams.augment is not None:
-            wav, _ = self.hparams.augment(wav)
         domain = self.explained.domain
         with torch.no_grad():
-            X, phase = domain.analyse(wav)
+            X, phase = domain.analyse(self.waves(batch, stage))
             logits, representations = self.explained(X, phase)
             target = logits.argmax(1)
         network = self.module("piq", stage)
@@ -92,25 +76,12 @@ class PIQBrain(TrainingBrain):
         parts = self.hparams.piq_loss(X, mask_logits, maps, codes)
         with torch.no_grad():
             mask = mask_logits.sigmoid()
-            sums = {"mean_mask": mask.mean(), **{k: v.detach() for k, v in parts.items()}}
+            means = {"mean_mask": mask.mean(), **parts}
             if stage != sb.Stage.TRAIN:
                 decided = self.explained.logits(mask * X, phase).argmax(1)
-                sums["fidelity"] = (decided == target).float().mean()
-        self.sums.append({"clips": len(X), **{k: float(v) * len(X) for k, v in sums.items()}})
+                means["fidelity"] = (decided == target).float().mean()
+            self.add(len(X), means)
         return parts["loss"]
-
-    def on_stage_start(self, stage, epoch=None):
-        self.sums = []
-
-    def on_stage_end(self, stage, stage_loss, epoch=None):
-        batches = gather(self.sums)
-        sums = {key: sum(batch[key] for batch in batches) for key in batches[0]}
-        clips = sums.pop("clips")
-        self.finish_stage(stage, {key: value / clips for key, value in sums.items()}, epoch)
-
-    def export(self, folder, info):
-        """Write the network's weights, and what is known of them."""
-        self.export_weights(folder, {"piq": PIQ_FILE}, info)
 
 
 @dry_runnable
@@ -119,18 +90,13 @@ def main(argv):
     explained = explained_classifier(hparams)
     datasets = explainer_datasets(hparams)
     sizes = (hparams[f"piq_{name}"] for name in ("hidden", "codes", "layer"))
-    modules = {"piq": PIQNetwork(explained, *sizes)}
-    brain = train_explainer(PIQBrain, explained, modules, datasets, hparams, run_opts)
-    if sb.utils.distributed.if_main_process() and brain.exports:
-        keys = ("piq_hidden", "piq_codes", "piq_layer", "piq_threshold")
-        info = training_facts(hparams, explained.domain, *keys) | explained_facts(explained)
-        info |= {"epochs": brain.epochs_done}
-        info["valid"] = {"folds": hparams["valid_folds"], **brain.test_stats}
-        best = Path(hparams["output_folder"]) / "best"
-        brain.export(best, info)
-        complete(hparams, brain.device)
+    network = PIQNetwork(explained, *sizes)
+    keys = ("piq_hidden", "piq_codes", "piq_layer", "piq_threshold")
+    done = train_baseline(PIQBrain, explained, network, datasets, hparams, run_opts, keys)
+    if done:
+        valid, best = done
         print(
-            f"PIQ: {100 * info['valid']['fidelity']:.1f} % of the masked inputs are decided as the "
+            f"PIQ: {100 * valid['fidelity']:.1f} % of the masked inputs are decided as the "
             f"clips, on folds {hparams['valid_folds']}; mean mask "
-            f"{info['valid']['mean_mask']:.3f}. Weights: {best}"
+            f"{valid['mean_mask']:.3f}. Weights: {best}"
         )

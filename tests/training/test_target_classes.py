@@ -202,11 +202,11 @@ def test_transfer_classifiers_have_to_decide_the_target_where_they_do_so_themsel
     )
     decisions = target.clone()
     decisions[1:] = (target[1:] + 1) % 5  # the target of the first clip alone is there for it
-    brain.others, brain.hparams.l_transfer = [Network(decisions)], 3.0
+    brain.transfer, brain.hparams.l_transfer = [Network(decisions)], 3.0
     step = brain.compute_forward(batch, sb.Stage.VALID)
     loss = brain.compute_objectives(step, batch, sb.Stage.VALID)
     kept = step.mask * step.X  # faded as in the explanation
-    assert torch.equal(brain.others[0].seen[1], kept)
+    assert torch.equal(brain.transfer[0].seen[1], kept)
     logits = [float(kept[0].mean()) * k for k in range(5)]
     log_p = logits[int(target[0])] - math.log(sum(math.exp(x) for x in logits))
     assert float((loss - alone).detach()) == pytest.approx(-3 * log_p, rel=1e-4)

@@ -76,7 +76,7 @@ def test_who_listens_who_explains_anything_and_who_does_not(explained, tmp_path)
     # At 12 dB the quieter one has 0.06 of the energy, so a p of about 0.06: both are asked for.
     assert summary.loc[("Listens", 12), "asked_source"] == 100
     text = report(summary.reset_index(), 0.05, "About.")
-    assert "| Listens | 0 | 100.0" in text and "Deaf: the same mask whatever is asked for." in text
+    assert "| Listens | 0 | 100.0" in text and "Deaf: the same mask for every target class." in text
     assert set(rows["question"]) == {ABSENT, SOURCE}
     questions = rows[(rows["question"] == SOURCE) & (rows["ID"] == "low-high")]
     assert set(questions["asked"]) == {"low", "high"}

@@ -139,7 +139,8 @@ def test_wrong_decisions_that_only_the_mask_makes_others_share(explained, tmp_pa
         summary["wrong decision (low)"] == 0
     ).all()
     assert not any(c.startswith("wrong decision") and c.split(" (")[0] == c for c in summary)
-    text = report(summary.reset_index(), ["alone", "low"], "About.").split("## Inventing")[1]
+    text = report(summary.reset_index(), ["alone", "low"], "About.")
+    text = text.split("## False explanations of wrong decisions")[1]
     assert "| Listens | 3 | 100.0 [100.0, 100.0] | 0.0 [0.0, 0.0] | 1 |" in text
 
     # "high" is mixed in to one: no wrong decision there, and nothing left for the second.
@@ -147,7 +148,7 @@ def test_wrong_decisions_that_only_the_mask_makes_others_share(explained, tmp_pa
     assert (part["n wrong decision (alone)"] == 2).all() and "wrong decision (low)" not in part
     right = found(CLIPS, tmp_path / "right")
     assert not [c for c in right if "wrong decision" in c]
-    assert "Inventing" not in report(right.reset_index(), ["alone", "low"], "About.")
+    assert "wrong decisions" not in report(right.reset_index(), ["alone", "low"], "About.")
 
 
 def test_what_is_there_is_kept_and_a_new_network_is_the_only_one_asked(explained, tmp_path):
@@ -202,7 +203,7 @@ def test_the_report_says_who_is_worse_than_random(explained, tmp_path):
     random = summary.set_index("method")["Fid-In random (same)"]
     assert random["Wrong"] > 0
     assert "Here Wrong keeps fewer decisions than its own values in random cells." in text
-    assert "| Listens | " in text.split("## Carving")[1]
+    assert "| Listens | " in text.split("## False explanations of absent classes")[1]
     audit_figure(summary, networks_of(rows), tmp_path / "audit.png")
     assert matplotlib.image.imread(tmp_path / "audit.png").std() > 0.05
     plant(tmp_path, "mixtures", "stft", ["Listens"])
@@ -263,11 +264,11 @@ def test_one_with_the_same_front_end_reads_the_masked_input(clips, tmp_path):
 @pytest.mark.parametrize(
     "change", [{"kind": "wave1d"}, {"front_end": "n_fft: 512"}, {"front_end": "hop_length: 5.8"}]
 )
-def test_one_with_another_front_end_hears_the_sound(clips, wav, tmp_path, change):
+def test_one_with_another_front_end_gets_the_sound(clips, wav, tmp_path, change):
     ours = make_explained()
     best, theirs = trained(tmp_path / "run", **change)
     other = TransferClassifier(best, ours, NAMES, "cpu")
-    assert not other.direct and other.description.endswith("hears its sound")
+    assert not other.direct and other.description.endswith("gets its sound")
     # Of a mask of ones that is the recording.
     expected = classify(other._network, wav)
     torch.testing.assert_close(

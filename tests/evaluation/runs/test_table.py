@@ -156,7 +156,7 @@ QUIRKS = {"id": "compare ours with 2 ×", "mixtures": "Fid-In 0.00", "white_nois
 @pytest.mark.parametrize(
     "recipe,scenario",
     [(f"recipes/{place.format(name)}", name.partition("_")[2])
-     for place in ("ESC10/recipe.yaml:{}", "ESC50_published/{}.yaml")
+     for place in ("ESC10/recipe.yaml:{}", "ESC50_published/recipe.yaml:{}")
      for name in ("table1_id", "table2_mixtures", "table3_white_noise", "table4_speech")],
 )  # fmt: skip
 def test_each_table_has_its_own_footnotes_and_published_rows(recipe, scenario, tmp_path):
