@@ -17,6 +17,9 @@ set -- --data_folder="$data" "$@"
 
 "$python" train_classifier.py $recipe "$@"
 "$python" train_lmac.py $recipe "$@"
+"$python" train_lmac.py $recipe:lmac_unconditioned "$@"
+"$python" -m lmac l2i $recipe "$@"
+"$python" -m lmac piq $recipe "$@"
 "$python" -m lmac table $recipe:table2_mixtures "$@"
 if [[ -n $speech ]]; then
     "$python" eval_explanations.py $recipe --listen=0 \
