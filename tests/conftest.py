@@ -1,5 +1,8 @@
 """Shared fixtures: small networks with seeded weights, and the real clips where they are."""
 
+import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,27 @@ TINY = [
     "--device=cpu",
 ]
 ESC10 = REPOSITORY.parent / "shared" / "data" / "ESC-10"
+
+
+_HOLDS = """
+import sys
+from lmac.io.lock import claim
+claim(sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def at_work_in(folder):
+    """Another process, which is at work in ``folder``."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLDS, str(folder)],
+        cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout.readline() == "held\n"
+        yield other
+        other.stdin.close()
 
 
 def forget_sum(path):

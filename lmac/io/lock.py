@@ -17,14 +17,19 @@ _TAKEN = (errno.EACCES, errno.EAGAIN)
 _held = {}  # folder to the open file, which holds its lock as long as this process lives
 
 
-def claim(folder):
-    """Keep other processes out of ``folder`` until this one ends, however it ends.
+class AtWork(ValueError):
+    """Another process is at work in a folder."""
 
-    ValueError when another process is at work in it. A file system without locks has none.
+
+def claim(folder):
+    """Keep other processes out of ``folder`` until :func:`release`, or the end of this one.
+
+    Returns whether it is locked: a file system without locks has none. AtWork when another process
+    is at work in it.
     """
     folder = Path(folder).resolve()
     if fcntl is None or folder in _held:
-        return
+        return folder in _held
     file = (folder / LOCK).open("a+", encoding="utf-8")
     try:
         # A POSIX lock: unlike flock's, it is not handed on to workers that outlive a kill.
@@ -35,8 +40,8 @@ def claim(folder):
         file.close()
         if error.errno not in _TAKEN:
             logger.debug("%s cannot be locked: %s", folder, error)
-            return
-        raise ValueError(
+            return False
+        raise AtWork(
             f"Another run is at work in {folder} (process {who or 'unknown'}): wait for it, stop "
             "it, or give another --output_folder."
         ) from None
@@ -44,3 +49,10 @@ def claim(folder):
     file.write(f"{os.getpid()}\n")
     file.flush()
     _held[folder] = file
+    return True
+
+
+def release(folder):
+    """Let other processes into ``folder``, which :func:`claim` has kept out."""
+    if file := _held.pop(Path(folder).resolve(), None):
+        file.close()

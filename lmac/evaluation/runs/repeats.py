@@ -15,11 +15,11 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import filelock
 import pandas as pd
 
 from lmac.evaluation.folder import EvaluationFolder
 from lmac.io.files import damage, require_undamaged, write_csv, write_text
+from lmac.io.lock import AtWork, claim, release
 from lmac.io.provenance import commit
 from lmac.io.weights import EXPORTED
 from lmac.settings.commands import COMMANDS, EXPERIMENTS, command_of
@@ -170,19 +170,18 @@ class Repeats:
             title = f"== {self.title(repeat)} ({number + 1} of {len(chosen)})"
             folder = self.folder(repeat)
             folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(folder / ".running")  # released when its process ends
             try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
+                locked = claim(folder)
+            except AtWork:
                 print(f"{title}: another process is at it", flush=True)
                 continue
-            except NotImplementedError:
+            if not locked:
                 print(f"{self.root} cannot be locked: take care that no two processes are given "
                       f"the same {self.one}.", flush=True)  # fmt: skip
             try:
                 self._run_stages(title, repeat)
             finally:
-                lock.release()
+                release(folder)
 
     def _run_stages(self, title, repeat):
         ran = False  # what comes after a stage that ran is not finished

@@ -1,22 +1,11 @@
 """What every check has from its base: the lock of the folder, rows that are never mixed."""
 
-import subprocess
-import sys
-
 import pytest
-from conftest import make_explained
+from conftest import at_work_in, make_explained
 from tones import SCENARIO, Deaf, Tones, check_of
 
 from lmac.evaluation.checks import base
 from lmac.evaluation.checks.base import MaskCheck
-
-HOLDS = """
-import sys
-from lmac.io.lock import claim
-claim(sys.argv[1])
-print("held", flush=True)
-sys.stdin.read()
-"""
 
 
 class Toy(MaskCheck):
@@ -56,12 +45,7 @@ def test_rows_of_other_clips_or_another_precision_are_not_mixed(tmp_path):
 def test_a_second_one_at_work_in_the_folder_gets_one_sentence(tmp_path, monkeypatch):
     hparams = {"output_folder": tmp_path}
     monkeypatch.setattr(base, "load", lambda path, overrides: (hparams, ""))
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDS, str(tmp_path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as other:  # fmt: skip
-        assert other.stdout.readline() == "held\n"
+    with at_work_in(tmp_path) as other:
         with pytest.raises(ValueError, match=f"at work in .*process {other.pid}"):
             Toy.main(["evaluation.yaml"])
-        other.stdin.close()
     assert {p.name for p in tmp_path.iterdir()} == {".lock"}

@@ -4,9 +4,9 @@ import json
 import statistics
 from pathlib import Path
 
-import filelock
 import pandas as pd
 import pytest
+from conftest import at_work_in
 from planted import plant
 
 import lmac.evaluation.runs.folds
@@ -154,7 +154,7 @@ def test_another_data_set_brings_its_keys(tmp_path, calls):
 def test_what_another_process_runs_is_left_to_it(tmp_path, calls, capsys):
     line = words(tmp_path, "--seeds=[1,2]")
     (tmp_path / "seeds/seed_1").mkdir(parents=True)
-    with filelock.FileLock(tmp_path / "seeds/seed_1/.running"):
+    with at_work_in(tmp_path / "seeds/seed_1"):
         lmac.evaluation.runs.seeds.main(line)
     out = capsys.readouterr().out
     assert "seed 1 (1 of 2): another process is at it" in out and "1 of 2 seeds" in out
@@ -163,7 +163,7 @@ def test_what_another_process_runs_is_left_to_it(tmp_path, calls, capsys):
     assert len(calls) == 2 and "2 of 2 seeds" in capsys.readouterr().out
     # All are with others: nothing to collect, no failure.
     (tmp_path / "new/seeds/seed_1").mkdir(parents=True)
-    with filelock.FileLock(tmp_path / "new/seeds/seed_1/.running"):
+    with at_work_in(tmp_path / "new/seeds/seed_1"):
         lmac.evaluation.runs.seeds.main(words(tmp_path / "new", "--seeds=[1]"))
     assert "classifier: others are at it" in capsys.readouterr().out and len(calls) == 2
 
