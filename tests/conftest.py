@@ -59,6 +59,15 @@ def front_end():
 
 
 @pytest.fixture(scope="session")
+def esc50():
+    """The folder of ESC-50 where it is; elsewhere what needs it is skipped."""
+    folder = REPOSITORY.parent / "shared" / "data" / "ESC-50"
+    if not folder.is_dir():
+        pytest.skip("needs ESC-50 in ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def esc10():
     """The folder of the real ESC-10 clips, which are not part of the repository."""
     if not ESC10.is_dir():

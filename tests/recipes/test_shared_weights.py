@@ -11,7 +11,7 @@ import explain
 from lmac.checkpoints import training_info
 from lmac.explain.explainer import Explainer
 
-YAML = "recipes/ESC10/pretrained.yaml"
+YAML = "recipes/ESC50/pretrained.yaml"
 
 
 def test_a_sound_is_explained_without_any_training(tmp_path):
@@ -24,17 +24,17 @@ def test_a_sound_is_explained_without_any_training(tmp_path):
     assert rate == 16000 and len(heard) == 6 * 16000 and 0 < abs(heard).max() < 1
 
 
-def test_it_knows_real_clips_that_it_was_not_trained_on(esc10):
-    """One clip of each class of fold 5, which neither trained nor selected anything."""
+def test_it_knows_real_clips_that_it_was_not_trained_on(esc50):
+    """A clip of every fifth class of fold 5, which neither trained nor selected anything."""
     explainer = Explainer.from_hparams(YAML)
-    trained = training_info("recipes/ESC10/weights/classifier/best")
+    trained = training_info("recipes/ESC50/weights/classifier/best")
     assert 5 not in trained["train_folds"] + trained["valid_folds"]
-    clips = pd.read_csv(esc10 / "meta" / "esc50.csv").query("esc10 and fold == 5")
+    clips = pd.read_csv(esc50 / "meta" / "esc50.csv").query("fold == 5 and target % 5 == 0")
     clips = clips.groupby("category").first().reset_index()
     with torch.no_grad():
         results = {
-            row.category: explainer(esc10 / "audio" / row.filename) for row in clips.itertuples()
+            row.category: explainer(esc50 / "audio" / row.filename) for row in clips.itertuples()
         }
     right = sum(r.top_classes()[0][0] == category for category, r in results.items())
     kept = sum(r.p_in >= 0.9 * r.p for r in results.values())
-    assert len(results) == 10 and right >= 8 and kept >= 8
+    assert len(results) == 10 and right >= 6 and kept >= 9

@@ -105,7 +105,7 @@ def test_contradictions_are_refused_by_name(folder, more, message):
 def test_a_decoder_of_another_domain_is_refused_where_it_is_used(folder):
     """Methods without a decoder may still be asked for in that domain."""
     assert settings("hparams/explain.yaml", given(folder, domain="mel"))["domain"] == "mel"
-    weights = Path("recipes/ESC10/weights")
+    weights = Path("recipes/ESC50/weights")
     explainer = lmac.Explainer.load(
         weights / "classifier" / "best",
         lmac_checkpoint=str(weights / "lmac_stft" / "best"), domain="mel",
@@ -170,16 +170,16 @@ def test_weights_that_know_nothing_are_as_before(folder, tmp_path):
 
 
 def test_the_committed_weights_work_from_any_folder(tmp_path, monkeypatch):
-    recipe = Path("recipes/ESC10/pretrained.yaml").resolve()
+    recipe = Path("recipes/ESC50/pretrained.yaml").resolve()
     monkeypatch.chdir(tmp_path)
     found = settings(recipe)
     assert (Path(found["classifier_checkpoint"]) / "info.json").is_file()
     hparams, _ = load(recipe)
-    assert hparams["out_n_neurons"] == 10
+    assert hparams["out_n_neurons"] == 50
     # And without the recipe, by their folders.
     weights = recipe.parent / "weights"
     alone, _ = load("hparams/explain.yaml", {
         "classifier_checkpoint": str(weights / "classifier" / "best"),
-        "lmac_checkpoint": str(weights / "lmac_mel" / "best"),
+        "lmac_checkpoint": str(weights / "lmac_stft" / "best"),
     })  # fmt: skip
-    assert (alone["classifier_width"], alone["domain"]) == (16, "mel")
+    assert (alone["classifier_width"], alone["decoder_conditioned"]) == (16, True)

@@ -1,6 +1,6 @@
 """Copy trained weights for others to use: in half precision, without paths of this machine.
 
-    python -m lmac share results/ESC10 recipes/ESC10/weights --parts=[classifier,lmac_stft]
+    python -m lmac share results/ESC50 recipes/ESC50/weights --parts=[classifier,lmac_stft]
 
 Each part is the folder of a training below the results; its ``best`` is copied to a folder of the
 same name, which scripts take as they take the original. Numbers are rounded to 16 bits, so answers
