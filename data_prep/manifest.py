@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from data_prep.audio import cut_short
 from lmac.io.files import Damaged, damage, require_undamaged, write_checked
+from lmac.io.provenance import is_own
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +152,7 @@ def write_manifest(rows, path, data_folder=None, meta="The data set"):
     path = Path(path)
     rows = [dict(row) for row in rows]
     _require_sound(rows, meta)
+    _require_own(path)
     before = path.read_text("utf-8", errors="replace") if path.exists() else None
     problem = damage(path)
     changed = 0 if data_folder is None else _measure(rows, path, Path(data_folder), meta)
@@ -167,6 +169,22 @@ def write_manifest(rows, path, data_folder=None, meta="The data set"):
         reason = f"{changed} of {len(rows)} files are new or changed" if changed else "the rows did"
         logger.warning("%s no longer agreed with %s (%s) and was written anew.", path, meta, reason)
     return labels
+
+
+def _require_own(path):
+    """DataError where something else than a manifest, or a file of a run, would be written over."""
+    if not path.is_symlink() and not path.exists() or path.is_file() and is_own(path.parent):
+        return
+    first = ",".join(WRITTEN[:5])
+    if (
+        path.is_symlink()
+        or not path.is_file()
+        or not (damage(path) or path.read_bytes().startswith(first.encode()))
+    ):
+        raise DataError(
+            f"manifest: {path} is there and is no manifest of this project (a CSV that begins with "
+            f"{first}): it is not written over, give another --manifest."
+        )
 
 
 def _require_sound(rows, meta):

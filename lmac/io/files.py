@@ -21,8 +21,8 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 SUMS = "SHA256SUMS"
-# Of a file that is being written, until it has its name.
-_PART = ".part-"
+# Of a file that is being written, until it has its name: ends that nobody else's file has.
+_PART, _NEW = ".lmac-part-", ".lmac-new"
 _TORCH_WRITES = ("PytorchStreamWriter", "inline_container")
 _SEAL = b"\nSHA-256 "
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
@@ -90,7 +90,7 @@ def remove_remains(folder: str | Path, names: str = "*") -> None:
     pattern); nobody else may write these."""
     for path in Path(folder).rglob(".*"):
         name, part, _ = path.name.lstrip(".").partition(_PART)
-        if (part or name.endswith(".new")) and fnmatch(name.removesuffix(".new"), names):
+        if (part or name.endswith(_NEW)) and fnmatch(name.removesuffix(_NEW), names):
             path.unlink()
 
 
@@ -204,7 +204,7 @@ def write_checked(writers: Mapping[str, Callable], folder: str | Path) -> None:
     except Damaged as error:
         logger.warning("%s", error)
         sums = {}
-    parts = {name: folder / f".{name}.new" for name in writers}
+    parts = {name: folder / f".{name}{_NEW}" for name in writers}
     try:
         for name, write in writers.items():
             with whole(parts[name]) as file:

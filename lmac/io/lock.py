@@ -12,7 +12,7 @@ except ImportError:  # no POSIX system
 
 logger = logging.getLogger(__name__)
 
-LOCK = ".lock"
+LOCK = ".lmac-lock"
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 _held = {}  # folder to the open file, which holds its lock as long as this process lives
 

@@ -14,9 +14,14 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from lmac.io.files import damage, digest_of, write_text
+from lmac.io.files import SUMS, damage, digest_of, whole, write_text
 
 PROVENANCE = "provenance.json"
+# At the top of an output folder.
+WRITTEN = (PROVENANCE, SUMS, "hyperparams.yaml", "log.txt", "train_log.txt", "manifest.csv",
+           "scenario.csv", "metrics.csv", "evaluation.json", "summary.csv", "table.md",
+           "controls.csv", "dictionary.npz")  # fmt: skip
+WRITTEN_FOLDERS = ("best", "save", "samples", "gallery")
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements.txt"  # of a checkout
 # What may differ between two runs of one record: when they were.
@@ -75,6 +80,49 @@ def _code():
         return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
+
+
+def require_own(folder):
+    """Make ``folder``, or take it where it is empty or of a run of ours.
+
+    ValueError where files of others would be written over: of names that runs write, in a folder
+    that no run made; and for one of these that is a link or no file.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    ours = is_own(folder)
+    for name in WRITTEN:
+        path = folder / name
+        there = path.is_symlink() or path.exists()
+        if there and (not ours or path.is_symlink() or not path.is_file()):
+            raise ValueError(
+                f"{path} is in the way: no run of this project wrote it there. Move it away, or "
+                "give another --output_folder."
+            )
+    for name in WRITTEN_FOLDERS:
+        if not ours and (folder / name).is_dir() and any((folder / name).iterdir()):
+            raise ValueError(
+                f"{folder / name} is in the way: no run of this project made it. Give another "
+                "--output_folder."
+            )
+
+
+def mark_own(folder):
+    """Say in ``folder`` that it is of a run, before anything else is written there."""
+    if not is_own(folder):
+        with whole(Path(folder) / PROVENANCE, "w") as file:
+            file.write(json.dumps({"runs": []}) + "\n")
+
+
+def is_own(folder):
+    """Whether ``folder`` has the record of a run."""
+    path = Path(folder) / PROVENANCE
+    if not path.is_file():
+        return False
+    try:
+        return isinstance(json.loads(path.read_bytes())["runs"], list)
+    except (ValueError, KeyError, TypeError):
+        return damage(path) is not None  # ours, as the list beside it says
 
 
 def begin(folder, yaml, overrides, resolved, check=None):

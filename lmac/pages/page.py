@@ -13,6 +13,9 @@ from lmac.io.files import write_text
 TEMPLATES = Path(__file__).parent / "templates"
 
 
+MARK = "\n<!-- L-MAC: Listenable Maps for Audio Classifiers -->\n"  # ends every page
+
+
 def write_page(template, path, **values):
     """Render ``templates/<template>`` to ``path``; a reader never sees half a page.
 
@@ -25,8 +28,18 @@ def write_page(template, path, **values):
     # Names are shown as they are written, and NaN is no JSON.
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False}
     text = environment.get_template(template).render(**values)
-    write_text(text, path)
-    return Path(path)
+    path = Path(path)
+    if path.is_symlink() or path.exists() and not _is_ours(path):
+        raise ValueError(
+            f"{path} is in the way: it is no page of this project. Move it away, or give another "
+            "folder."
+        )
+    write_text(text + MARK, path)
+    return path
+
+
+def _is_ours(path):
+    return path.is_file() and path.read_bytes().rstrip().endswith(MARK.strip().encode())
 
 
 def relative_url(path, folder):

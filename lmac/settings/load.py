@@ -27,6 +27,7 @@ and one that is null is taken away.
 import logging
 import os
 import re
+import sys
 import traceback
 from functools import partial
 from pathlib import Path
@@ -427,12 +428,14 @@ def _open_folder(hparams, path, argv, overrides, resolved, goes_on, alone):
         check_same_run(hparams["output_folder"], resolved)
     folder = Path(hparams["output_folder"])
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        provenance.require_own(folder)
         if alone:
             claim(folder)
-        sb.create_experiment_directory(str(folder), log_config=LOG_CONFIG, save_env_desc=False)
-        # SpeechBrain copies the calling file, which would be this one and of no use.
-        (folder / Path(__file__).name).unlink(missing_ok=True)
+        provenance.mark_own(folder)
+        # As sb.create_experiment_directory, which besides copies the calling file.
+        log = {"handlers": {"file_handler": {"filename": str(folder / "log.txt")}}}
+        sb.utils.logger.setup_logging(LOG_CONFIG, log)
+        sys.excepthook = sb.core._logging_excepthook
         remove_remains(folder)
         head = f"# Resolved from {path}; the command line was:\n# {shown(' '.join(argv))}\n"
         head += inputs_line(resolved)

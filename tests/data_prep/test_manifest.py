@@ -11,6 +11,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from data_prep import manifest as manifest_module
 from data_prep.manifest import COLUMNS, DamagedData, DataError, read_manifest, write_manifest
+from lmac.io.provenance import mark_own
 
 
 def write_clip(path, seconds=0.1, level=0.1):
@@ -95,6 +96,7 @@ def test_changed_metadata_redraws_it_without_reading_audio(
     "text", ["", "ID,duration,wav,fold,label,clean\nc0,9,a/0.wav,0,x,\n", "\0\0", "ID,wav\n1\n"]
 )
 def test_a_manifest_of_another_form_is_drawn_anew(listed, tmp_path, text, caplog):
+    mark_own(tmp_path)
     (tmp_path / "m.csv").write_text(text)
     assert write(listed, tmp_path / "m.csv")["duration"].tolist() == [0.1, 0.2, 0.3]
     assert "was written anew" in caplog.text

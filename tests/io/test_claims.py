@@ -57,7 +57,7 @@ def contents(folder):
     ],
 )
 def test_the_second_run_in_a_folder_is_refused_and_touches_nothing(other, tmp_path, main, yaml):
-    (tmp_path / ".hyperparams.yaml.part-1").write_text("of the other run")
+    (tmp_path / ".hyperparams.yaml.lmac-part-1").write_text("of the other run")
     process = other()
     before = contents(tmp_path)
     with pytest.raises(ValueError) as error:

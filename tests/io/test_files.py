@@ -116,14 +116,19 @@ def test_a_kill_leaves_what_was_or_what_is_and_never_a_mixture(tmp_path, names):
 
 
 def test_remains_of_one_file_go_and_others_stay(tmp_path):
-    ours = ["..rows.csv.new.part-123", ".rows.csv.new", ".rows.md.part-9"]
-    others = [".rows2.csv.new", "..metrics.csv.new.part-7", "rows.csv", "new.part-1"]
+    ours = ["..rows.csv.lmac-new.lmac-part-123", ".rows.csv.lmac-new", ".rows.md.lmac-part-9"]
+    others = [
+        ".rows2.csv.lmac-new",
+        "..metrics.csv.lmac-new.lmac-part-7",
+        "rows.csv",
+        ".rows.csv.new",
+    ]
     for name in ours + others:
         (tmp_path / name).touch()
     remove_remains(tmp_path, "rows.*")
     assert {p.name for p in tmp_path.iterdir()} == set(others)
     remove_remains(tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == {"rows.csv", "new.part-1"}
+    assert {p.name for p in tmp_path.iterdir()} == {"rows.csv", ".rows.csv.new"}
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])

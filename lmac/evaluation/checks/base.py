@@ -34,7 +34,7 @@ from lmac.evaluation.folder import EvaluationFolder, in_order
 from lmac.evaluation.report import write_report
 from lmac.evaluation.setup import EvaluationSetup
 from lmac.io.lock import claim
-from lmac.io.provenance import begin, complete
+from lmac.io.provenance import begin, complete, mark_own, require_own
 from lmac.settings.load import load, parse, run_opts_of
 
 logger = logging.getLogger(__name__)
@@ -95,8 +95,9 @@ class Check:
         hparams, resolved = load(path, overrides)
         run_opts = run_opts_of(options)
         output = Path(hparams["output_folder"])
-        output.mkdir(parents=True, exist_ok=True)
+        require_own(output)
         claim(output)  # an evaluation or another check would write over its files
+        mark_own(output)
         check = cls(hparams, EvaluationSetup(hparams, run_opts))
         begin(output, path, overrides, resolved, check=cls.name)
         print(check.run())

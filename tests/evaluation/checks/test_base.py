@@ -6,6 +6,7 @@ from tones import SCENARIO, Deaf, Tones, check_of
 
 from lmac.evaluation.checks import base
 from lmac.evaluation.checks.base import MaskCheck
+from lmac.io.lock import LOCK
 
 
 class Toy(MaskCheck):
@@ -48,4 +49,4 @@ def test_a_second_one_at_work_in_the_folder_gets_one_sentence(tmp_path, monkeypa
     with at_work_in(tmp_path) as other:
         with pytest.raises(ValueError, match=f"at work in .*process {other.pid}"):
             Toy.main(["evaluation.yaml"])
-    assert {p.name for p in tmp_path.iterdir()} == {".lock"}
+    assert {p.name for p in tmp_path.iterdir()} == {LOCK}
