@@ -5,6 +5,10 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import soundfile
+
+from lmac.io.files import Unwritable
+
 RECORD = Path("meta", "generator.json")
 
 
@@ -29,6 +33,17 @@ def generate_folder(folder, record, n_wavs, meta, write):
     folder = Path(folder).resolve()  # so that a link to another disk stays a link
     if _is_complete(folder, record, n_wavs, meta):
         return
+    try:
+        _generate(folder, record, n_wavs, write)
+    except (OSError, soundfile.LibsndfileError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Unwritable(
+            f"{folder} cannot be made ({reason}): make room or give another --data_folder; nothing "
+            "of it is left."
+        ) from error
+
+
+def _generate(folder, record, n_wavs, write):
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-unfinished-") as scratch:
         new = Path(scratch, "new")

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import torch
 
-from data_prep.audio import AudioError, decode, mono_at
+from data_prep.audio import SILENT_PEAK, AudioError, decode, mono_at
 
 # Of soxr: what lies above half the new rate ends up below -90 dB. The samples of data sets are
 # resampled by another filter, with which the published numbers were made.
@@ -42,12 +42,14 @@ def waveform(source, sample_rate, name=None):
     else:
         samples, rate = _samples(source)
         name = "waveform" if name is None else name
-    least = 1e-6 * np.abs(samples).max()
     before = samples.mean(1, dtype=np.float64)
-    if not samples.any():
-        raise AudioError(f"{name} is silent: there is nothing to explain.")
+    peak = np.abs(samples).max()
+    if peak < SILENT_PEAK:
+        raise AudioError(
+            f"{name} is silent (its largest sample is {peak:.2g}): there is nothing to explain."
+        )
     after = mono_at(samples, rate, sample_rate, f"Audio file {name}", QUALITY)
-    if np.abs(after).max() <= least:
+    if np.abs(after).max() <= 1e-6 * peak:
         raise AudioError(
             f"{name} has nothing below {sample_rate / 2:.0f} Hz, and this network hears nothing "
             "above: there is nothing to explain."

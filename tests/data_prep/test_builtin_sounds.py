@@ -10,6 +10,7 @@ import soundfile as sf
 
 from data_prep import builtin_sounds
 from data_prep.builtin_sounds import CLASSES, active_snr_db, generate, make_clip
+from lmac.io.files import Unwritable
 
 SMALL = {"clips_per_class": 4, "n_folds": 2, "duration_s": 1.0}
 TINY = {"clips_per_class": 2, "n_folds": 2, "duration_s": 0.5}
@@ -222,3 +223,22 @@ def test_bad_argument_is_named(tmp_path, name, value):
         generate(tmp_path / "s", **{name: value})
     assert repr(value) in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), sf.LibsndfileError(2, "x: ")]
+)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, error):
+    write, left = sf.write, iter(range(7))
+
+    def full(*args, **kwargs):
+        if next(left, None) is None:
+            raise error
+        write(*args, **kwargs)
+
+    monkeypatch.setattr(builtin_sounds.sf, "write", full)
+    with pytest.raises(Unwritable, match="sounds cannot be made .*: make room or give another"):
+        generate(tmp_path / "sounds", **TINY)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    generate(tmp_path / "sounds", **TINY)

@@ -94,7 +94,8 @@ def test_arrays_of_any_kind(change):
         ((np.ones(100), "16000"), "rate of the samples is '16000': expected whole Hz"),
         ((np.ones(100), 0), "rate of the samples is 0"),
         ((np.array([1, np.nan, 0]), 16000), "NaN or infinite"),
-        ((np.zeros(100), 16000), "waveform is silent: there is nothing to explain"),
+        ((np.zeros(100), 16000), r"is silent \(its largest sample is 0\): there is nothing to"),
+        ((np.full(100, 1e-30), 16000), r"is silent \(its largest sample is 1e-30\): there is"),
         (
             (np.stack([tone(440, 8000), -tone(440, 8000)]), 16000),
             "its 2 channels cancel one another",

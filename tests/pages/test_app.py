@@ -306,7 +306,8 @@ def test_mistakes_get_one_sentence(page, app, tmp_path):
     soundfile.write(tmp_path / "long.flac", np.zeros(30 * RATE), RATE)
     for name, sentence in {
         "text.wav": "text.wav cannot be read as audio: send a WAV, FLAC, OGG or MP3 file.",
-        "silent.wav": "silent.wav is silent: there is nothing to explain.",
+        "silent.wav": "silent.wav is silent (its largest sample is 0): there is nothing to "
+        "explain.",
         "large.wav": "large.wav has 2.0 MB: at most 2.0 MB are taken.",
         "notes.m4a": "notes.m4a cannot be read as audio: send a WAV, FLAC, OGG or MP3 file.",
         "long.flac": "long.flac is 30 s long: at most 20 s are explained here.",
