@@ -284,6 +284,10 @@ def test_wavs_share_one_gain_and_never_clip(tmp_path):
         written, _ = soundfile.read(tmp_path / f"{name}.wav")
         assert written == pytest.approx((gain * wav).tolist(), abs=1e-4)
     assert gain == pytest.approx(0.475)
+    # The input is as loud beside every method that keeps its peaks low.
+    for loudest in (0.1, 1.3):
+        waves["explanation"] = torch.tensor([loudest, 0.1])
+        assert write_wavs(waves, tmp_path, 16000) == pytest.approx(0.7)
     assert write_wavs({"a": torch.zeros(4)}, tmp_path, 16000) == 1
 
 

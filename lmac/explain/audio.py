@@ -9,6 +9,7 @@ import soundfile
 from lmac.io.files import whole
 
 HEADROOM = 0.95
+INPUT = 0.7  # peak of the input: what methods keep or remove of it is seldom 3 dB above
 
 
 def read_wav(path):
@@ -24,14 +25,23 @@ def read_wav(path):
 def write_wavs(waves, folder, sample_rate):
     """Write ``{name: Tensor [L]}`` as ``folder/<name>.wav`` (24 bit), all at the same gain.
 
-    The gain only ever lowers the level, so far that no sample of any of them clips; levels
-    stay comparable by ear. Returns the gain.
+    Levels stay comparable by ear. Returns the gain, of :func:`common_gain`.
     """
-    peak = _peak(waves.values())
-    gain = min(1.0, HEADROOM / peak) if peak > 0 else 1.0
+    gain = common_gain(waves)
     for name, wav in waves.items():
         _write(Path(folder) / f"{name}.wav", (gain * wav).cpu().numpy(), sample_rate)
     return gain
+
+
+def common_gain(waves):
+    """The gain of sounds of one recording, {name: Tensor [L]} with the input first.
+
+    It only ever lowers the level: the input's peak to INPUT, so that it is the same beside every
+    method, or further, so that nothing clips.
+    """
+    first = next(iter(waves.values()))
+    limits = ((INPUT, _peak([first])), (HEADROOM, _peak(waves.values())))
+    return min([1.0, *(limit / peak for limit, peak in limits if peak > 0)])
 
 
 def add_wavs(shared, own, folder, sample_rate):

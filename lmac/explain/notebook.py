@@ -8,7 +8,7 @@ from pathlib import Path
 
 import soundfile
 
-from lmac.explain.audio import HEADROOM
+from lmac.explain.audio import common_gain
 
 MOST_S = 60  # of each player: what is in a notebook stays in it
 
@@ -31,10 +31,10 @@ def _players(explanation):
     waves = {"input": explanation.wav, "kept": explanation.explanation,
              "removed": explanation.removed}  # fmt: skip
     rate = explanation.sample_rate
-    peak = max(float(wave.abs().max()) for wave in waves.values())
+    gain = common_gain(waves)
     for name, wave in waves.items():
         content = io.BytesIO()
-        samples = (min(1.0, HEADROOM / peak) * wave[: MOST_S * rate]).numpy()
+        samples = (gain * wave[: MOST_S * rate]).numpy()
         soundfile.write(content, samples, rate, format="WAV", subtype="PCM_16")
         cut = f" (the first {MOST_S} s)" if len(wave) > MOST_S * rate else ""
         address = _data("audio/wav", content.getvalue())

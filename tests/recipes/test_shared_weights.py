@@ -38,3 +38,14 @@ def test_it_knows_real_clips_that_it_was_not_trained_on(esc50):
     right = sum(r.top_classes()[0][0] == category for category, r in results.items())
     kept = sum(r.p_in >= 0.9 * r.p for r in results.values())
     assert len(results) == 10 and right >= 6 and kept >= 9
+
+
+def test_silence_is_not_kept(tmp_path):
+    """Down to the lowest bins, where nothing is to be heard anyway."""
+    wav = sound(5.0, 16000)[:, 0].copy()
+    wav[3 * 16000 :] = 0
+    explainer = Explainer.from_hparams(YAML)
+    mask = explainer((wav, 16000)).mask
+    assert mask[: len(mask) // 2].max() > 0.9
+    silent = mask[int(0.7 * len(mask)) :]
+    assert silent.mean() < 0.01 and silent[:, :4].max() < 0.1
