@@ -90,3 +90,39 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         main(["--parts=[file]"])
     with pytest.raises(ValueError, match="--share=2: expected more than 0"):
         main(["--share=2"])
+
+
+def failures(name, count=30):
+    return soak.run_part(soak.parts()[name], count, SEED).failures
+
+
+def test_a_writer_that_asks_nobody_is_seen(monkeypatch):
+    def reckless(place, source):
+        (place / "index.html").unlink(missing_ok=True)
+        (place / "index.html").write_text("ours")
+
+    part = soak.parts()["foreign_files"]
+    monkeypatch.setattr(part, "WRITERS", {"a page": (reckless, ["index.html"])})
+    assert any("changed" in problem for _, problem in failures("foreign_files"))
+
+
+def test_weights_that_are_taken_whatever_they_are_are_seen(monkeypatch):
+    part = soak.parts()["weights"]
+    monkeypatch.setattr(part, "load_weights", lambda module, path, what: module)
+    problems = {problem for _, problem in failures("weights")}
+    assert problems == {"was taken", "other weights"}
+
+
+def test_a_reader_that_falls_over_a_yaml_is_seen(monkeypatch):
+    def falls(path, overrides):
+        return {"number_of_epochs": len(path.read_text(encoding="utf-8"))}
+
+    monkeypatch.setattr(soak.parts()["yaml_files"], "settings", falls)
+    problems = [problem for _, problem in failures("yaml_files")]
+    assert any(p.startswith("read as") for p in problems)
+    assert any("codec can't decode" in p for p in problems)
+
+
+def test_a_lock_that_holds_nobody_is_seen(monkeypatch):
+    monkeypatch.setattr(soak.parts()["two_at_once"], "claim", lambda folder: True)
+    assert {problem for _, problem in failures("two_at_once", 5)} == {"two were let in"}

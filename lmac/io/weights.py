@@ -33,7 +33,7 @@ def training_info(checkpoint):
     require_undamaged(path, EXPORTED)
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or no UTF-8
         raise ValueError(f"{path} is not valid JSON ({error}): delete it to go without.") from error
     if not isinstance(info, dict):
         raise ValueError(f"{path} must hold a JSON object, got a {type(info).__name__}.")

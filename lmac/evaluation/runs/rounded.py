@@ -89,6 +89,12 @@ def _states(folder):
             f"parts: there are no weights in {folder} ({', '.join(FILES)}): name folders of "
             "finished trainings."
         )
+    if missing := set(CHECKPOINT_FILES.values()) - set(states) - {DECODER_FILE}:
+        if DECODER_FILE not in states:
+            raise FileNotFoundError(
+                f"parts: {folder} has no {' and no '.join(sorted(missing))}: restore it, or train "
+                "the classifier again."
+            )
     return states
 
 
