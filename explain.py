@@ -11,7 +11,8 @@ input.wav, explanation.png, mask.png and explanation.json. --target_class=dog or
 --target_class=[dog,rain] asks for other classes than the classifier's own decision, in
 "<method>, asked <class>/"; for several, one picture beside these folders shows what each method
 keeps for each of them. Of a zero-shot classifier, --prompts="a dog barking, rain falling" asks for
-each prompt.
+each prompt. A file that is longer than part_s has such a page for each part of it, and besides the
+sounds of the whole and windows.csv.
 """
 
 if __name__ == "__main__":
@@ -20,11 +21,14 @@ if __name__ == "__main__":
     # What is wrong is said before torch is imported, which takes seconds.
     raise SystemExit(dispatch("explain"))
 
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 from lmac.explain.explainer import Explainer
 from lmac.explain.explanation import draw_questions
+from lmac.explain.long import WINDOWS, duration_of, explain_parts
+from lmac.explain.recording import top_classes
 from lmac.io.names import safe_name
 from lmac.io.processes import device_of
 from lmac.pages.explanation_page import (
@@ -53,11 +57,25 @@ def main(argv):
         classes = explainer.labels
     for method, asked in product(methods, classes):
         explainer.check(method, asked)
-    recording = explainer.read(hparams["audio"])
+    folder = Path(hparams["output_folder"]) / safe_name(Path(hparams["audio"]).name)
+
+    explain_one = partial(explain_recording, explainer, methods, classes)
+    if duration_of(hparams["audio"]) <= 1.1 * hparams["part_s"]:
+        explain_one(explainer.read(hparams["audio"]), folder)
+        return
+    p = explain_parts(explainer, hparams["audio"], hparams["part_s"], explain_one, folder)
+    best = ", ".join(f"{name} {value:.3f}" for name, value in top_classes(explainer.labels, p, 5))
+    print(f"All parts, mean over windows: {best}\n    {folder}: {WINDOWS}, and sounds of all parts")
+
+
+def explain_recording(explainer, methods, classes, recording, folder, each=None):
+    """Explain a recording by every method and class, and write all of it to ``folder``.
+
+    ``each`` is called with every Explanation.
+    """
     if explainer.zero_shot:
         for prompt, p in zip(explainer.labels, recording.probabilities.tolist(), strict=True):
             print(f"{p:.3f}  {prompt}")
-    folder = Path(hparams["output_folder"]) / safe_name(Path(hparams["audio"]).name)
     files = write_recording(recording, explainer.explained.domain, folder)
     files += draw_recording(recording, folder)
     print(recording)
@@ -72,6 +90,8 @@ def main(argv):
             print(f"{result.sentence}\n    {folder / result.folder}: {', '.join(written)}")
             explanations.append(explanation_data(result, folder / result.folder, folder))
             results.append(result)
+            if each is not None:
+                each(result)
         if len(results) > 1:
             files.append(f"{safe_name(method)}, {len(results)} classes.png")
             draw_questions(results, folder / files[-1])

@@ -6,6 +6,7 @@ import math
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,29 @@ def cut_short(path):
     return False
 
 
+@contextmanager
+def open_audio(path):
+    """The file at ``path`` as a ``soundfile.SoundFile``.
+
+    Raises AudioError for a missing or unreadable one, and for what fails while it is read.
+    """
+    if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
+        raise AudioError(f"Audio file {path} does not exist.")
+    try:
+        # As bytes, since a name need not be valid UTF-8.
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            if file.samplerate < 1:
+                raise AudioError(
+                    f"Audio file {path} has a sampling rate of {file.samplerate} Hz: is it damaged?"
+                )
+            yield file
+    # TypeError: a file called .raw has no header.
+    except (soundfile.LibsndfileError, RuntimeError, TypeError, MemoryError) as error:
+        raise AudioError(
+            f"Audio file {path} cannot be decoded ({error}): is it damaged or no audio?"
+        ) from error
+
+
 def decode(path):
     """The samples of ``path`` as they are, float32 [n, channels], and its rate in Hz.
 
@@ -67,25 +91,14 @@ def decode(path):
     MOST_SAMPLES and for samples that are not finite.
     """
     path = Path(path)
-    if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
-        raise AudioError(f"Audio file {path} does not exist.")
-    try:
-        # As bytes, since a name need not be valid UTF-8.
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            announced, rate = file.frames, file.samplerate
-            if announced * file.channels > MOST_SAMPLES:  # before memory is asked for
-                raise AudioError(
-                    f"Audio file {path} announces more than {MOST_SAMPLES} samples: is its header "
-                    "damaged, or without the length? Cut a longer recording into parts."
-                )
-            samples = file.read(dtype="float32", always_2d=True)
-    # TypeError: a file called .raw has no header.
-    except (soundfile.LibsndfileError, RuntimeError, TypeError, MemoryError) as error:
-        raise AudioError(
-            f"Audio file {path} cannot be decoded ({error}): is it damaged or no audio?"
-        ) from error
-    if rate < 1:
-        raise AudioError(f"Audio file {path} has a sampling rate of {rate} Hz: is it damaged?")
+    with open_audio(path) as file:
+        announced, rate = file.frames, file.samplerate
+        if announced * file.channels > MOST_SAMPLES:  # before memory is asked for
+            raise AudioError(
+                f"Audio file {path} announces more than {MOST_SAMPLES} samples: is its header "
+                "damaged, or without the length? Cut a longer recording into parts."
+            )
+        samples = file.read(dtype="float32", always_2d=True)
     if len(samples) < 0.99 * announced or cut_short(path):
         raise AudioError(f"Audio file {path} is cut short: its end is missing.")
     if len(samples) == 0:

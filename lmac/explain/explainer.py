@@ -256,7 +256,7 @@ class Explainer:
         mask = explain(self.explained, interpreter, recording.clips, target, self.seed)
         return self._scored(recording, method, stitch(mask, recording.starts), target, target_class)
 
-    def read(self, source, progress=None, name=None):
+    def read(self, source, progress=None, name=None, peak=None):
         """Read and analyse a recording once, for several methods and classes.
 
         Arguments
@@ -269,17 +269,22 @@ class Explainer:
             ``passes`` times by each :meth:`explain`.
         name : str, optional
             Kept in the result; by default the path.
+        peak : float, optional
+            Of the recording of which ``source`` is a part, so that the part has its level there.
 
         Raises ValueError for silence and for what cannot be read.
         """
         wav, name, warning = waveform(source, self.sample_rate, name)
         if warning is not None:
             logger.warning(warning)
-        peak = float(wav.abs().max())
+        whole = peak is not None
+        peak = peak if whole else float(wav.abs().max())
         domain = self.explained.domain
         window, starts = self._window_starts(len(wav))
         total = starts[-1] * self.hop + window
-        padded = torch.nn.functional.pad(peak_normalise(wav), (0, total - len(wav)))
+        padded = torch.nn.functional.pad(
+            wav / peak if whole else peak_normalise(wav), (0, total - len(wav))
+        )
         padded = padded.to(next(self.explained.buffers()).device)
         windows = cut(padded, starts, window, self.hop)
         X, phase = domain.analyse(padded[None])

@@ -300,6 +300,7 @@ class Explain:
     target_class: TEXT | list_of(TEXT) | NULL = "classes to explain; null: the decision"
     window_s: SECONDS = "length of a window; longer files have several [s]"
     overlap_s: number(0, 1800) = "of two windows [s]"
+    part_s: SECONDS = "length of the parts of a file that is longer still [s]"
     min_length_s: number(0, 3600) = "shorter files are padded to it [s]"
 
 
