@@ -12,7 +12,6 @@ import numpy as np
 import soundfile
 
 from data_prep.audio import SILENT_PEAK, AudioError, open_audio
-from lmac.explain.recording import clock
 from lmac.io.files import whole
 
 BLOCK = 2**20  # samples that are read at a time
@@ -105,7 +104,7 @@ def explain_parts(explainer, path, seconds, explain_one, folder):
             if np.abs(samples).max() < SILENT_PEAK:
                 out.add_silence(-(-len(samples) * sr // rate))
                 continue
-            name = f"{clock(start)} to {clock(start + len(samples) / rate)}".replace(":", ".")
+            name = f"{start:06.0f}-{start + len(samples) / rate:06.0f} s"
             recording = explainer.read((samples.T, rate), name=f"{path} {name}", peak=peak)
             total = total + recording.clips.probs.cpu()[recording.votes].sum(0)
             votes += int(recording.votes.sum())
