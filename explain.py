@@ -11,8 +11,9 @@ input.wav, explanation.png, mask.png and explanation.json. --target_class=dog or
 --target_class=[dog,rain] asks for other classes than the classifier's own decision, in
 "<method>, asked <class>/"; for several, one picture beside these folders shows what each method
 keeps for each of them. Of a zero-shot classifier, --prompts="a dog barking, rain falling" asks for
-each prompt. A file that is longer than part_s has such a page for each part of it, and besides the
-sounds of the whole and windows.csv.
+each prompt; of a tagger with sigmoid outputs every label from its threshold on is explained. A
+file that is longer than part_s has such a page for each part of it, and besides the sounds of the
+whole and windows.csv.
 """
 
 if __name__ == "__main__":
@@ -79,6 +80,13 @@ def explain_recording(explainer, methods, classes, recording, folder, each=None)
     files = write_recording(recording, explainer.explained.domain, folder)
     files += draw_recording(recording, folder)
     print(recording)
+    if explainer.explained.threshold is not None and classes == [None]:
+        classes = explainer.labels_of(recording)
+        if not classes:
+            print(
+                f"    No label has p >= {explainer.explained.threshold:g}, so there is nothing to "
+                "explain: --target_class names one all the same."
+            )
     if len(recording.starts) > 1:
         print("\n".join(f"    {line}" for line in recording.timeline()))
     explanations = []

@@ -6,6 +6,7 @@ import torch
 import torchaudio
 
 from lmac.checkpoints import explained_classifier, labels_of, training_info, weights_digest
+from lmac.core.outputs import probabilities
 from lmac.settings.load import construct, settings
 
 KEY = "transfer_classifiers"
@@ -113,7 +114,7 @@ class TransferClassifier:
     @torch.no_grad()
     def probabilities(self, X, phase):
         """The same as probabilities [B, K] in float64."""
-        return self.logits(X, phase).double().softmax(1)
+        return probabilities(self.logits(X, phase).double(), self.explained.outputs)
 
 
 def transfer_classifiers(folders, explained, labels, device):

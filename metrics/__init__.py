@@ -45,9 +45,11 @@ class Outcome:
         audio: the explanation as sound, [B, L].
         clean_audio: the target's own part of a mixture as sound, [B, L].
         probs_resynthesised: f of the explanation's sound, analysed like any other; [B, C].
+        threshold: of a classifier with sigmoid outputs, the p from which a label is there; None
+            where the largest p is the decision.
 
-    The last five are None where they are not known: a domain without phase has no sound, and a
-    recording no clean part. Metrics that need them are left out then.
+    The five before the last are None where they are not known: a domain without phase has no
+    sound, and a recording no clean part. Metrics that need them are left out then.
 
     Raises:
         ValueError: if the shapes do not fit, a target is not a class, or a mask is not finite.
@@ -63,6 +65,7 @@ class Outcome:
     audio: Tensor | None = None
     clean_audio: Tensor | None = None
     probs_resynthesised: Tensor | None = None
+    threshold: float | None = None
 
     def __post_init__(self):
         shape = self.probs.shape
@@ -155,7 +158,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "Fid-In",
-            lambda o: fidelity_in(o.probs_in, o.target),
+            lambda o: fidelity_in(o.probs_in, o.target, o.threshold),
             "up",
             "Input fidelity: share of clips whose explanation alone keeps the decision.",
         ),
@@ -180,7 +183,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "Fid-In (audio)",
-            lambda o: fidelity_in(o.probs_resynthesised, o.target),
+            lambda o: fidelity_in(o.probs_resynthesised, o.target, o.threshold),
             "up",
             "Share of clips whose explanation, turned into sound and analysed again, keeps the "
             "decision.",

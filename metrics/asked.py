@@ -10,12 +10,14 @@ from torch import Tensor
 from metrics.distance import si_sdr
 
 
-def decides_for(probs: Tensor, asked: Tensor) -> Tensor:
+def decides_for(probs: Tensor, asked: Tensor, threshold: float | None = None) -> Tensor:
     """Whether the classifier decides for the class ``asked`` [B], by ``probs`` [B, C].
 
     Returns 1 or 0, float64 [B]. With the probabilities of M X, for an absent class: a false
-    explanation.
+    explanation. ``threshold``: of sigmoid outputs, p from which a label is there.
     """
+    if threshold is not None:
+        return (probs.gather(1, asked[:, None])[:, 0] >= threshold).double()
     return (probs.argmax(1) == asked).double()
 
 

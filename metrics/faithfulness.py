@@ -69,13 +69,16 @@ def faithfulness(p: Tensor, p_out: Tensor) -> Tensor:
     return p - p_out
 
 
-def fidelity_in(probs_in: Tensor, target: Tensor) -> Tensor:
+def fidelity_in(probs_in: Tensor, target: Tensor, threshold: float | None = None) -> Tensor:
     """Fid-In: 1 where the classifier decides the same from the explanation alone, else 0.
 
     Takes probabilities [B, C] and decisions [B] (integers), returns float64 [B]:
-    ``1[argmax f(M * X) = c]``. Of classes that tie, the first is the decision.
+    ``1[argmax f(M * X) = c]``. Of classes that tie, the first is the decision. With a
+    ``threshold``, of sigmoid outputs, ``1[f(M * X)_c >= threshold]``.
     """
     (probs_in,) = _probabilities(probs_in)
+    if threshold is not None:
+        return (pick(probs_in, target) >= threshold).double()
     return (probs_in.argmax(dim=1) == target).double()
 
 

@@ -60,6 +60,11 @@ class EmbeddingModel(nn.Module):
         Whether waveforms are zero-padded to ``input_length`` for it; False if it does so itself.
     complete : bool
         It came with its weights, and its head has none or brings them: nothing is loaded.
+    outputs : str
+        What its logits mean: ``"softmax"`` for one of K classes, or ``"sigmoid"`` for K labels of
+        which any number is there.
+    threshold : float
+        With sigmoid outputs, the probability from which a label is there.
     labels : list of str or None
         Class names in the order of the logits, of a complete model that knows them.
     frequency_axis : str or None
@@ -74,6 +79,8 @@ class EmbeddingModel(nn.Module):
     input_length = None
     pad = True
     complete = False
+    outputs = "softmax"
+    threshold = 0.5
     labels = None
     frequency_axis = None
 
@@ -120,6 +127,16 @@ class AudioClassifier(nn.Module):
     def min_frames(self):
         """The least number of frames T that the embedding model takes."""
         return self.embedding_model.min_frames
+
+    @property
+    def outputs(self):
+        """``"softmax"`` or ``"sigmoid"``."""
+        return self.embedding_model.outputs
+
+    @property
+    def threshold(self):
+        """From which p a label is there, of sigmoid outputs; None where the largest p decides."""
+        return self.embedding_model.threshold if self.outputs == "sigmoid" else None
 
     @property
     def labels(self):

@@ -115,7 +115,7 @@ class EfficientAT(EmbeddingModel):
         if self.labels is None:
             self.classifier[-1] = nn.Identity()
         else:
-            self.complete = self.load_pretrained()
+            self.complete, self.outputs = self.load_pretrained(), "sigmoid"
 
     def forward(self, features):
         """Features [B, T, 128] to (embedding [B, 1, D] or logits [B, 1, 527], five maps)."""

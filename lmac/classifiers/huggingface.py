@@ -58,10 +58,16 @@ class HuggingFaceClassifier(Network):
             labels=[names[i] for i in range(len(names))],
             # Patches of AST's mel bands; the others have no frequency axis.
             frequency_axis="mel" if kind == "ASTFeatureExtractor" else None,
+            outputs="sigmoid" if _has_labels(model.config) else "softmax",
         )
         if kind == "ASTFeatureExtractor":
             self.tap.grid = front_end.grid(model.config)
             self.pad = False  # the extractor pads its features
+
+
+def _has_labels(config):
+    """Whether the model was trained for any number of labels at once."""
+    return config.problem_type == "multi_label_classification"
 
 
 class _Model(nn.Module):

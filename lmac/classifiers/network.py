@@ -38,11 +38,14 @@ class Network(EmbeddingModel):
         What F counts in those layers, ``"mel"`` or ``"linear"``: of a network that reads waveforms
         and computes a spectrogram inside, from 0 Hz to half its sample rate. GradCAM needs it;
         decoders do not.
+    outputs, threshold
+        As of EmbeddingModel.
     """
 
     def __init__(
         self, network, reads="waveform", sample_rate=None, input_length=None, layers=(),
-        weights=None, complete=False, labels=None, frequency_axis=None,
+        weights=None, complete=False, labels=None, frequency_axis=None, outputs="softmax",
+        threshold=0.5,
     ):  # fmt: skip
         super().__init__()
         self.network = network
@@ -52,6 +55,12 @@ class Network(EmbeddingModel):
         self.tap = LayerTap(network, layers)
         self.labels = list(labels) if labels else None
         self.frequency_axis = frequency_axis
+        if outputs not in ("softmax", "sigmoid") or not 0 < threshold < 1:
+            raise ValueError(
+                f"outputs is {outputs!r} and threshold {threshold!r}: expected softmax or sigmoid, "
+                "and a probability."
+            )
+        self.outputs, self.threshold = outputs, threshold
         self.complete = complete or weights is not None
         if weights is not None:
             if any(parameter.numel() == 0 for parameter in network.parameters()):

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lmac.core.outputs import decides, log_p_of, probabilities
 from lmac.core.phase import Phase
 
 
@@ -63,7 +64,17 @@ class ExplainedClassifier(nn.Module):
 
         In float32 a confident softmax is exactly 1, and no mask could ever raise it.
         """
-        return self.logits(X, phase).double().softmax(1)
+        return probabilities(self.logits(X, phase).double(), self.outputs)
+
+    @property
+    def outputs(self):
+        """``"softmax"`` or ``"sigmoid"``, of the classifier."""
+        return self.classifier.outputs
+
+    @property
+    def threshold(self):
+        """From which p a label is there, of sigmoid outputs; else None."""
+        return self.classifier.threshold
 
     def condition(self, target, logits):
         """What decoders are given of the classes ``target`` [B]: vectors [B, D].
@@ -76,25 +87,28 @@ class ExplainedClassifier(nn.Module):
         vectors = self.classifier.prompt_vectors
         if vectors is not None:
             return vectors[target]
-        log_p = logits.detach().float().log_softmax(1).gather(1, target[:, None])
+        log_p = log_p_of(logits.detach().float(), target, self.outputs)[:, None]
         known = ((log_p - math.log(0.05)) / 3).clamp_min(-4)
         return torch.cat([F.one_hot(target, logits.shape[1]).to(known.dtype), known], dim=1)
 
     def presence(self, target, logits, presence_threshold):
         """How much of the classes ``target`` [B] there is in clips of ``logits`` [B, K]: [B].
 
-        1 for the classifier's decision, ``min(1, p / presence_threshold)`` for any other class; 1
-        also for the class that it decides in silence, since an empty mask would convince it
-        of that one.
+        1 for what the classifier decides, ``min(1, p / presence_threshold)`` for any other class; 1
+        also for what it decides in silence, since an empty mask would convince it of that.
         """
-        p = logits.softmax(1).gather(1, target[:, None]).squeeze(1)
-        decided = (target == logits.argmax(1)) | (target == self.silent_class)
+        probs = probabilities(logits, self.outputs)
+        p = probs.gather(1, target[:, None]).squeeze(1)
+        decided = decides(probs, target, self.threshold) | self.silent_classes[target]
         return torch.where(decided, torch.ones_like(p), (p / presence_threshold).clamp_max(1))
 
     @cached_property
-    def silent_class(self):
-        """Number of the class that the classifier decides in silence."""
-        return int(self.on_silence()[0].argmax())
+    def silent_classes(self):
+        """Which classes the classifier decides in silence: bool [K]."""
+        probs = probabilities(self.on_silence()[0], self.outputs)[0]
+        if self.threshold is not None:
+            return probs >= self.threshold
+        return F.one_hot(probs.argmax(), len(probs)).bool()
 
     @torch.no_grad()
     def output_sizes(self, seconds=2.0):

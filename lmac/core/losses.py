@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from speechbrain.nnet.losses import AdditiveAngularMargin
 from torch import Tensor
 
+from lmac.core.outputs import SOFTMAX, cross_entropy_of, decides, log_p_of, probabilities
+
 
 def cross_entropy(outputs, targets, label_smoothing=0.0, balanced=False):
     """Cross-entropy of logits [B, K] and class numbers [B]; a scalar.
@@ -65,6 +67,8 @@ class Step:
         What makes logits of the similarities of a zero-shot classifier.
     transfer : Tensor, scalar
         Loss of the transfer classifiers.
+    outputs, threshold
+        Of the classifier: what its logits mean (:mod:`lmac.core.outputs`).
     moved : tuple of Tensor [B, T', F], [B, T', F] and [B], bool
         Masks of the clips, masks of the clips a little later and softer on the same frames, and
         whether the classifier decides both alike.
@@ -86,6 +90,8 @@ class Step:
     scale: Tensor = None
     transfer: Tensor = None
     moved: tuple = None
+    outputs: str = SOFTMAX
+    threshold: float = None
 
 
 def lmac_loss(
@@ -135,8 +141,8 @@ def lmac_loss(
     """
     mask, target, logits_out, found = step.mask, step.target, step.logits_out, {}
     parts = {
-        "in": l_in * F.cross_entropy(step.logits_in, target),
-        "out": -l_out * F.cross_entropy(logits_out, target[: len(logits_out)]),
+        "in": l_in * cross_entropy_of(step.logits_in, target, step.outputs),
+        "out": -l_out * cross_entropy_of(logits_out, target[: len(logits_out)], step.outputs),
     }
     if l_guidance == 0:
         parts["sparse"] = l_sparse * mask.mean()
@@ -238,16 +244,16 @@ def conditional_loss(
     ``sparse``; with their weights also ``leak``, ``energy`` and ``consistency``.
     """
     logits, target, mask, source = step.logits, step.target, step.mask, step.source
-    w = _presence(logits.detach(), target, source, presence_threshold, prior_weight)
-    rows = target[:, None]
-    before = log_p = logits.detach().log_softmax(1).gather(1, rows).squeeze(1)
+    w = _presence(step, presence_threshold, prior_weight)
+    before = log_p = log_p_of(logits.detach(), target, step.outputs)
     if step.silence is not None:
-        log_silence = step.silence.detach().log_softmax(1)[0, target]
-        decided_in_silence = target == step.silence.argmax(1)
-        before = torch.where(decided_in_silence, log_p, torch.maximum(log_p, log_silence))
-    log_in = step.logits_in.log_softmax(1).gather(1, rows).squeeze(1)
+        silence = step.silence.detach().expand_as(logits)
+        log_silence = log_p_of(silence, target, step.outputs)
+        in_silence = decides(probabilities(silence, step.outputs), target, step.threshold)
+        before = torch.where(in_silence, log_p, torch.maximum(log_p, log_silence))
+    log_in = log_p_of(step.logits_in, target, step.outputs)
     n = len(step.logits_out)
-    log_out = step.logits_out.log_softmax(1).gather(1, rows[:n]).squeeze(1)
+    log_out = log_p_of(step.logits_out, target[:n], step.outputs)
     more = (log_in - before).clamp_min(0)
     area = mask.flatten(1).mean(1)
     parts = {
@@ -278,11 +284,12 @@ def _share_above(kept, allowed, whole):
     return above / total.clamp_min(1e-8)
 
 
-def _presence(logits, target, source, presence_threshold, prior_weight):
+def _presence(step, presence_threshold, prior_weight):
     """How much of the target class there is in each clip: [B], in [0, 1]."""
-    p = logits.softmax(1).gather(1, target[:, None]).squeeze(1)
-    w = torch.where(source, (p / presence_threshold).clamp_max(1), prior_weight * p)
-    return torch.where(target == logits.argmax(1), torch.ones_like(w), w)
+    probs = probabilities(step.logits.detach(), step.outputs)
+    p = probs.gather(1, step.target[:, None]).squeeze(1)
+    w = torch.where(step.source, (p / presence_threshold).clamp_max(1), prior_weight * p)
+    return torch.where(decides(probs, step.target, step.threshold), torch.ones_like(w), w)
 
 
 @torch.no_grad()

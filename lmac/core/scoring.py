@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lmac.core.outputs import probabilities as of_logits
 from metrics import Outcome, compute
 
 
@@ -134,7 +135,9 @@ def analyse_clips(explained, wav, clean_audio=None, batch_size=None, progress=No
         return replace(clips, probs=_numbers(probabilities(explained, clips, X)))
     for _ in clips.batches():  # the one
         answer = Answer.of(explained, X, phase if explained.domain.needs_phase else None)
-    return replace(clips, probs=_numbers(answer.logits.double().softmax(1)), answer=answer)
+    return replace(
+        clips, probs=_numbers(of_logits(answer.logits.double(), explained.outputs)), answer=answer
+    )
 
 
 def _numbers(probs):
@@ -170,7 +173,7 @@ def probabilities_of_sound(explained, wav, batch_size=None, progress=None):
 def classify(explained, wav):
     """f of recordings [B, L] as the classifier reads any, without X or a mask: [B, K], float64."""
     logits, _ = explained.classifier(explained.domain.features(wav))
-    return logits.double().softmax(1)
+    return of_logits(logits.double(), explained.outputs)
 
 
 def answer_for(interpreter, clips):
@@ -242,6 +245,7 @@ def judge(explained, clips, target, mask, audio=None):
         audio=audio,
         clean_audio=clips.clean_audio,
         probs_resynthesised=resynthesised,
+        threshold=explained.threshold,
     )
 
 

@@ -67,9 +67,10 @@ class Explainer:
     seed : int
         Of methods with random numbers.
     **settings
-        For a network: ``reads``, ``input_length`` and ``frequency_axis``
-        (``lmac.classifiers.Network``), and whatever hparams/explain.yaml has, such as
-        ``lmac_checkpoint`` (the folder that :meth:`fit` wrote) or ``ig_steps``.
+        For a network: ``outputs`` ("sigmoid" for a tagger, with its ``threshold``), ``reads``,
+        ``input_length`` and ``frequency_axis`` (``lmac.classifiers.Network``), and whatever
+        hparams/explain.yaml has, such as ``lmac_checkpoint`` (the folder that :meth:`fit` wrote) or
+        ``ig_steps``.
 
     Raises ValueError, in one sentence, for what does not fit together.
     """
@@ -317,6 +318,11 @@ class Explainer:
     def n_windows(self, seconds):
         """In how many windows a recording of so many seconds is explained."""
         return len(self._window_starts(round(seconds * self.sample_rate))[1])
+
+    def labels_of(self, recording):
+        """The labels that are there by a classifier with sigmoid outputs, most probable first."""
+        named = recording.top_classes(len(self.labels))
+        return [name for name, p in named if p >= self.explained.threshold]
 
     def score_mask(self, recording, mask, method="own mask", target_class=None):
         """What a mask [T, F] of your own does to the classifier: an Explanation.

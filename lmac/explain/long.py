@@ -101,14 +101,13 @@ def explain_parts(explainer, path, seconds, explain_one, folder):
         out = _Whole(Path(folder), sr, explainer.overlap, stack)
         for start, samples, rate, last in parts_of(path, seconds, explainer.overlap / sr):
             out.begin(start, last)
-            if np.abs(samples).max() < SILENT_PEAK:
-                out.add_silence(-(-len(samples) * sr // rate))
-                continue
-            name = f"{start:06.0f}-{start + len(samples) / rate:06.0f} s"
-            recording = explainer.read((samples.T, rate), name=f"{path} {name}", peak=peak)
-            total = total + recording.clips.probs.cpu()[recording.votes].sum(0)
-            votes += int(recording.votes.sum())
-            explain_one(recording, out.folder / name, out.add)
+            if np.abs(samples).max() >= SILENT_PEAK:
+                name = f"{start:06.0f}-{start + len(samples) / rate:06.0f} s"
+                recording = explainer.read((samples.T, rate), name=f"{path} {name}", peak=peak)
+                total = total + recording.clips.probs.cpu()[recording.votes].sum(0)
+                votes += int(recording.votes.sum())
+                explain_one(recording, out.folder / name, out.add)
+            out.fill(-(-len(samples) * sr // rate))
     return total / max(votes, 1)
 
 
@@ -123,20 +122,20 @@ class _Whole:
         self.rows.writerow(COLUMNS)
 
     def begin(self, start, last):
-        self.start, self.last, self.has_input = start, last, False
+        self.start, self.last, self.done = start, last, set()
 
     def add(self, result):
         """An Explanation of the part."""
         if result.explanation is not None:
-            if not self.has_input:  # that of every method
+            if self.folder / "input.wav" not in self.done:  # that of every method
                 self._join(self.folder / "input.wav", result.wav)
-                self.has_input = True
             self._join(self.folder / result.folder / "explanation.wav", result.explanation)
             self._join(self.folder / result.folder / "removed.wav", result.removed)
         self.rows.writerows(_rows(result, self.start))
 
-    def add_silence(self, n):
-        for path in list(self.joined):
+    def fill(self, n):
+        """``n`` zeros for every sound that this part does not have."""
+        for path in set(self.joined) - self.done:
             self._join(path, np.zeros(n))
 
     def _join(self, path, wav):
@@ -147,6 +146,7 @@ class _Whole:
             )
             self.joined[path] = Joined(file, self.sample_rate, self.overlap, before)
         self.joined[path].add(wav, self.last)
+        self.done.add(path)
 
 
 def _rows(result, start):

@@ -13,7 +13,7 @@ from lmac.settings.load import load
 
 # In a network's answers to noise, so many classes in [0, 1] are no accident.
 MANY = 10
-OF_NETWORK = ("reads", "input_length", "frequency_axis")
+OF_NETWORK = ("reads", "input_length", "frequency_axis", "outputs", "threshold")
 
 
 def explain_network(model, sample_rate, labels, layers, settings):
@@ -26,7 +26,7 @@ def explain_network(model, sample_rate, labels, layers, settings):
     sample_rate, labels, layers
         As for ``lmac.Explainer``.
     settings : dict
-        ``reads``, ``input_length`` and ``frequency_axis`` of ``lmac.classifiers.Network``; the
+        OF_NETWORK, of ``lmac.classifiers.Network``; the
         others are those of hparams/explain.yaml.
 
     Returns
@@ -89,10 +89,10 @@ def _require_logits(explained, model):
     logits = answer.detach()
     if not torch.isfinite(logits).all():
         raise ValueError(f"{name} answers noise with NaN or infinity: are its weights loaded?")
-    if logits.shape[1] < 2:
+    if logits.shape[1] < 2 and explained.outputs == "softmax":
         raise ValueError(
-            f"{name} answers with one number: expected logits of at least two classes, such as "
-            "torch.cat([torch.zeros_like(z), z], 1) of a binary one."
+            f'{name} answers with one number: say outputs="sigmoid" where it is the logit of one '
+            "label, or give logits of at least two classes."
         )
     if logits.min() >= 0 and logits.max() <= 1:
         to_one = torch.allclose(logits.sum(1), torch.ones(len(logits)), atol=1e-3)
@@ -100,7 +100,7 @@ def _require_logits(explained, model):
             raise ValueError(
                 f"The outputs of {name} lie in [0, 1] already, as after a "
                 f"{'softmax' if to_one else 'sigmoid'}: give it without its last step, so that it "
-                "answers with logits."
+                f"answers with logits{'' if to_one else ', and say outputs=' + repr('sigmoid')}."
             )
 
 

@@ -56,6 +56,15 @@ class BaselineBrain(TrainingBrain):
         return {key: value / clips for key, value in sums.items()}
 
 
+def require_softmax(explained, method):
+    """ValueError for a classifier of several labels at once, which ``method`` is not for."""
+    if explained.outputs != "softmax":
+        raise ValueError(
+            f"{method} is for classifiers of one class (softmax), not for {explained.outputs} "
+            "outputs: take L-MAC, or a method that needs no training."
+        )
+
+
 def train_baseline(brain_class, explained, network, datasets, hparams, run_opts, keys, **facts):
     """Train ``network`` and write it to ``<output_folder>/best``, where something is exported.
 

@@ -3,6 +3,7 @@
 import torch
 
 from lmac.core.losses import Step
+from lmac.core.outputs import decides
 from lmac.training.lmac import DecoderBrain
 from metrics import compute
 
@@ -50,6 +51,7 @@ class ConditionalBrain(DecoderBrain):
         return Step(
             wav=wav, X=X, phase=phase, logits=logits, representations=representations,
             target=target, source=own.any(1), source_X=source_X, silence=silence,
+            outputs=self.explained.outputs, threshold=self.explained.threshold,
         )  # fmt: skip
 
     def mask(self, step, stage):
@@ -80,10 +82,10 @@ class ConditionalBrain(DecoderBrain):
 
     def score(self, outcome, step):
         """Values of every validation clip by name, [B]; NaN where one is undefined."""
-        own = outcome.probs.argmax(1) == outcome.target
+        own = decides(outcome.probs, outcome.target, outcome.threshold)
         absent = ~own & ~step.source
         nan = torch.full_like(outcome.p, float("nan"))
-        false = (outcome.probs_in.argmax(1) == outcome.target).double()
+        false = decides(outcome.probs_in, outcome.target, outcome.threshold).double()
         return {
             **{name: torch.where(own, value, nan) for name, value in compute(outcome).items()},
             "false_explanation": torch.where(absent, false, nan),

@@ -17,7 +17,7 @@ from interpreters.l2i import L2I_FILE, L2INetwork, require_stft
 from lmac.checkpoints import explained_classifier
 from lmac.settings.dry_run import dry_runnable
 from lmac.settings.load import load_experiment
-from lmac.training.baseline import BaselineBrain, train_baseline
+from lmac.training.baseline import BaselineBrain, require_softmax, train_baseline
 from lmac.training.brain import explainer_datasets
 from lmac.training.nmf import prepare_dictionary
 
@@ -94,6 +94,7 @@ def main(argv):
     hparams, run_opts = load_experiment(argv)
     explained = explained_classifier(hparams)
     require_stft(explained.domain)
+    require_softmax(explained, "L2I")
     datasets = explainer_datasets(hparams)
 
     dictionary = Path(hparams["output_folder"]) / "dictionary.npz"

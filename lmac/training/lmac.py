@@ -22,6 +22,7 @@ from lmac.checkpoints import (
     training_facts,
 )
 from lmac.core.losses import Step, clips_out
+from lmac.core.outputs import log_p_of, probabilities
 from lmac.io.processes import device_of, gather
 from lmac.training.augment import WaveformAugment
 from lmac.training.brain import TrainingBrain, explainer_datasets, train_explainer
@@ -147,6 +148,7 @@ class DecoderBrain(TrainingBrain):
         return Step(
             wav=wav, X=X, phase=phase, clean_X=clean_X, logits=logits,
             representations=representations, target=logits.argmax(1),
+            outputs=self.explained.outputs, threshold=self.explained.threshold,
         )  # fmt: skip
 
     def mask(self, step, stage):
@@ -197,7 +199,7 @@ class DecoderBrain(TrainingBrain):
         for other in self.transfer:
             with torch.no_grad():
                 alike = other.logits(step.X, phase).argmax(1) == target
-            losses = F.cross_entropy(other.logits(kept, phase).float(), target, reduction="none")
+            losses = -log_p_of(other.logits(kept, phase).float(), target, step.outputs)
             sums.append((losses * alike).sum() / alike.sum().clamp_min(1))
         return torch.stack(sums).mean()
 
@@ -237,8 +239,10 @@ class DecoderBrain(TrainingBrain):
             parts["transfer"] = self.hparams.l_transfer * step.transfer
             parts["loss"] = parts["loss"] + parts["transfer"]
         if stage != sb.Stage.TRAIN:
-            probs = [x.double().softmax(1) for x in (step.logits, step.logits_in, step.logits_out)]
-            scores = self.score(Outcome(*probs, step.target, step.mask), step)
+            logits = step.logits, step.logits_in, step.logits_out
+            probs = [probabilities(x.double(), step.outputs) for x in logits]
+            outcome = Outcome(*probs, step.target, step.mask, threshold=step.threshold)
+            scores = self.score(outcome, step)
             self.scores.append({name: value.cpu() for name, value in scores.items()})
         self.parts.append({k: v.detach() for k, v in parts.items()})
         self.clips.append(len(step.target))

@@ -15,7 +15,7 @@ from interpreters.piq import PIQ_FILE, PIQNetwork
 from lmac.checkpoints import explained_classifier
 from lmac.settings.dry_run import dry_runnable
 from lmac.settings.load import load_experiment
-from lmac.training.baseline import BaselineBrain, train_baseline
+from lmac.training.baseline import BaselineBrain, require_softmax, train_baseline
 from lmac.training.brain import explainer_datasets
 
 
@@ -88,6 +88,7 @@ class PIQBrain(BaselineBrain):
 def main(argv):
     hparams, run_opts = load_experiment(argv)
     explained = explained_classifier(hparams)
+    require_softmax(explained, "PIQ")
     datasets = explainer_datasets(hparams)
     sizes = (hparams[f"piq_{name}"] for name in ("hidden", "codes", "layer"))
     network = PIQNetwork(explained, *sizes)

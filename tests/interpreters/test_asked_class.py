@@ -35,7 +35,7 @@ def test_the_mask_of_a_class_shrinks_with_its_probability(case):
     assert "presence_threshold=0.9" in more.description
     probs = explained.probabilities(X)
     silent = int(explained.logits(torch.zeros_like(X[:1])).argmax())
-    assert explained.silent_class == silent
+    assert explained.silent_classes.nonzero().flatten().tolist() == [silent]
     seen = set()
     for c in range(probs.shape[1]):
         target = torch.full((len(X),), c)
@@ -55,7 +55,7 @@ def test_the_mask_of_a_class_shrinks_with_its_probability(case):
 
 def test_presence_by_hand():
     explained = make_explained(n_classes=4)
-    explained.silent_class = 3
+    explained.silent_classes = torch.arange(5) == 3
     logits = torch.tensor([[0.9, 0.04, 0.05, 0.01]]).log().repeat(4, 1)
     found = explained.presence(torch.arange(4), logits, presence_threshold=0.08)
     assert found.tolist() == pytest.approx([1.0, 0.5, 0.625, 1.0])

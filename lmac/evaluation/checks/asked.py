@@ -151,7 +151,7 @@ class Asked(MaskCheck):
         ]
         masked, p_in = self._explained(interpreter, clips, classes[0])
         found = {
-            "false_explanation": 100 * decides_for(p_in, classes[0]),
+            "false_explanation": 100 * decides_for(p_in, classes[0], self.explained.threshold),
             "energy_absent": 100 * energy_kept(masked, clips.X),
             "p_absent": pick(clips.probs, classes[0]),
             "p_in_absent": pick(p_in, classes[0]),

@@ -167,7 +167,7 @@ class Audit(MaskCheck):
             for kept, end, X in ((" in", "", masked), (" random", " random", random)):
                 answer = self.answers(network, clips, X)
                 values[f"p{kept}"] = pick(answer, target)
-                values[f"Fid-In{end}"] = fidelity_in(answer, target)
+                values[f"Fid-In{end}"] = fidelity_in(answer, target, self.explained.threshold)
                 wrong[f"wrong decision{end}"] = 100 * decides_for(answer, target)
             values = {key: v.masked_fill(~alike, float("nan")) for key, v in values.items()}
             values |= {k: v.masked_fill(alike | right, float("nan")) for k, v in wrong.items()}
@@ -191,7 +191,9 @@ class Audit(MaskCheck):
             sound = explained.domain.synthesise(masked, clips.phase)
             hop = explained.domain.front_end.hop_samples
             for name, changed in jittered(sound, hop, seeds).items():
-                values[name] = fidelity_in(probabilities_of_sound(explained, changed), target)
+                values[name] = fidelity_in(
+                    probabilities_of_sound(explained, changed), target, explained.threshold
+                )
         steps = removal_steps(mask, clips.X, seeds)
         curves = {"deletion": [], "insertion": []}
         for k in range(STEPS + 1):
