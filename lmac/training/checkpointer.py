@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from pathlib import Path
 
 import torch
 import yaml
@@ -36,6 +37,14 @@ class Checkpointer(SpeechBrainCheckpointer):
     """
 
     _partial = None  # the folder that is being written
+
+    def __init__(self, checkpoints_dir, **kwargs):
+        # SpeechBrain's makes the folder at once; ours comes with the first checkpoint.
+        super().__init__(os.curdir, **kwargs)
+        self.checkpoints_dir = Path(checkpoints_dir)
+
+    def _list_checkpoint_dirs(self):
+        return super()._list_checkpoint_dirs() if self.checkpoints_dir.is_dir() else []
 
     def save_checkpoint(self, *args, **kwargs):
         """As SpeechBrain's; Unwritable when it cannot be written."""

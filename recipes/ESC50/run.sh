@@ -15,6 +15,8 @@ python=${PYTHON:-python3}
 recipe=recipes/ESC50/recipe.yaml
 set -- --data_folder="$data" "$@"
 
+echo "On one CPU core with bf16: classifier 41 minutes, L-MAC 34, without the class 12, PIQ 5, L2I 4, every" \
+    "method on 800 mixtures 50${speech:+; the other scenarios some 3 hours more}."
 "$python" train_classifier.py $recipe "$@"
 "$python" train_lmac.py $recipe "$@"
 "$python" train_lmac.py $recipe:lmac_unconditioned "$@"

@@ -274,17 +274,3 @@ def test_seconds_include_the_answer_that_was_given(wav, monkeypatch):
         monkeypatch.setattr("lmac.core.scoring.time.perf_counter", lambda t=ticks: next(t))
         scored = explain_and_score(explained, method, clips, clips.decision, 0)
         assert scored.seconds == seconds
-
-
-@pytest.mark.parametrize("batch_size", [None, 2])
-def test_a_classifier_that_answers_with_nan_is_named(explained, wav, monkeypatch, batch_size):
-    answer = explained.classifier.forward
-
-    def broken(features):
-        logits, representations = answer(features)
-        logits[:1] = float("nan")
-        return logits, representations
-
-    monkeypatch.setattr(explained.classifier, "forward", broken)
-    with pytest.raises(ValueError, match=r"answers \d of \d clips with NaN or infinity: are its"):
-        analyse_clips(explained, wav, batch_size=batch_size)

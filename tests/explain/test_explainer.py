@@ -409,3 +409,16 @@ def test_mistakes_get_one_sentence(explainer, tmp_path):
         Explainer(explained, labels=LABELS, window_s=0.1, overlap_s=0)
     with pytest.raises(ValueError, match="overlap_s is 2.0: expected 0 to half of window_s, 1.5"):
         Explainer(explained, labels=LABELS, window_s=3.0, overlap_s=2.0)
+
+
+def test_a_classifier_that_answers_with_nan_is_one_sentence(explainer, monkeypatch):
+    answer = explainer.explained.classifier.forward
+
+    def broken(features):
+        logits, representations = answer(features)
+        logits[:1] = float("nan")
+        return logits, representations
+
+    monkeypatch.setattr(explainer.explained.classifier, "forward", broken)
+    with pytest.raises(ValueError, match="answers with NaN or infinity: are its weights whole"):
+        explainer.read((recording(3), RATE))

@@ -127,6 +127,7 @@ def test_how_it_shows_itself(network, tmp_path):
 
 def test_training_needs_no_labels_and_goes_on(network, recordings, tmp_path, capsys):
     options = {"decoder_hidden": 8, "batch_size": 2, "num_workers": 0}
+    options["results_folder"] = str(tmp_path)
     made = lmac.Explainer(network, 16000, LABELS, ["filters", "features"], window_s=1.0)
     assert made.fit(recordings, epochs=2, output_folder=tmp_path / "out", **options) is made
     told = capsys.readouterr().out
@@ -191,7 +192,8 @@ def test_random_numbers_go_on_as_without_it(network):
 def test_without_layers_the_decoder_has_an_encoder(network, recordings, tmp_path):
     explainer = lmac.Explainer(network, 16000, LABELS, window_s=1.0)
     files = [recordings / "1.wav", recordings / "2.wav"]
-    explainer.fit(files, epochs=1, output_folder=tmp_path / "out", decoder_hidden=8)
+    more = {"results_folder": str(tmp_path), "decoder_hidden": 8}
+    explainer.fit(files, epochs=1, output_folder=tmp_path / "out", **more)
     info = json.loads((tmp_path / "out" / "best" / "info.json").read_text())
     assert info["decoder"]["class"] == "EncoderDecoder"
     assert explainer(files[0]).mask.shape[1] == 513
