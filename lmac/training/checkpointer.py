@@ -38,9 +38,9 @@ class Checkpointer(SpeechBrainCheckpointer):
 
     _partial = None  # the folder that is being written
 
-    def __init__(self, checkpoints_dir, **kwargs):
+    def __init__(self, checkpoints_dir, *args, **kwargs):
         # SpeechBrain's makes the folder at once; ours comes with the first checkpoint.
-        super().__init__(os.curdir, **kwargs)
+        super().__init__(os.curdir, *args, **kwargs)
         self.checkpoints_dir = Path(checkpoints_dir)
 
     def _list_checkpoint_dirs(self):
