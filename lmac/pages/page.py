@@ -14,6 +14,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 MARK = "\n<!-- L-MAC: Listenable Maps for Audio Classifiers -->\n"  # ends every page
+_DATA = b'<script id="data" type="application/json">'  # which pages of earlier versions have
 
 
 def write_page(template, path, **values):
@@ -39,7 +40,8 @@ def write_page(template, path, **values):
 
 
 def _is_ours(path):
-    return path.is_file() and path.read_bytes().rstrip().endswith(MARK.strip().encode())
+    content = path.read_bytes() if path.is_file() else b""
+    return content.rstrip().endswith(MARK.strip().encode()) or _DATA in content
 
 
 def relative_url(path, folder):

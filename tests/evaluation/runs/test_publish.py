@@ -5,11 +5,17 @@ import json
 
 import pandas as pd
 import pytest
+from PIL import Image
 from planted import plant
 
 from lmac.evaluation.folder import EvaluationFolder
 from lmac.evaluation.runs.publish import publish
 from lmac.io.files import Damaged, read_sums, write_checked, write_sums
+
+
+def picture(path, grey):
+    """A PNG of one grey at ``path``."""
+    Image.new("RGB", (8, 4), (grey,) * 3).save(path)
 
 
 @pytest.fixture
@@ -24,10 +30,10 @@ def results(tmp_path):
                 sample = folder / "samples" / clip / method
                 sample.mkdir(parents=True)
                 (sample / "input.wav").write_text("sound")
-                (sample / "explanation.png").write_text(f"{clip} {method}")
+                picture(sample / "explanation.png", 10 + 20 * "abc".find(clip))
         alone = folder / "samples" / "0 alone" / "L-MAC"  # a clip with audio of one method
         alone.mkdir(parents=True)
-        (alone / "explanation.png").write_text("alone")
+        picture(alone / "explanation.png", 99)
     for name in ("randomisation.csv", "resynthesis.md"):
         (source / "evaluation" / "mixtures_stft" / name).write_text("x\n")
     (source / "classifier" / "best").mkdir(parents=True)
@@ -65,7 +71,8 @@ def test_copies_numbers_and_three_clips_and_nothing_else(results, tmp_path):
     expected += ["seeds/lmac_stft.csv", "seeds/lmac_stft.md"]
     expected += [f"tables/table2_mixtures/table.{s}" for s in ("csv", "md", "tex")]
     assert found == sorted(expected)
-    assert (to / "mixtures_stft/figures/b_L-MAC.png").read_text() == "b L-MAC"
+    drawn = Image.open(to / "mixtures_stft/figures/b_L-MAC.png")
+    assert drawn.size == (8, 4) and drawn.convert("RGB").getpixel((0, 0)) == (30, 30, 30)
     info = json.loads((to / "classifier" / "info.json").read_text())
     assert info == {"seed": 1, "augmentation": {"noise_folder": "n/tr"}}  # no path of a machine
     own = (results / "evaluation" / "mixtures_mel" / "metrics.csv").read_bytes()
