@@ -19,7 +19,6 @@ from http import HTTPStatus
 from pathlib import Path
 
 import soundfile
-import torch
 
 from lmac.io.files import whole
 from lmac.io.names import shown
@@ -391,6 +390,8 @@ class JobQueue:
 
     def _start(self, sound, recording, content):
         """The mask [T, F] that is painted over; ValueError for one that is not there."""
+        import torch  # here, as in painting.py, for --help need not wait for it
+
         start = content.get("start") if isinstance(content, dict) else None
         if start in ("nothing", "everything"):
             return torch.full(recording.X.shape, float(start == "everything"))

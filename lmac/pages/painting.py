@@ -11,7 +11,6 @@ The unit is that of the frequency axis (Hz, or mel bands). Later strokes lie ove
 
 import math
 
-import torch
 
 MOST_STROKES, MOST_POINTS = 500, 20_000
 
@@ -69,6 +68,8 @@ def _cells(low, high, n):
 
 def _brush(mask, points, radius, value):
     """Set to ``value`` what lies within an ellipse that is drawn along ``points``."""
+    import torch
+
     rt, rf = (max(0.5, abs(r)) for r in radius)
     for (t0, f0), (t1, f1) in zip(points, points[1:] or points[:1], strict=False):
         rows = _cells(min(t0, t1) - rt, max(t0, t1) + rt, mask.shape[0])

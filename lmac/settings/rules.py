@@ -6,6 +6,7 @@ those rules are called that are for ``null``: what a run needs, and a mere look 
 """
 
 import difflib
+import os
 
 from data_prep.scenario_kinds import EXTERNAL
 from lmac.io.prompts import read_prompts
@@ -111,6 +112,13 @@ def shares_of_targets(s):
             "target_decision, target_source and target_probable are "
             f"{', '.join(map(str, shares))}: expected a sum of at most 1"
         )
+
+
+@rule("audio", null=True)
+def a_file_to_explain(s):
+    """Here, for a run would wait for torch before it finds that there is none."""
+    if s["audio"] is not None and not os.path.isfile(s["audio"]):
+        return f"audio: {s['audio']} does not exist"
 
 
 @rule("overlap_s", "window_s")
