@@ -11,7 +11,6 @@ The unit is that of the frequency axis (Hz, or mel bands). Later strokes lie ove
 
 import math
 
-
 MOST_STROKES, MOST_POINTS = 500, 20_000
 
 
