@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import soak
 from benchmarks.soak.__main__ import main
+from lmac.io import files
 
 SEED = 1
 
@@ -126,3 +127,20 @@ def test_a_reader_that_falls_over_a_yaml_is_seen(monkeypatch):
 def test_a_lock_that_holds_nobody_is_seen(monkeypatch):
     monkeypatch.setattr(soak.parts()["two_at_once"], "claim", lambda folder: True)
     assert {problem for _, problem in failures("two_at_once", 5)} == {"two were let in"}
+
+
+def test_an_explainer_that_lets_tracebacks_through_is_seen(monkeypatch):
+    part = soak.parts()["networks"]
+    monkeypatch.setattr(part.lmac, "Explainer", lambda *args, **kwargs: [][0])
+    assert "IndexError: list index out of range" in {p for _, p in failures("networks", 3)}
+
+
+def test_a_writer_that_leaves_half_a_file_is_seen(monkeypatch):
+    def careless(place, source):
+        (place / "index.html").unlink(missing_ok=True)
+        files.os.fsync(1)
+        (place / "index.html").write_text("ours")
+
+    part = soak.parts()["full_disk"]
+    monkeypatch.setattr(part, "WRITERS", {"a page": (careless, [])})
+    assert any("lost" in problem or "OSError" in problem for _, problem in failures("full_disk"))

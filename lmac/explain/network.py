@@ -87,6 +87,11 @@ def _require_logits(explained, model):
             "(waveform, mel or stft), and input_length= for a network of one length only."
         ) from error
     logits = answer.detach()
+    if not answer.requires_grad:
+        raise ValueError(
+            f"{name} answers without a gradient ({str(answer.dtype).removeprefix('torch.')}): take "
+            "out no_grad, detach, rounding or argmax, for methods ask how its logits change."
+        )
     if not torch.isfinite(logits).all():
         raise ValueError(f"{name} answers noise with NaN or infinity: are its weights loaded?")
     if logits.shape[1] < 2 and explained.outputs == "softmax":

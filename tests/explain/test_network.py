@@ -203,12 +203,18 @@ def test_without_layers_the_decoder_has_an_encoder(network, recordings, tmp_path
         explainer(files[0], method="GradCAM")
 
 
+class Detached(nn.Module):
+    def forward(self, z):
+        return z.detach()
+
+
 @pytest.mark.parametrize("last,classes,message", [
     (nn.Sigmoid(), 4, "lie in .0, 1. already, as after a sigmoid"),
     (nn.Sigmoid(), 20, "lie in .0, 1. already, as after a sigmoid"),
     (nn.Softmax(1), 4, "lie in .0, 1. already, as after a softmax"),
     (nn.Unflatten(1, (2, 2)), 4, "must answer with logits .batch, classes., not .4, 2, 2."),
     (nn.Linear(4, 1), 4, "answers with one number: say outputs=.sigmoid. where it is the logit"),
+    (Detached(), 4, "answers without a gradient .float32.: take out no_grad, detach, rounding or"),
     (nn.Linear(5, 2), 4, "cannot take a batch .4, 32000. of what it reads at 16000 Hz"),
 ])  # fmt: skip
 def test_networks_that_do_not_fit_are_refused(last, classes, message):
