@@ -86,7 +86,7 @@ def _require_logits(explained, model):
             f"{domain.front_end.sample_rate} Hz ({type(error).__name__}: {reason}): say reads= "
             "(waveform, mel or stft), and input_length= for a network of one length only."
         ) from error
-    logits = answer.detach()
+    logits = answer.detach().float()
     if not answer.requires_grad:
         raise ValueError(
             f"{name} answers without a gradient ({str(answer.dtype).removeprefix('torch.')}): take "
