@@ -13,7 +13,7 @@ from lmac.io.files import write_text
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-MARK = "\n<!-- L-MAC: Listenable Maps for Audio Classifiers -->\n"  # ends every page
+MARK = "\n<!-- Listenable maps for audio classifiers -->\n"  # ends every page
 _DATA = b'<script id="data" type="application/json">'  # which pages of earlier versions have
 
 
