@@ -48,8 +48,8 @@ test: env lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) tests/pages
 
 lint: env
-	$(RUN) -m ruff check .
-	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check --no-cache .
+	$(RUN) -m ruff format --no-cache --check .
 
 esc10: env
 	@test -n "$(DATA)" || { echo "Give the data: make esc10 DATA=/path/to/ESC-10"; exit 2; }
