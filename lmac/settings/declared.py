@@ -94,6 +94,7 @@ class Data:
     urbansound8k_subfolder: PLACE = "folder of UrbanSound8K in data_folder"
     split_fold: FOLD | NULL = "half of its recordings become fold 10 + k; null: none"
     without_classes: CLASSES = "classes whose clips are left out"
+    labels_csv: PLACE | NULL = "CSV: file, label[, fold, source]; null: folders are classes"
     clips_per_class: whole(1, 10000) = "generated clips of each class"
     background_folder: PLACE | NULL = "data set that planted cues are mixed into"
     backgrounds: BUILT | NULL = "function that prepares it; null: built-in backgrounds"

@@ -124,6 +124,7 @@ VALUES = {
     "prompts": (["a dog, rain", ["a", "b"], {"dog": "a", "b": "c"}],
                 ["", [], ["a", "a"], {"dog": 1}, 3]),
     "without_classes": ([[], ["dog"]], ["dog", [1], None]),
+    "labels_csv": (["a b.csv", None], [[1], True]),
     "presence_threshold": ([0.05, 1], [0, 1.5]),
     "window_s": ([5.0, 2], [0, -1, NAN]),
     "overlap_s": ([0, 1.0], [-1, NAN]),
